@@ -1,0 +1,244 @@
+"""The detection network: rows of a model yaml become layers, the last of them Detect.
+
+Each layer carries its index `i`, where its input comes from `f`, its `type` and its parameter count `np`, as the public
+YOLOv5 expects of a checkpoint. Channel counts are nowhere remembered: a network runs with whatever widths its tensors have.
+"""
+
+import math
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from models import common
+from models.spec import (
+    CONVOLUTIONAL, DETECT, LAYERS, REPEATS_INSIDE, SpecError, make_activation, parse_spec, read_yaml,
+)
+
+PAD_GREY = 0.447  # mean of ImageNet, for the borders of test-time augmentation
+AUGMENT = ((1.0, False), (0.83, True), (0.67, False))  # (scale, flipped left-right)
+
+
+class Detect(nn.Module):
+    """One 1×1 convolution per scale, and the decoding of its outputs to boxes."""
+
+    dynamic = False
+    export = False
+
+    def __init__(self, nc=80, anchors=(), ch=(), inplace=True):
+        """nc classes; anchors: per scale w, h, w, h, … in pixels; ch: input channels per scale."""
+        super().__init__()
+        self.nc = nc
+        self.no = nc + 5
+        self.nl = len(anchors)
+        self.na = len(anchors[0]) // 2
+        self.grid = [torch.empty(0, device="cpu") for _ in range(self.nl)]
+        self.anchor_grid = [torch.empty(0, device="cpu") for _ in range(self.nl)]
+        # On the CPU even when the weights are being built without storage: the values matter.
+        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float, device="cpu").view(self.nl, -1, 2))
+        self.m = nn.ModuleList(nn.Conv2d(c, self.no * self.na, 1) for c in ch)
+        self.inplace = inplace
+        self.stride = None
+
+    def forward(self, x):
+        """x: list of nl maps [B, C_i, ny, nx].
+
+        Training: list of raw [B, na, ny, nx, nc+5]. Otherwise (predictions [B, N, nc+5], that list); a prediction is
+        cx, cy, w, h in pixels, objectness and class probabilities.
+        """
+        raw = []
+        for i, conv in enumerate(self.m):
+            y = conv(x[i])
+            b, _, ny, nx = y.shape
+            raw.append(y.view(b, self.na, self.no, ny, nx).permute(0, 1, 3, 4, 2).contiguous())
+        if self.training:
+            return raw
+        predictions = torch.cat([self.decode(y, i) for i, y in enumerate(raw)], 1)
+        return (predictions,) if self.export else (predictions, raw)
+
+    def decode(self, y, i):
+        """Return the predictions [B, na·ny·nx, nc+5] of scale i from its raw outputs [B, na, ny, nx, nc+5]."""
+        b, _, ny, nx, _ = y.shape
+        if self.dynamic or self.grid[i].shape[2:4] != y.shape[2:4] or self.grid[i].device != y.device:
+            self.grid[i], self.anchor_grid[i] = self.make_grid(nx, ny, i, y)
+        xy, wh, scores = y.sigmoid().split((2, 2, self.nc + 1), 4)
+        xy = (xy * 2 + self.grid[i]) * self.stride[i]
+        wh = (wh * 2) ** 2 * self.anchor_grid[i]
+        return torch.cat((xy, wh, scores), 4).view(b, self.na * nx * ny, self.no)
+
+    def make_grid(self, nx, ny, i, like):
+        """Return cell corners minus a half [1, na, ny, nx, 2] and anchors in pixels [1, na, ny, nx, 2] for scale i."""
+        shape = 1, self.na, ny, nx, 2
+        y, x = torch.arange(ny).to(like), torch.arange(nx).to(like)
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], 2).expand(shape) - 0.5
+        anchors = (self.anchors[i] * self.stride[i]).to(like).view(1, self.na, 1, 1, 2).expand(shape)
+        return grid, anchors
+
+    def initialize_biases(self):
+        """Start objectness at about 8 objects an image of 640 px and classes at 0.6 / nc (Lin et al. 2017, §3.3)."""
+        with torch.no_grad():
+            for conv, stride in zip(self.m, self.stride.tolist()):
+                bias = conv.bias.view(self.na, -1)
+                bias[:, 4] += math.log(8 / (640 / stride) ** 2)
+                bias[:, 5:] += math.log(0.6 / (self.nc - 0.99999))
+
+
+class DetectionModel(nn.Module):
+    """A YOLOv5-type detector built from a model yaml."""
+
+    def __init__(self, cfg="yolov5s.yaml", ch=3, nc=None, anchors=None):
+        """cfg: path or mapping; ch: image channels; nc and anchors override those of cfg. Raises SpecError."""
+        super().__init__()
+        self.yaml = deepcopy(cfg) if isinstance(cfg, dict) else read_yaml(cfg)
+        if not isinstance(cfg, dict):
+            self.yaml_file = Path(cfg).name
+        ch = self.yaml["ch"] = self.yaml.get("ch", ch)
+        if nc is not None:
+            self.yaml["nc"] = nc
+        if anchors is not None:
+            self.yaml["anchors"] = anchors
+        spec = parse_spec(self.yaml, getattr(self, "yaml_file", "model yaml"))
+        self.nc = spec.nc
+        self.model, self.save = build_layers(spec, ch)
+        self.names = {i: f"class{i}" for i in range(self.nc)}
+        self.inplace = self.yaml.get("inplace", True)
+        detect = self.model[-1]
+        detect.inplace = self.inplace
+        self.stride = detect.stride = self.measure_strides(ch)
+        order_anchors(detect)
+        detect.anchors /= detect.stride.view(-1, 1, 1)
+        detect.initialize_biases()
+
+    def forward(self, x, augment=False):
+        """x: images [B, 3, H, W] in 0–1, sides multiples of the stride. Returns what Detect returns.
+
+        augment: test-time augmentation at three scales; returns (predictions, None). For evaluation only.
+        """
+        return self.forward_augmented(x) if augment else self.run_layers(x, self.model)
+
+    def run_layers(self, x, layers):
+        """Return the output of the last of `layers` (the network or its beginning) on x."""
+        kept = []
+        for layer in layers:
+            if layer.f != -1:
+                x = kept[layer.f] if isinstance(layer.f, int) else [x if j == -1 else kept[j] for j in layer.f]
+            x = layer(x)
+            kept.append(x if layer.i in self.save else None)
+        return x
+
+    def measure_strides(self, ch, size=256):
+        """Return the stride of each scale [nl], measured on an empty image; statistics stay untouched."""
+        detect, training = self.model[-1], self.training
+        shapes = []
+        handle = detect.register_forward_pre_hook(lambda _, inputs: shapes.extend(x.shape[-2] for x in inputs[0]))
+        device = next(self.parameters()).device
+        self.eval()
+        detect.train()  # raw outputs: decoding needs the strides that are being measured
+        with torch.no_grad():
+            self.run_layers(torch.zeros(1, ch, size, size, device=device), self.model)
+        handle.remove()
+        self.train(training)
+        return torch.tensor([size / s for s in shapes], device="cpu")
+
+    def forward_augmented(self, x):
+        """Return (predictions of three scaled and flipped copies of x, joined; None)."""
+        height, width = x.shape[-2:]
+        grid = int(self.stride.max())
+        outputs = []
+        for scale, flip in AUGMENT:
+            y = self.run_layers(scale_images(x.flip(3) if flip else x, scale, grid), self.model)[0]
+            cx, cy, wh, rest = y.split((1, 1, 2, y.shape[-1] - 4), -1)
+            cx = width - cx / scale if flip else cx / scale
+            outputs.append(torch.cat((cx, cy / scale, wh / scale, rest), -1))
+        # The coarsest cells of the full image and the finest of the smallest one are the least trustworthy.
+        cells = [4**i for i in range(self.model[-1].nl)]
+        outputs[0] = outputs[0][:, : -(outputs[0].shape[1] // sum(cells)) * cells[0]]
+        outputs[-1] = outputs[-1][:, (outputs[-1].shape[1] // sum(cells)) * cells[-1] :]
+        return torch.cat(outputs, 1), None
+
+    def fuse(self):
+        """Fold every batch norm that follows a convolution in a Conv block into that convolution, in place; return self."""
+        for module in self.modules():
+            if isinstance(module, common.Conv) and "bn" in module._modules:
+                module.conv = nn.utils.fuse_conv_bn_eval(module.conv.eval(), module.bn.eval())
+                del module.bn
+        return self
+
+
+def build_layers(spec, ch):
+    """Return (Sequential of the layers of a Spec, sorted list of the layer indices that later layers read)."""
+    layers, save, widths = [], set(), []
+    for i, row in enumerate(spec.rows):
+        sources = [row.source] if isinstance(row.source, int) else list(row.source)
+        inputs = [widths[s] if widths else ch for s in sources]
+        try:
+            layer, width = build_layer(spec, row, inputs)
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise SpecError(f"{spec.origin}: layer {i} ({row.name}): args {list(row.args)} do not fit: {error}") from None
+        layer.i, layer.f = i, list(sources) if isinstance(row.source, tuple) else row.source
+        kind = LAYERS.get(row.name, Detect)
+        layer.type = f"{kind.__module__}.{kind.__name__}"
+        layer.np = sum(p.numel() for p in layer.parameters())
+        save.update(s % i for s in sources if s != -1)
+        layers.append(layer)
+        widths.append(width)
+    if spec.activation:
+        set_activation(layers, spec.activation)
+    return nn.Sequential(*layers), sorted(save)
+
+
+def build_layer(spec, row, inputs):
+    """Return (module, output channels) of one row whose sources have the channel counts `inputs`."""
+    repeats, args = spec.repeats(row), list(row.args)
+    width = inputs[0]
+    if row.name == DETECT:
+        anchors = spec.anchors
+        if isinstance(anchors, int):  # as many placeholders, to be estimated from the data
+            anchors = [list(range(anchors * 2))] * len(inputs)
+        if len(anchors) != len(inputs):
+            raise ValueError(f"{len(anchors)} lists of anchors for {len(inputs)} scales")
+        return Detect(spec.nc, anchors, inputs), None
+    if row.name in CONVOLUTIONAL:
+        width = spec.width(args[0])
+        args[:1] = [inputs[0], width]
+        if row.name in REPEATS_INSIDE:
+            args.insert(2, repeats)
+            repeats = 1
+    elif row.name == "Concat":
+        width = sum(inputs)
+    elif row.name == "Contract":
+        width = inputs[0] * args[0] ** 2
+    elif row.name == "Expand":
+        width = inputs[0] // args[0] ** 2
+    elif row.name == "nn.BatchNorm2d":
+        args = inputs
+    modules = [LAYERS[row.name](*args) for _ in range(repeats)]
+    return (modules[0] if repeats == 1 else nn.Sequential(*modules)), width
+
+
+def set_activation(layers, text):
+    """Replace the default activation of every Conv in `layers` by the one that the yaml names."""
+    for layer in layers:
+        for module in layer.modules():
+            if isinstance(module, common.Conv) and isinstance(module.act, nn.SiLU):
+                module.act = make_activation(text)
+
+
+def order_anchors(detect):
+    """Reverse the anchors (in pixels) when they are listed from coarse to fine while the strides grow, or the other way."""
+    areas = detect.anchors.prod(-1).mean(-1)
+    if (areas[-1] - areas[0]) * (detect.stride[-1] - detect.stride[0]) < 0:
+        detect.anchors[:] = detect.anchors.flip(0)
+
+
+def scale_images(images, ratio, grid):
+    """Return images [B, 3, H, W] resized by ratio, padded at right and bottom with grey to multiples of grid."""
+    if ratio == 1.0:
+        return images
+    height, width = images.shape[-2:]
+    size = int(height * ratio), int(width * ratio)
+    padded_height, padded_width = (math.ceil(n * ratio / grid) * grid for n in (height, width))
+    images = functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+    return functional.pad(images, [0, padded_width - size[1], 0, padded_height - size[0]], value=PAD_GREY)
