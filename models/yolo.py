@@ -116,12 +116,12 @@ class DetectionModel(nn.Module):
 
         augment: test-time augmentation at three scales; returns (predictions, None). For evaluation only.
         """
-        return self.forward_augmented(x) if augment else self.run_layers(x, self.model)
+        return self.forward_augmented(x) if augment else self.run_layers(x)
 
-    def run_layers(self, x, layers):
-        """Return the output of the last of `layers` (the network or its beginning) on x."""
+    def run_layers(self, x):
+        """Return the output of the last layer on images x, run once. The method that channel tracing follows."""
         kept = []
-        for layer in layers:
+        for layer in self.model:
             if layer.f != -1:
                 x = kept[layer.f] if isinstance(layer.f, int) else [x if j == -1 else kept[j] for j in layer.f]
             x = layer(x)
@@ -137,7 +137,7 @@ class DetectionModel(nn.Module):
         self.eval()
         detect.train()  # raw outputs: decoding needs the strides that are being measured
         with torch.no_grad():
-            self.run_layers(torch.zeros(1, ch, size, size, device=device), self.model)
+            self.run_layers(torch.zeros(1, ch, size, size, device=device))
         handle.remove()
         self.train(training)
         return torch.tensor([size / s for s in shapes], device="cpu")
@@ -148,7 +148,7 @@ class DetectionModel(nn.Module):
         grid = int(self.stride.max())
         outputs = []
         for scale, flip in AUGMENT:
-            y = self.run_layers(scale_images(x.flip(3) if flip else x, scale, grid), self.model)[0]
+            y = self.run_layers(scale_images(x.flip(3) if flip else x, scale, grid))[0]
             cx, cy, wh, rest = y.split((1, 1, 2, y.shape[-1] - 4), -1)
             cx = width - cx / scale if flip else cx / scale
             outputs.append(torch.cat((cx, cy / scale, wh / scale, rest), -1))

@@ -1,0 +1,38 @@
+"""What a network costs: parameters and floating-point operations."""
+
+import torch
+from torch import nn
+
+
+def count_parameters(model):
+    """Return the number of parameters."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def count_gflops(model, image_size=640, channels=3):
+    """Return the billions of floating-point operations for one image: two per multiply-add of convolutions and linear layers.
+
+    image_size: side, or (height, width), in pixels. Measured on a small image and scaled by the area, because every
+    detection layer works per pixel.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    stride = getattr(model, "stride", None)
+    side = max(64, 2 * int(stride.max())) if stride is not None else 64
+    total = 0
+
+    def count(module, _, output):
+        nonlocal total
+        per_output = module.weight[0].numel()  # multiply-adds behind one number of the output
+        total += 2 * per_output * output[0].numel()
+
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    training, weight = model.training, next(model.parameters())
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, channels, side, side, device=weight.device, dtype=weight.dtype))
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.train(training)
+    return total / 1e9 * (height * width) / side**2

@@ -1,0 +1,83 @@
+"""Which channels stay: a pure function of scores, costs and limits, with no model in sight."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a selection must leave of every group."""
+
+    min_channels: int = 8  # a group keeps at least this many, or all it has
+    max_share: float = 0.9  # largest share of a group that may go
+    multiple: int = 8  # kept widths are multiples of this, because processors compute in such blocks
+
+    def floor(self, width):
+        """Return the smallest width that a group of `width` channels may be cut to."""
+        least = max(self.min_channels, math.ceil(width * (1 - self.max_share) - 1e-9), 1)
+        return min(width, math.ceil(least / self.multiple) * self.multiple)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Channels of one group that go together: the weakest that are left when all blocks before it are gone."""
+
+    group: str
+    channels: np.ndarray  # indices into the group
+    score: float  # mean
+    cost: float  # sum
+
+
+def blocks_of(name, scores, costs, limits):
+    """Return the Blocks of one group in the order in which they may go, weakest first.
+
+    scores, costs: [width]. After each block the remaining width is a multiple of limits.multiple.
+    """
+    width, order = len(scores), np.argsort(scores, kind="stable")
+    cuts = list(range(width % limits.multiple or limits.multiple, width - limits.floor(width) + 1, limits.multiple))
+    blocks = []
+    for start, stop in zip([0, *cuts], cuts):
+        channels = order[start:stop]
+        blocks.append(Block(name, channels, float(scores[channels].mean()), float(costs[channels].sum())))
+    return blocks
+
+
+def largest_share(widths, costs, limits):
+    """Return the largest share of the total cost that can go without breaking the limits.
+
+    widths: {group: width}; costs: {group: [width]}, the same for all channels of a group.
+    """
+    removable = sum(sum(b.cost for b in blocks_of(g, np.zeros(widths[g]), costs[g], limits)) for g in widths)
+    return removable / sum(c.sum() for c in costs.values())
+
+
+def select(scores, costs, share, limits):
+    """Return {group: bool [width], True for the channels that stay} with about `share` of the cost removed.
+
+    scores: {group: [width]}, small ones go first, compared across groups (a global threshold, in blocks of
+    limits.multiple). costs: {group: [width]}. The result is the one nearest to the share among those that a threshold
+    can give. Raises InputError when the share is outside [0, 1) or the limits do not allow it.
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"share {share}: must be at least 0 and below 1")
+    total = sum(c.sum() for c in costs.values())
+    blocks = [b for name in scores for b in blocks_of(name, scores[name], costs[name], limits)]
+    ceiling = sum(b.cost for b in blocks) / total
+    blocks.sort(key=lambda b: b.score)  # stable: within a group the order stays
+    keep = {name: np.ones(len(s), dtype=bool) for name, s in scores.items()}
+    removed = 0.0
+    for block in blocks:
+        if removed + block.cost / 2 > share * total:
+            return keep
+        keep[block.group][block.channels] = False
+        removed += block.cost
+    if share > ceiling + 0.005:
+        raise InputError(
+            f"{share:.1%} of the channels cannot go: at most {ceiling:.1%} with at least {limits.min_channels} channels and "
+            f"{1 - limits.max_share:.0%} of every layer left, in multiples of {limits.multiple}"
+        )
+    return keep
