@@ -239,9 +239,14 @@ def save_checkpoint(path, content):
 
     Raises InputError when the folder cannot be written.
     """
+    write_atomically(path, checkpoint_bytes(content))
+
+
+def checkpoint_bytes(content):
+    """Return a checkpoint as the bytes of its file."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_atomically(path, buffer.getbuffer())
+    return buffer.getvalue()
 
 
 def write_atomically(path, data):

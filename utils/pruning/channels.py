@@ -52,16 +52,19 @@ class ChannelGraph:
 
     def prunable_channels(self):
         """Return how many output channels of convolutions may go (tied ones each counted): what --percent is a share of."""
-        return sum(self.channel_counts(group).sum() for group in self.free_groups)
+        return sum(int(counts.sum()) for counts in self.channel_counts().values())
 
-    def channel_counts(self, group):
+    def channel_counts(self):
+        """Return {free group: [width] how many convolution outputs go with each channel}."""
+        return {group.name: self.count_outputs(group) for group in self.free_groups}
+
+    def count_outputs(self, group):
         """Return [width]: how many convolution outputs each label of a group stands for."""
         counts = dict.fromkeys(group.labels.tolist(), 0)
         for member in group.members:
             for label in self.layers[member].outputs.tolist():
-                if label in counts:
-                    counts[label] += 1
-        return np.array([counts[label] for label in group.labels.tolist()])
+                counts[label] += 1
+        return np.array(list(counts.values()))
 
 
 def trace_channels(model, image_size=None, channels=3):

@@ -28,8 +28,13 @@ class Block:
 
     group: str
     channels: np.ndarray  # indices into the group
-    score: float  # mean
-    cost: float  # sum
+    score: float  # what is lost, the sum over the channels
+    cost: float  # what is gained
+
+    @property
+    def rate(self):
+        """Loss per gain: the smallest go first."""
+        return self.score / self.cost
 
 
 def blocks_of(name, scores, costs, limits):
@@ -42,7 +47,7 @@ def blocks_of(name, scores, costs, limits):
     blocks = []
     for start, stop in zip([0, *cuts], cuts):
         channels = order[start:stop]
-        blocks.append(Block(name, channels, float(scores[channels].mean()), float(costs[channels].sum())))
+        blocks.append(Block(name, channels, float(scores[channels].sum()), float(costs[channels].sum())))
     return blocks
 
 
@@ -58,16 +63,16 @@ def largest_share(widths, costs, limits):
 def select(scores, costs, share, limits):
     """Return {group: bool [width], True for the channels that stay} with about `share` of the cost removed.
 
-    scores: {group: [width]}, small ones go first, compared across groups (a global threshold, in blocks of
-    limits.multiple). costs: {group: [width]}. The result is the one nearest to the share among those that a threshold
-    can give. Raises InputError when the share is outside [0, 1) or the limits do not allow it.
+    scores: {group: [width]}, what is lost with a channel; costs: {group: [width]}, what is gained, equal within a group.
+    A threshold on the loss per gain decides in all groups, in blocks of limits.multiple; the result is the one nearest to
+    the share among those that a threshold can give. Raises InputError when the share is outside [0, 1) or the limits do not allow it.
     """
     if not 0 <= share < 1:
         raise InputError(f"share {share}: must be at least 0 and below 1")
     total = sum(c.sum() for c in costs.values())
     blocks = [b for name in scores for b in blocks_of(name, scores[name], costs[name], limits)]
     ceiling = sum(b.cost for b in blocks) / total
-    blocks.sort(key=lambda b: b.score)  # stable: within a group the order stays
+    blocks.sort(key=lambda b: b.rate)  # stable: within a group the order stays
     keep = {name: np.ones(len(s), dtype=bool) for name, s in scores.items()}
     removed = 0.0
     for block in blocks:

@@ -1,0 +1,7 @@
+"""Cut the channels with the smallest gammas out of a trained detector and write it as a plain, narrower checkpoint."""
+
+from utils.options import run
+from utils.pruning.pruner import PruneOptions, prune_checkpoint
+
+if __name__ == "__main__":
+    run(PruneOptions, prune_checkpoint, __doc__)

@@ -1,0 +1,96 @@
+"""Anchors that fit the labels: the check before training, and a search for better ones."""
+
+import numpy as np
+import torch
+
+ENOUGH = 0.98  # best possible recall that keeps the anchors
+GENERATIONS = 1000
+SMALLEST = 2.0  # px; smaller boxes do not take part in the search
+JITTER = 0.1  # training draws sizes around that of the image
+
+
+def label_sizes(dataset, imgsz, rng):
+    """Return widths and heights [n, 2] in pixels of all labels, images resized to imgsz and then a little up or down."""
+    shapes = imgsz * dataset.shapes / dataset.shapes.max(1, keepdims=True)  # [images, 2] w, h
+    sizes = [rows[:, 3:5] * shape for rows, shape in zip(dataset.labels, shapes)]
+    sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
+    return sizes * rng.uniform(1 - JITTER, 1 + JITTER, (len(sizes), 1))
+
+
+def worst_ratios(sizes, anchors):
+    """Return for each size [n, 2] and anchor [k, 2] how well they agree [n, k]: the worse of both sides, 1 is perfect."""
+    ratio = sizes[:, None] / anchors[None]
+    return np.minimum(ratio, 1 / ratio).min(2)
+
+
+def best_possible_recall(sizes, anchors, anchor_t):
+    """Return (share of sizes [n, 2] that some anchor [k, 2] may predict, mean number of such anchors)."""
+    agree = worst_ratios(sizes, anchors) > 1 / anchor_t
+    return float(agree.any(1).mean()), float(agree.sum(1).mean())
+
+
+def anchor_fitness(sizes, anchors, anchor_t):
+    """Return the mean agreement of each size with its best anchor, counted where it suffices for a match."""
+    best = worst_ratios(sizes, anchors).max(1)
+    return float((best * (best > 1 / anchor_t)).mean())
+
+
+def k_means(points, k, rng, rounds=30):
+    """Return k cluster centres [k, d] of points [n, d] (Lloyd's algorithm), n at least k."""
+    centres = points[rng.choice(len(points), k, replace=False)]
+    for _ in range(rounds):
+        nearest = ((points[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+        centres = np.stack([points[nearest == i].mean(0) if (nearest == i).any() else centres[i] for i in range(k)])
+    return centres
+
+
+def evolve(sizes, anchors, anchor_t, rng, generations=GENERATIONS):
+    """Return anchors [k, 2] after random mutations of which the better ones stay."""
+    best = anchor_fitness(sizes, anchors, anchor_t)
+    for _ in range(generations):
+        mutated = rng.random(anchors.shape) < 0.9
+        factor = 1 + mutated * rng.random() * rng.normal(0, 0.1, anchors.shape)
+        candidate = (anchors * factor.clip(0.3, 3)).clip(SMALLEST)
+        fitness = anchor_fitness(sizes, candidate, anchor_t)
+        if fitness > best:
+            best, anchors = fitness, candidate
+    return anchors
+
+
+def search_anchors(sizes, k, anchor_t, rng, generations=GENERATIONS):
+    """Return k anchors [k, 2] for sizes [n, 2], smallest area first; None when there are fewer usable sizes than k."""
+    usable = sizes[(sizes >= SMALLEST).any(1)]
+    if len(usable) < k:
+        return None
+    spread = usable.std(0) + 1e-9
+    anchors = k_means(usable / spread, k, rng) * spread
+    anchors = evolve(usable, anchors.clip(SMALLEST), anchor_t, rng, generations)
+    return anchors[anchors.prod(1).argsort()]
+
+
+def check_anchors(model, dataset, imgsz, anchor_t, rng, say=print):
+    """Replace the anchors of a DetectionModel, in place, when too few labels can be predicted with them.
+
+    dataset: DetectionDataset; imgsz in pixels; rng: NumPy generator; say takes a line for the user.
+    """
+    detect = model.model[-1]
+    strides = detect.stride.view(-1, 1, 1)
+    sizes = label_sizes(dataset, imgsz, rng)
+    sizes = sizes[(sizes > 0).all(1)]
+    if not len(sizes):
+        return
+    recall, matches = best_possible_recall(sizes, (detect.anchors * strides).view(-1, 2).numpy(), anchor_t)
+    if recall > ENOUGH:
+        say(f"anchors: {matches:.2f} per label, best possible recall {recall:.4f}; they stay")
+        return
+    found = search_anchors(sizes, detect.nl * detect.na, anchor_t, rng)
+    improved = best_possible_recall(sizes, found, anchor_t)[0] if found is not None else 0.0
+    if improved <= recall:
+        say(f"anchors: best possible recall {recall:.4f}, and no better ones were found; they stay")
+        return
+    order = detect.stride.argsort()  # small anchors belong to small strides
+    anchors = torch.empty_like(detect.anchors)
+    anchors[order] = torch.tensor(found, dtype=anchors.dtype).view_as(anchors)
+    # Rounded as a finished checkpoint stores them, so that training sees what will be used.
+    detect.anchors[:] = (anchors / strides).half().float()
+    say(f"anchors: best possible recall {recall:.4f} → {improved:.4f} with {found.round().astype(int).tolist()} px")

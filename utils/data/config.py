@@ -1,0 +1,173 @@
+"""The data yaml: which images belong to which split, and what the classes are called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from utils.errors import InputError
+from utils.paths import ROOT, find_file
+
+IMAGE_SUFFIXES = (".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """A data yaml that passed every check.
+
+    train, val, test are lists of folders, text files of image paths or COCO instances files, relative to `path`
+    unless absolute; None when the yaml has no such split.
+    """
+
+    file: Path
+    path: Path  # the folder that relative splits start at
+    looked: tuple[Path, ...]  # every folder that was tried as `path`
+    train: tuple[str, ...] | None
+    val: tuple[str, ...] | None
+    test: tuple[str, ...] | None
+    names: dict[int, str]
+    download: str | None  # where the user can get the images; never run
+
+    @property
+    def nc(self):
+        """Number of classes."""
+        return len(self.names)
+
+
+def load_data(name):
+    """Read a data yaml, given by path or by its name in the project's data folder.
+
+    Images need not exist yet (split_images looks for them). Raises InputError for an unreadable file, a missing or
+    wrong key, and an nc that differs from the number of names.
+    """
+    file = find_file(name, "data", what="data yaml")
+    content = _read_yaml(file)
+    names = _names(content, file)
+    splits = {split: _split_entries(content.get(split), split, file) for split in SPLITS}
+    if not any(splits.values()):
+        raise InputError(f"{file}: none of the keys train, val, test is there; at least one must name a folder")
+    looked = _candidate_roots(content.get("path"), file)
+    entries = [entry for split in splits.values() for entry in split or ()]
+    path = next((root for root in looked if any((root / entry).exists() for entry in entries)), looked[0])
+    return DataConfig(file, path, looked, **splits, names=names, download=_download(content.get("download")))
+
+
+def split_images(config, split):
+    """Return the images of one split, sorted within each entry, or the COCO instances files that describe them.
+
+    Returns a list of Path: either all images, or all `.json`. Raises InputError when the yaml has no such split, when
+    an entry does not exist, is empty, or when images and json files are mixed.
+    """
+    entries = getattr(config, split)
+    if entries is None:
+        given = ", ".join(s for s in SPLITS if getattr(config, s))
+        raise InputError(f"{config.file}: key {split} is missing, but {split} images are asked for; it has {given}")
+    found = [path for entry in entries for path in _entry_images(config, split, entry)]
+    kinds = {path.suffix.lower() == ".json" for path in found}
+    if len(kinds) > 1:
+        raise InputError(f"{config.file}: {split}: COCO .json files and image folders cannot be mixed in one split")
+    return list(dict.fromkeys(found))  # an image named twice is one image
+
+
+def _read_yaml(file):
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8", errors="replace"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{file}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: must be a YAML mapping with train, val and names")
+    return content
+
+
+def _names(content, file):
+    """Return {0: name, 1: name, …} from a list or a mapping; classes are called class0, … when only nc is given."""
+    names, nc = content.get("names"), content.get("nc")
+    if nc is not None and (isinstance(nc, bool) or not isinstance(nc, int) or nc < 1):
+        raise InputError(f"{file}: nc {nc!r}: must be a whole number of at least 1")
+    if names is None:
+        if nc is None:
+            raise InputError(f"{file}: key names is missing; it lists the classes in the order of their numbers")
+        return {index: f"class{index}" for index in range(nc)}
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not names:
+        raise InputError(f"{file}: names: must be a list of class names or a mapping from number to name")
+    if set(names) != set(range(len(names))):
+        raise InputError(f"{file}: names: class numbers are {list(names)}; must be 0 to {len(names) - 1} without gaps")
+    for index, name in names.items():
+        if not isinstance(name, (str, int, float)) or isinstance(name, bool):
+            raise InputError(f"{file}: names: class {index} is {name!r}; must be text (put words like yes in quotes)")
+    names = {index: str(names[index]) for index in range(len(names))}
+    repeated = sorted({name for name in names.values() if list(names.values()).count(name) > 1})
+    if repeated:
+        raise InputError(f"{file}: names: {repeated[0]!r} is there more than once; every class needs its own name")
+    if nc is not None and nc != len(names):
+        raise InputError(f"{file}: nc {nc} but {len(names)} names; they must agree (nc may be left out)")
+    return names
+
+
+def _split_entries(value, split, file):
+    """Return the entries of one split as a tuple of strings, or None when there are none."""
+    if value is None or value == "":
+        return None
+    entries = value if isinstance(value, list) else [value]
+    for entry in entries:
+        if not isinstance(entry, str):
+            raise InputError(f"{file}: {split}: {entry!r} must be a folder, a .txt of image paths or a COCO .json")
+    return tuple(entries) or None
+
+
+def _candidate_roots(path, file):
+    """Return the folders that `path` may mean, first the likeliest; without `path` the yaml's own folder."""
+    if path is None:
+        return file.parent, Path.cwd()
+    if not isinstance(path, str):
+        raise InputError(f"{file}: path {path!r}: must be a folder")
+    given = Path(path).expanduser()
+    if given.is_absolute():
+        return (given,)
+    bases = (Path.cwd(), Path.cwd() / "datasets", file.resolve().parent, ROOT / "datasets")
+    return tuple(dict.fromkeys((base / given).resolve() for base in bases))
+
+
+def _download(value):
+    """Return what to show a user whose images are missing: URLs and one-line commands, not scripts."""
+    lines = value if isinstance(value, list) else str(value or "").strip().splitlines()
+    return " ".join(map(str, lines)) if lines and (isinstance(value, list) or len(lines) == 1) else None
+
+
+def _entry_images(config, split, entry):
+    """Return the images of one entry of a split, or the entry itself when it is a COCO json."""
+    place = config.path / Path(entry).expanduser()
+    if not place.exists():
+        tried = ", ".join(str(root / entry) for root in config.looked)
+        hint = f"; to get the data: {config.download}" if config.download else ""
+        raise InputError(f"{config.file}: {split}: {entry} not found; looked for {tried}{hint}")
+    if place.suffix.lower() == ".json":
+        return [place]
+    if place.is_dir():
+        images = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    elif place.suffix.lower() == ".txt":
+        images = _listed_images(place)
+    else:
+        raise InputError(f"{config.file}: {split}: {entry} is neither a folder nor a .txt nor a .json")
+    if not images:
+        raise InputError(f"{place}: no images; known suffixes are {' '.join(IMAGE_SUFFIXES)}")
+    return images
+
+
+def _listed_images(file):
+    """Return the image paths that a text file lists one a line; relative ones start at the file's folder."""
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    images = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        image = file.parent / line  # an absolute path replaces the folder
+        if image.suffix.lower() not in IMAGE_SUFFIXES:
+            raise InputError(f"{file}:{number}: {line}: not an image; known suffixes are {' '.join(IMAGE_SUFFIXES)}")
+        images.append(image)
+    return sorted(images)

@@ -1,0 +1,244 @@
+"""The data set of images with boxes: caching, rectangular batches and augmented training items."""
+
+import dataclasses
+import math
+import os
+import sys
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from utils.data import augment
+from utils.data.images import fit_image, fitted_size, read_image, write_array
+from utils.errors import InputError
+
+CACHE_MARGIN = 0.8  # share of the free memory that cached images may take
+EDGE = 1e-3  # px; clipped boxes stay this far inside the image, so that a centre never lies in the cell beyond it
+
+
+class DetectionDataset(Dataset):
+    """Images with boxes; see __getitem__ for what an item is.
+
+    Args:
+        samples: list of utils.data.labels.Sample.
+        imgsz: long side in pixels that images are resized to.
+        hyp: dict of augmentation settings for training, or None for validation.
+        rect: sort by aspect ratio and give each batch of batch_size its own shape, a multiple of stride, with pad
+            strides (or a part) of border; no mosaic then.
+        cache: None, 'ram' (resized images in memory) or 'disk' (decoded images as .npy beside the files).
+        seed: with the epoch and the index it fixes everything that is drawn for an item.
+        single_cls: all boxes get class 0.
+
+    Attributes: samples (in the order of the items), labels (list of float32 [n, 5]), shapes (int [n, 2]: w, h),
+    imgsz, epoch.
+    """
+
+    def __init__(self, samples, imgsz, *, hyp=None, rect=False, batch_size=16, stride=32, pad=0.0, cache=None, seed=0,
+                 single_cls=False, workers=1, progress=True):
+        shapes = np.array([sample.shape[::-1] for sample in samples]).reshape(-1, 2)
+        self.rect = rect
+        self.batch_size = batch_size
+        if rect:
+            aspects = shapes[:, 1] / shapes[:, 0]
+            order = np.argsort(aspects, kind="stable")
+            samples, shapes = [samples[index] for index in order], shapes[order]
+            self.batch_shapes = batch_shapes(aspects[order], imgsz, batch_size, stride, pad)
+        if single_cls:
+            samples = [dataclasses.replace(sample, labels=sample.labels * (0, 1, 1, 1, 1)) for sample in samples]
+        self.samples = samples
+        self.shapes = shapes
+        self.labels = [sample.labels.astype(np.float32) for sample in samples]
+        self.imgsz = imgsz
+        self.hyp = hyp
+        self.seed = seed
+        self.epoch = 0
+        self.cache = cache
+        self._images = _cache_images(self, workers, progress) if cache else None
+
+    def __len__(self):
+        return len(self.samples)
+
+    def set_epoch(self, epoch):
+        """Choose the epoch whose random numbers items are drawn with."""
+        self.epoch = epoch
+
+    def generator(self, index):
+        """Return the numpy generator of one item: the same in every process, however many there are."""
+        return np.random.default_rng([self.seed, self.epoch, index])
+
+    def __getitem__(self, index):
+        """Return (image, labels, path, shapes).
+
+        image is uint8 [3, h, w] in RGB; labels float32 [n, 5]: class, cx, cy, w, h normalised by that image. shapes is
+        ((h0, w0), ((scale_h, scale_w), (left, top))): original pixels times scale plus left, top are pixels of the
+        image; None for an augmented item.
+        """
+        sample = self.samples[index]
+        if self.hyp is None:
+            scene, shapes = self._plain(index)
+        else:
+            scene, shapes = self._augmented(index, self.generator(index)), None
+        height, width = scene.image.shape[:2]
+        labels = _normalise(scene.boxes, height, width)
+        image = np.ascontiguousarray(scene.image[..., ::-1].transpose(2, 0, 1))
+        return torch.from_numpy(image), torch.from_numpy(labels), sample.path, shapes
+
+    def item_shape(self, index):
+        """Return (h, w) of the item."""
+        return self.batch_shapes[index // self.batch_size] if self.rect else (self.imgsz, self.imgsz)
+
+    def read(self, index):
+        """Return (image fitted to imgsz uint8 [h, w, 3] BGR, (h0, w0) of the file); from the cache where it is there.
+
+        Raises InputError when the file cannot be read any more.
+        """
+        if self.cache == "ram" and self._images is not None:
+            return self._images[index]
+        return self._load(index)
+
+    def _load(self, index):
+        path = self.samples[index].path
+        stored = npy_path(path) if self.cache == "disk" else None
+        image = np.load(stored, allow_pickle=False) if stored and _is_fresh(stored, path) else read_image(path)
+        if image is None:
+            raise InputError(f"{path}: cannot be read as an image; it could when the images were scanned")
+        return fit_image(image, self.imgsz, shrink_by_area=self.hyp is None), image.shape[:2]
+
+    def _scene(self, index):
+        """Return one image fitted to imgsz as a Scene."""
+        sample = self.samples[index]
+        image, _ = self.read(index)
+        height, width = image.shape[:2]
+        polygons = sample.segments or [None] * len(sample.labels)
+        size = np.array([width, height], np.float32)
+        polygons = [None if polygon is None else polygon * size for polygon in polygons]
+        return augment.Scene(image, _to_pixels(self.labels[index], height, width), polygons)
+
+    def _letterboxed(self, index, enlarge):
+        """Return one image letterboxed to the item's shape as a Scene, the scale from the fitted image, and (left, top)."""
+        scene = self._scene(index)
+        image, scale, (left, top) = augment.letterbox(scene.image, self.item_shape(index), enlarge)
+        if scale != 1:
+            scene.boxes[:, 1:] *= scale
+            scene.polygons = [None if polygon is None else polygon * scale for polygon in scene.polygons]
+        boxes, polygons = scene.shifted(left, top)
+        return augment.Scene(image, boxes, polygons), scale, (left, top)
+
+    def _plain(self, index):
+        """Return the letterboxed Scene of a validation item and how it came about (see __getitem__)."""
+        scene, scale, border = self._letterboxed(index, enlarge=False)
+        height, width = self.samples[index].shape
+        fitted = fitted_size(height, width, self.imgsz)
+        scales = fitted[0] / height * scale, fitted[1] / width * scale
+        return scene, ((height, width), (scales, border))
+
+    def _augmented(self, index, rng):
+        """Return the Scene of a training item."""
+        hyp = self.hyp
+        if not self.rect and rng.random() < hyp["mosaic"]:
+            scene = self._mosaic(index, rng)
+            if rng.random() < hyp["mixup"]:
+                scene = augment.mixup(scene, self._mosaic(int(rng.integers(len(self))), rng), rng)
+        else:
+            scene, _, _ = self._letterboxed(index, enlarge=True)
+            scene = augment.random_affine(scene, self.item_shape(index), hyp, rng)
+        scene.image = augment.jitter_colour(scene.image, hyp, rng)
+        if rng.random() < hyp["flipud"]:
+            scene = augment.flip_vertically(scene)
+        if rng.random() < hyp["fliplr"]:
+            scene = augment.flip_sideways(scene)
+        return scene
+
+    def _mosaic(self, index, rng):
+        """Return a mosaic of one image and three drawn ones, in drawn order, cropped to imgsz by the affine."""
+        chosen = rng.permutation([index, *rng.integers(len(self), size=3)])
+        scene = augment.mosaic([self._scene(int(i)) for i in chosen], self.imgsz, rng)
+        if self.hyp["copy_paste"]:
+            scene = augment.copy_paste(scene, self.hyp["copy_paste"], rng)
+        return augment.random_affine(scene, (self.imgsz, self.imgsz), self.hyp, rng)
+
+
+def batch_shapes(aspects, imgsz, batch_size, stride, pad):
+    """Return one (h, w) a batch for sorted aspects (h / w): the least multiple of stride that the batch's images fit.
+
+    The long side is imgsz; pad is added in units of the stride before rounding up.
+    """
+    shapes = []
+    for start in range(0, len(aspects), batch_size):
+        low, high = aspects[start], aspects[min(start + batch_size, len(aspects)) - 1]
+        ratios = (high, 1) if high < 1 else (1, 1 / low) if low > 1 else (1, 1)
+        shapes.append(tuple(math.ceil(ratio * imgsz / stride + pad) * stride for ratio in ratios))
+    return shapes
+
+
+def npy_path(path):
+    """Return the file that caches a decoded image on disk."""
+    return Path(path).with_suffix(".npy")
+
+
+def _is_fresh(stored, path):
+    """Return whether a cached image exists and is not older than its file."""
+    try:
+        return os.stat(stored).st_mtime_ns >= os.stat(path).st_mtime_ns
+    except OSError:
+        return False
+
+
+def _cache_images(dataset, workers, progress):
+    """Fill the cache with threads; return the images in memory for 'ram', None for 'disk'.
+
+    A cache that does not fit, into the memory or into a read-only folder, is left out with a line on stderr.
+    """
+    store = {"ram": dataset._load, "disk": lambda index: _store_on_disk(dataset.samples[index].path)}[dataset.cache]
+    if dataset.cache == "ram":
+        sizes = (fitted_size(*sample.shape, dataset.imgsz) for sample in dataset.samples)
+        needed, free = sum(3 * height * width for height, width in sizes), _free_memory()
+        if free is not None and needed > CACHE_MARGIN * free:
+            print(f"images need {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free memory: not cached", file=sys.stderr)
+            dataset.cache = None
+            return None
+    with ThreadPool(max(workers, 1)) as pool:
+        done = pool.imap(store, range(len(dataset)), chunksize=8)
+        try:
+            results = list(tqdm(done, "Caching", len(dataset), disable=None if progress else True, leave=False))
+        except OSError as error:
+            print(f"{error.filename}: cannot be written ({error.strerror}): images are not cached", file=sys.stderr)
+            dataset.cache = None
+            return None
+    return results if dataset.cache == "ram" else None
+
+
+def _store_on_disk(path):
+    """Write the decoded image beside its file unless it is there already."""
+    if not _is_fresh(npy_path(path), path):
+        image = read_image(path)
+        if image is not None:  # a file that broke after the scan is reported when it is its turn
+            write_array(npy_path(path), image)
+
+
+def _free_memory():
+    """Return the bytes that can be taken without swapping, or None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _to_pixels(labels, height, width):
+    """Return boxes [n, 5] (class, x1, y1, x2, y2 px) of normalised labels [n, 5] (class, cx, cy, w, h)."""
+    centre, half = labels[:, 1:3], labels[:, 3:5] / 2
+    corners = np.concatenate([centre - half, centre + half], 1) * np.array([width, height] * 2, np.float32)
+    return np.concatenate([labels[:, :1], corners], 1)
+
+
+def _normalise(boxes, height, width):
+    """Return labels [n, 5] (class, cx, cy, w, h normalised) of boxes [n, 5] (class, x1, y1, x2, y2 px), clipped."""
+    limit = np.array([width, height], np.float32)
+    low = boxes[:, 1:3].clip(0, limit - EDGE)
+    high = boxes[:, 3:5].clip(0, limit - EDGE)
+    return np.concatenate([boxes[:, :1], (low + high) / 2 / limit, (high - low) / limit], 1).astype(np.float32)

@@ -1,0 +1,119 @@
+"""Batches: their order, how items are joined, and the DataLoader."""
+
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader, Sampler
+
+QUAD = 4  # images that one image of a quad batch is made of
+
+
+class EpochBatches(Sampler):
+    """Lists of indices, one a batch, in an order that the seed and the data set's epoch fix.
+
+    Every rank gets equally many images: the order is filled up from its start. Batches of a rectangular data set stay
+    as they are, because each has its own shape: there the order of whole batches is drawn and shared out.
+
+    weights: None, or a chance for each image [n] to be drawn (with replacement) when shuffling.
+    """
+
+    def __init__(self, dataset, batch_size, *, shuffle, seed=0, rank=0, world_size=1):
+        self.dataset = dataset
+        self.batch_size = dataset.batch_size if dataset.rect else batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.weights = None
+
+    def __len__(self):
+        images = len(self.dataset)
+        if self.dataset.rect:
+            return -(-len(range(0, images, self.batch_size)) // self.world_size)
+        return -(-images // (self.world_size * self.batch_size)) if images else 0
+
+    def __iter__(self):
+        rng = np.random.default_rng([self.seed, self.dataset.epoch, len(self.dataset)])  # items use the numbers below
+        if self.dataset.rect:
+            batches = self._chunks(np.arange(len(self.dataset)))
+            yield from (batches[index] for index in self._share(self._order(len(batches), rng, None)))
+        else:
+            yield from self._chunks(self._share(self._order(len(self.dataset), rng, self.weights)))
+
+    def _order(self, number, rng, weights):
+        if not self.shuffle:
+            return np.arange(number)
+        if weights is None:
+            return rng.permutation(number)
+        return rng.choice(number, number, p=np.asarray(weights, float) / np.sum(weights))
+
+    def _share(self, order):
+        """Return this rank's part of an order."""
+        each = -(-len(order) // self.world_size)
+        return np.resize(order, each * self.world_size)[self.rank :: self.world_size]
+
+    def _chunks(self, order):
+        return [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
+
+
+def collate(items):
+    """Join items of DetectionDataset into images uint8 [B, 3, H, W], targets float32 [N, 6], paths, shapes.
+
+    A target is image index, class, cx, cy, w, h, normalised.
+    """
+    images, labels, paths, shapes = zip(*items, strict=True)
+    numbered = [functional.pad(rows, (1, 0), value=index) for index, rows in enumerate(labels)]
+    return torch.stack(images), torch.cat(numbered), paths, shapes
+
+
+class QuadCollate:
+    """Joins items four at a time into images of twice the side: four tiles, or by even chance one image enlarged.
+
+    So a quarter of the batch size trains at twice the image size. The chance depends on seed, epoch and first path
+    only. What is left over of a batch that four does not divide is enlarged.
+    """
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __call__(self, items):
+        groups = [items[start : start + QUAD] for start in range(0, len(items), QUAD)]
+        return collate([self._join(group) for group in groups])
+
+    def _join(self, group):
+        image, labels, path, shapes = group[0]
+        rng = np.random.default_rng([self.dataset.seed, self.dataset.epoch, zlib.crc32(path.encode())])
+        if len(group) < QUAD or rng.random() < 0.5:
+            return functional.interpolate(image[None], scale_factor=2, mode="bilinear")[0], labels, path, shapes
+        rows = [torch.cat([item[0] for item in group[start : start + 2]], 2) for start in (0, 2)]
+        moved = [tile[1] + torch.tensor([0, i % 2, i // 2, 0, 0], dtype=torch.float32) for i, tile in enumerate(group)]
+        return torch.cat(rows, 1), torch.cat(moved) * torch.tensor([1, 0.5, 0.5, 0.5, 0.5]), path, None
+
+
+def make_loader(dataset, batch_size, workers=0, *, shuffle=False, seed=0, rank=0, world_size=1, quad=False,
+                pin_memory=False):
+    """Return the DataLoader of a DetectionDataset; its batches are those of collate.
+
+    Workers live for one epoch, so that dataset.set_epoch before iterating reaches them. The global generator of torch
+    is not touched. The last batch may be smaller; len(loader) counts it. loader.batch_sampler is an EpochBatches.
+    """
+    batches = EpochBatches(dataset, batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size)
+    forks = workers and sys.platform == "linux"  # other ways to start a worker would copy the images cached in memory
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=QuadCollate(dataset) if quad else collate,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator().manual_seed(seed),
+        multiprocessing_context="fork" if forks else None,
+    )
+
+
+def _start_worker(_):
+    cv2.setNumThreads(0)  # one thread a worker; more would compete with the other workers

@@ -1,0 +1,18 @@
+"""From a data yaml to the samples of one split, whichever way the split is described."""
+
+from utils.data.coco import read_coco
+from utils.data.config import split_images
+from utils.data.labels import label_path, scan
+
+
+def load_split(config, split, workers=1, progress=True):
+    """Return (list of Sample, Counts) of the split 'train', 'val' or 'test' of a DataConfig.
+
+    Labels are YOLO text files beside the images, or come from COCO instances files. Raises InputError.
+    """
+    sources = split_images(config, split)
+    if sources[0].suffix.lower() == ".json":
+        return read_coco(sources, config, split)
+    folder = label_path(sources[0]).parent
+    cache = folder.with_name(f"{folder.name}.cache.npz")
+    return scan(sources, config.nc, cache, workers, progress)

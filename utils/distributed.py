@@ -1,0 +1,77 @@
+"""One process or many: what torchrun started, and the few things that the processes tell each other."""
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+PATIENCE = timedelta(hours=6)  # the others wait for as long as rank 0 validates
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run; every method is without effect when there is only one."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+    @property
+    def main(self):
+        """Whether this process writes the files and validates."""
+        return self.rank == 0
+
+    @property
+    def joint(self):
+        """Whether there are other processes."""
+        return self.world_size > 1
+
+    def average(self, tensor):
+        """Return the mean of a floating-point tensor over all processes."""
+        if not self.joint:
+            return tensor
+        total = tensor.clone()
+        distributed.all_reduce(total)
+        return total / self.world_size
+
+    def from_main(self, value):
+        """Return rank 0's `value` (a plain value) in every process."""
+        if not self.joint:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    @contextmanager
+    def main_first(self):
+        """Run the body in rank 0, then in the others: what it caches on disk is found by them."""
+        if self.joint and not self.main:
+            distributed.barrier()
+        yield
+        if self.joint and self.main:
+            distributed.barrier()
+
+
+def team_from(environment=os.environ):
+    """Return the Team that torchrun describes in the environment; a single process without it."""
+    rank, local, size = (int(environment.get(key, default)) for key, default in
+                         (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
+    return Team(rank, local, size)
+
+
+@contextmanager
+def joined(team, device):
+    """Connect the processes of `team` for the body: NCCL for CUDA devices, gloo for the CPU."""
+    if not team.joint:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,132 @@
+"""Optimizers, the plan of learning rates and accumulation, and the moving average of the weights."""
+
+import math
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+NOMINAL_BATCH = 64  # images per optimizer step that the hyp files were tuned for
+WARMUP_ITERATIONS = 100  # at least
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+OPTIMIZERS = ("SGD", "Adam", "AdamW")
+
+
+def accumulation(batch_size):
+    """Return how many batches make one optimizer step."""
+    return max(round(NOMINAL_BATCH / batch_size), 1)
+
+
+def scaled_decay(weight_decay, batch_size):
+    """Return the weight decay for the images that one optimizer step really sees."""
+    return weight_decay * batch_size * accumulation(batch_size) / NOMINAL_BATCH
+
+
+def build_optimizer(model, name, lr, momentum, weight_decay):
+    """Return an optimizer over the parameters of `model` that want gradients.
+
+    Groups, in this order: 0 biases, 1 weights, with decay, 2 weights of batch norms. Adam's beta1 is `momentum`.
+    """
+    biases, weights, norms = [], [], []
+    for module in model.modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                is_norm = isinstance(module, BATCH_NORMS)
+                (biases if key == "bias" else norms if is_norm else weights).append(parameter)
+    groups = [
+        {"params": biases, "weight_decay": 0.0},
+        {"params": weights, "weight_decay": weight_decay},
+        {"params": norms, "weight_decay": 0.0},
+    ]
+    if name == "SGD":
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True)
+    kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[name]
+    return kind(groups, lr=lr, betas=(momentum, 0.999))
+
+
+def schedule(epochs, lrf, cos=False):
+    """Return the function epoch → factor of the learning rate, from 1 to lrf: linear, or half a cosine."""
+    if cos:
+        return lambda epoch: lrf + (1 - lrf) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    return lambda epoch: lrf + (1 - lrf) * (1 - epoch / epochs)
+
+
+def ramp(position, length, start, end):
+    """Return the value at `position` of a straight line from start (at 0) to end (at `length` and behind it)."""
+    return end if position >= length else start + (end - start) * position / length
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a run goes through its iterations (batches, counted over the whole run): pure arithmetic."""
+
+    epochs: int
+    batches: int  # per epoch
+    batch_size: int  # images per iteration, all processes together
+    lr0: float
+    lrf: float
+    momentum: float
+    warmup_epochs: float
+    warmup_momentum: float
+    warmup_bias_lr: float
+    cos_lr: bool = False
+
+    @property
+    def warmup(self):
+        """Iterations of warm-up."""
+        return max(round(self.warmup_epochs * self.batches), WARMUP_ITERATIONS)
+
+    def accumulate(self, iteration):
+        """Return how many batches an optimizer step waits for: from 1 to the nominal batch during the warm-up."""
+        full = NOMINAL_BATCH / self.batch_size
+        if iteration > self.warmup:
+            return accumulation(self.batch_size)
+        return max(round(ramp(iteration, self.warmup, 1.0, full)), 1)
+
+    def learning_rates(self, iteration):
+        """Return the learning rates of the optimizer's groups (biases, weights, batch norm weights)."""
+        rate = self.lr0 * schedule(self.epochs, self.lrf, self.cos_lr)(iteration // self.batches)
+        weights = ramp(iteration, self.warmup, 0.0, rate)
+        return ramp(iteration, self.warmup, self.warmup_bias_lr, rate), weights, weights
+
+    def momentum_at(self, iteration):
+        """Return the momentum."""
+        return ramp(iteration, self.warmup, self.warmup_momentum, self.momentum)
+
+    def steps_in(self, epoch):
+        """Return the iterations (within the epoch) after which the optimizer steps; always after the last one."""
+        waiting, steps = 0, []
+        for i in range(self.batches):
+            waiting += 1
+            if waiting >= self.accumulate(epoch * self.batches + i) or i == self.batches - 1:
+                steps.append(i)
+                waiting = 0
+        return steps
+
+    def total_steps(self):
+        """Return the optimizer steps of the whole run."""
+        warm = min(self.warmup // self.batches + 1, self.epochs)
+        later = math.ceil(self.batches / accumulation(self.batch_size))
+        return sum(len(self.steps_in(epoch)) for epoch in range(warm)) + (self.epochs - warm) * later
+
+
+class ModelEMA:
+    """Exponential moving average of a model's floating-point state (Polyak 1992); young averages follow faster."""
+
+    def __init__(self, model, decay=0.9999, tau=2000, updates=0):
+        self.model = deepcopy(model).eval().requires_grad_(False)
+        self.decay, self.tau, self.updates = decay, tau, updates
+
+    def rate(self):
+        """Return the share of the old average that an update keeps: decay · (1 − exp(−updates / tau))."""
+        return self.decay * (1 - math.exp(-self.updates / self.tau))
+
+    @torch.no_grad()
+    def update(self, model):
+        """Move the average towards the state of `model`."""
+        self.updates += 1
+        new = model.state_dict()
+        pairs = [(v, new[k]) for k, v in self.model.state_dict().items() if v.dtype.is_floating_point]
+        average, current = (list(values) for values in zip(*pairs))
+        torch._foreach_lerp_(average, current, 1 - self.rate())

@@ -1,0 +1,50 @@
+"""What a cut did, as text: channels before and after of every layer, and the totals."""
+
+from dataclasses import dataclass
+
+from models.cost import count_gflops, count_parameters
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Size and accuracy of one network; the accuracies are None when it was not validated."""
+
+    name: str
+    parameters: int
+    gflops: float
+    bytes: int
+    map50: float | None = None
+    map: float | None = None
+
+
+def totals(name, model, image_size, size, evaluation=None):
+    """Return the Totals of a model at an image size (pixels) whose checkpoint has `size` bytes."""
+    scores = (evaluation.map50, evaluation.map) if evaluation else (None, None)
+    return Totals(name, count_parameters(model), count_gflops(model, image_size), size, *scores)
+
+
+def channel_table(graph, before, after):
+    """Return the table of output channels of every convolution of two networks, `after` the narrower one."""
+    names = [layer.name for layer in graph.layers.values() if layer.is_conv]
+    protected = {name: group.protected for group in graph.groups for name in group.members}
+    wide = max(map(len, names))
+    lines = [f"{'layer':<{wide}}  before   after    kept"]
+    for name in names:
+        old, new = (model.get_submodule(name).out_channels for model in (before, after))
+        note = f"  protected: {protected[name]}" if protected[name] else ""
+        lines.append(f"{name:<{wide}}{old:8}{new:8}{new / old:8.0%}{note}")
+    return "\n".join(lines)
+
+
+def totals_table(rows, image_size):
+    """Return the table of a list of Totals; the second and later ones with their ratio to the first."""
+    wide = max(len(row.name) for row in rows)
+    lines = [f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}{'mAP50':>9}{'mAP50-95':>10}"]
+    for row in rows:
+        scores = "".join(f"{'-' if value is None else f'{value:.3f}':>{w}}" for value, w in ((row.map50, 9), (row.map, 10)))
+        lines.append(f"{row.name:<{wide}}{row.parameters:14,}{row.gflops:14.2f}{row.bytes / 1e6:10.2f}{scores}")
+    first = rows[0]
+    for row in rows[1:]:
+        parameters, gflops, size = (f"{getattr(row, k) / getattr(first, k):.0%}" for k in ("parameters", "gflops", "bytes"))
+        lines.append(f"{'left':<{wide}}{parameters:>14}{gflops:>14}{size:>10}")
+    return "\n".join(lines)

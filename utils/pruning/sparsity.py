@@ -1,0 +1,205 @@
+"""Sparse training: what drives gammas to zero. Each way is a Hook that acts once per optimizer step, on float32 weights.
+
+It acts after the optimizer's own step, so that it means the same with every optimizer, batch size, precision and number of
+processes. The pull is lr · sr / (1 − momentum): what a gradient of sr · sign(gamma) adds up to under SGD with momentum.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from utils.engine import Hook
+from utils.errors import InputError
+from utils.pruning.channels import trace_channels
+from utils.pruning.importance import ChannelParameters
+from utils.pruning.selection import Limits, select
+from utils.options import option
+from utils.tracking import NEAR_ZERO
+from utils.training import TrainOptions
+
+PENALTIES = ("subgradient", "proximal", "group")
+AUTO = "auto"  # --sr without a number: FadeOut
+
+
+@dataclass
+class SparsityOptions(TrainOptions):
+    """Options of train_sparsity.py: those of train.py and how gammas are driven to zero."""
+
+    st: bool = option(False, "sparse training; without it nothing differs from train.py")
+    sr: str = option("0.005", "strength of the L1 penalty on gamma; auto: none to tune, --target says how far to go")
+    penalty: str = option("subgradient", "how --sr NUMBER acts on gamma", choices=PENALTIES)
+    target: float | None = option(None, "with --sr auto: share of the channels that shall be zero in the end, 0.5 for half")
+
+    def check(self):
+        """Raise InputError for values that are wrong alone or exclude each other."""
+        super().check()
+        strength = parse_strength(self.sr)
+        if strength == AUTO and self.target is None:
+            raise InputError("--sr auto: needs --target, the share of the channels that shall go, such as 0.5")
+        if self.target is not None and not 0 < self.target < 1:
+            raise InputError(f"--target {self.target}: must be above 0 and below 1")
+        if self.target is not None and strength != AUTO:
+            raise InputError(f"--target {self.target}: only means something with --sr auto")
+
+
+def sparsity_hooks(options):
+    """Return the hooks that SparsityOptions ask for."""
+    if not options.st:
+        return []
+    strength = parse_strength(options.sr)
+    return [FadeOut(options.target) if strength == AUTO else GammaPenalty(strength, options.penalty)]
+
+
+def pull(run, sr):
+    """Return by how much an L1 penalty of strength sr moves each gamma in this step."""
+    group = run.optimizer.param_groups[0]
+    momentum = group["momentum"] if "momentum" in group else group["betas"][0]
+    return run.lr * sr / (1 - momentum)
+
+
+class GammaHook(Hook):
+    """What both ways share: the traced channels and their gammas."""
+
+    def start(self, run):
+        """Trace the network; channels of frozen layers are left alone."""
+        self.graph = trace_channels(run.model)
+        trained = {name for name, module in run.model.named_modules() if all(p.requires_grad for p in module.parameters())}
+        groups = [group for group in self.graph.free_groups if trained.issuperset(group.norms)]
+        if not groups:
+            raise InputError("--freeze leaves no channel that sparse training could act on")
+        self.parameters = ChannelParameters(run.model, self.graph, groups)
+
+    def share_near_zero(self):
+        """Return the share of free gammas smaller than NEAR_ZERO."""
+        gamma = self.parameters.gamma[self.parameters.free]
+        return float((gamma.abs() < NEAR_ZERO).float().mean())
+
+
+class GammaPenalty(GammaHook):
+    """L1 on gamma, network slimming (Liu et al. 2017): the same strength sr for every channel that may go."""
+
+    def __init__(self, sr, penalty="subgradient"):
+        """sr: strength; penalty: subgradient (sign), proximal (soft threshold, exact zeros), group (tied gammas die together)."""
+        self.sr, self.penalty = sr, penalty
+
+    def after_step(self, run):
+        """Pull all free gammas towards zero."""
+        if self.sr == 0:
+            return
+        gamma, amount = self.parameters.gamma, pull(run, self.sr) * self.parameters.free
+        if self.penalty == "subgradient":
+            gamma -= amount * gamma.sign()
+        elif self.penalty == "proximal":
+            gamma = soft_threshold(gamma, amount)
+        else:
+            gamma = self.shrink_groups(gamma, pull(run, self.sr))
+        self.parameters.write("weight", gamma)
+
+    def shrink_groups(self, gamma, amount):
+        """Return gamma after the proximal step of the group lasso (Yuan & Lin 2006): each channel's vector gets shorter."""
+        squares = self.parameters.per_channel(gamma**2)
+        sizes = self.parameters.per_channel(torch.ones_like(gamma))
+        factors = (1 - amount * sizes.sqrt() / squares.sqrt().clamp(min=1e-12)).clamp(min=0)
+        return gamma * self.parameters.per_place(factors, 1.0)
+
+    def after_epoch(self, run):
+        """Log the strength and what it reached."""
+        run.log |= {"sparsity/sr": self.sr, "sparsity/share_near_zero": self.share_near_zero()}
+
+
+def soft_threshold(values, amount):
+    """Return values moved towards zero by amount, stopping there: the proximal operator of amount · |x|."""
+    return values.sign() * (values.abs() - amount).clamp(min=0)
+
+
+class FadeOut(GammaHook):
+    """Sparse training without a strength to tune: chooses the channels that are to go, and fades exactly those to zero.
+
+    Each channel is scored by the running mean of (sum over its tied batch norms of gamma·∂gamma + beta·∂beta)²: the squared
+    first-order Taylor estimate of what its removal does to the loss (Molchanov et al. 2019). At choose_until of the run those
+    with the smallest scores are chosen; from then on their gamma and beta shrink linearly, to exactly zero at fade_until,
+    while the others train freely. Beta fades with gamma: cutting the channels changes nothing, picture borders included.
+    """
+
+    def __init__(self, target, limits=Limits(), choose_until=0.3, fade_until=0.6):
+        """target: share of the prunable channels that shall be at zero in the end."""
+        self.target, self.limits = target, limits
+        self.choose_until, self.fade_until = choose_until, fade_until
+        self.scores = self.keep = None
+        self.seen = 0
+
+    def start(self, run):
+        """Trace the network; check that the target can be reached before anything is trained."""
+        super().start(run)
+        if self.scores is None:
+            self.scores = torch.zeros(self.parameters.count)
+            self.choose()
+        device = self.parameters.index.device
+        self.scores, self.keep = self.scores.to(device), self.keep.to(device)
+
+    def before_step(self, run):
+        """Update the scores from the gradients of this step."""
+        if self.faded(run.step / run.total_steps) > 0:
+            return
+        estimates = sum(
+            self.parameters.gather([getattr(n, name) * getattr(n, name).grad for n in self.parameters.norms])
+            for name in ("weight", "bias")
+        )
+        self.seen += 1
+        self.scores += (self.parameters.per_channel(estimates) ** 2 - self.scores) / self.seen
+
+    def after_step(self, run):
+        """Shrink the chosen channels."""
+        before, now = (self.faded(step / run.total_steps) for step in (run.step - 1, run.step))
+        if now == 0:
+            return
+        if before == 0:
+            self.choose()
+        ratio = 0.0 if now == 1 else (1 - now) / (1 - before)
+        self.parameters.multiply(self.factors(ratio))
+        if now == 1:
+            average = ChannelParameters(run.ema.model, self.graph, self.parameters.groups)
+            average.multiply(self.factors(0.0))
+
+    def faded(self, progress):
+        """Return how far the fading is, 0 to 1, at a share of the run."""
+        return min(max((progress - self.choose_until) / (self.fade_until - self.choose_until), 0.0), 1.0)
+
+    def factors(self, ratio):
+        """Return the flat vector [P]: ratio at the places of channels that are to go, 1 elsewhere."""
+        channels = torch.where(self.keep, 1.0, ratio).to(self.parameters.norms[0].weight.dtype)
+        return self.parameters.per_place(channels, 1.0)
+
+    def choose(self):
+        """Decide by the scores which channels are to go."""
+        keep = select(self.parameters.by_group(self.scores), self.graph.channel_counts(), self.target, self.limits)
+        self.keep = self.parameters.from_groups(keep)
+
+    def after_epoch(self, run):
+        """Log how far the fading is and what it reached."""
+        progress = self.faded(run.step / run.total_steps)
+        run.log |= {"sparsity/faded": progress, "sparsity/share_near_zero": self.share_near_zero()}
+
+    def state_dict(self):
+        """Return scores and choice."""
+        return {"scores": self.scores.cpu(), "keep": self.keep.cpu(), "seen": self.seen, "target": self.target}
+
+    def load_state_dict(self, state):
+        """Take over scores and choice. Raises InputError when the run had another target."""
+        if state["target"] != self.target:
+            raise InputError(f"--target {self.target}: the run to resume has --target {state['target']}")
+        self.scores, self.keep, self.seen = state["scores"], state["keep"], state["seen"]
+
+
+def parse_strength(text):
+    """Return --sr as a number, or AUTO. Raises InputError for a negative or other value."""
+    if text == AUTO:
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"--sr {text}: must be a number of at least 0, or auto")
+    return value

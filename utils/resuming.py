@@ -1,0 +1,60 @@
+"""Options of an interrupted run, read back from its folder."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import yaml
+
+from utils.errors import InputError
+from utils.options import value_type
+from utils.paths import RunFolder
+
+NEWEST = "newest"  # what a bare --resume means
+
+
+def resolve(options):
+    """Return options as they apply: for --resume those of the interrupted run. Raises InputError."""
+    if not options.resume:
+        return options
+    path = newest_checkpoint(options.project) if options.resume == NEWEST else Path(options.resume)
+    if not path.is_file():
+        raise InputError(f"--resume {path}: no such checkpoint; it should be the weights/last.pt of a run")
+    folder = RunFolder(path.resolve().parent.parent)
+    stored = read_yaml_mapping(folder.opt_yaml)
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    unknown = sorted(set(stored) - set(fields))
+    if unknown:
+        raise InputError(f"{folder.opt_yaml}: unknown key {unknown[0]!r}; resume with the script that began the run")
+    for key, value in stored.items():
+        check_type(folder.opt_yaml, key, value, typing.get_type_hints(type(options))[key])
+    return dataclasses.replace(options, **{**stored, "resume": str(path), "hyp": str(folder.hyp_yaml)})
+
+
+def newest_checkpoint(project):
+    """Return the last.pt below a folder of runs that was written last. Raises InputError when there is none."""
+    found = sorted(Path(project).glob("*/weights/last.pt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError(f"--resume: no */weights/last.pt in {project}; give the path of one")
+    return found[-1]
+
+
+def read_yaml_mapping(file):
+    """Return the mapping in a yaml file. Raises InputError."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{file}: cannot be read ({type(error).__name__}); --resume needs it") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: must be a YAML mapping; --resume needs it")
+    return content
+
+
+def check_type(file, key, value, annotation):
+    """Raise InputError when a value read from a file has not the type of the option."""
+    kind = value_type(annotation)
+    values = value if typing.get_origin(annotation) is list else [value]
+    accepted = (int, float) if kind is float else kind
+    optional = type(None) in typing.get_args(annotation)
+    if not isinstance(values, list) or not all(isinstance(v, accepted) or (v is None and optional) for v in values):
+        raise InputError(f"{file}: {key}: {value!r} must be of type {kind.__name__}")

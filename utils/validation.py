@@ -1,0 +1,161 @@
+"""Measure a detector on a split of a data set: what val.py does, for scripts and pruning alike."""
+
+import os
+import sys
+from copy import deepcopy
+from dataclasses import dataclass
+
+from utils.checkpoint import load_checkpoint
+from utils.data.config import load_data
+from utils.data.dataset import DetectionDataset
+from utils.data.loader import make_loader
+from utils.data.splits import load_split
+from utils.device import select_device
+from utils.drawing import BatchPainter
+from utils.errors import InputError
+from utils.evaluation import evaluate, format_speed, format_table
+from utils.options import option
+from utils.paths import RunFolder, find_file, new_run
+from utils.plots import plot_evaluation
+from utils.predictions import CocoWriter, LabelWriter
+
+PAD = 0.5  # strides of grey around the images: the border that published numbers are measured with
+FEW_CLASSES = 50  # up to here every class gets its row without --verbose
+
+
+@dataclass
+class ValidationOptions:
+    """Options of val.py."""
+
+    data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
+    weights: str = option("yolov5s.pt", "checkpoint (.pt)")
+    batch_size: int = option(32, "images in a batch", "--batch", minimum=1)
+    imgsz: int = option(640, "longest side of the images in pixels", "--img", "--img-size", minimum=32)
+    conf_thres: float = option(0.001, "least confidence of a detection", minimum=0, below=1)
+    iou_thres: float = option(0.6, "overlap above which non-maximum suppression drops a box", minimum=0, maximum=1)
+    max_det: int = option(300, "most detections an image", minimum=1)
+    task: str = option("val", "split to validate on", choices=("train", "val", "test", "speed", "study"))
+    device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
+    workers: int = option(8, "processes that load images", minimum=0)
+    single_cls: bool = option(False, "treat all classes as one")
+    augment: bool = option(False, "test-time augmentation: three scales, one of them flipped")
+    verbose: bool = option(False, "a row for every class")
+    save_txt: bool = option(False, "write the detections as label files")
+    save_hybrid: bool = option(False, "not supported: labels among the predictions make the mAP meaningless")
+    save_conf: bool = option(False, "with --save-txt, write the confidence too")
+    save_json: bool = option(False, "write the detections as COCO results, and COCO's AP when there are annotations")
+    project: str = option("runs/val", "folder of the runs")
+    name: str = option("exp", "folder of this run")
+    exist_ok: bool = option(False, "write into the run's folder even if it exists")
+    half: bool = option(False, "compute in float16")
+    dnn: bool = option(False, "not supported: OpenCV's runtime for ONNX files")
+
+    def check(self):
+        """Raise InputError for what is not supported and for flags without effect."""
+        if self.task in ("speed", "study"):
+            raise InputError(f"--task {self.task}: not supported; must be train, val or test")
+        if self.save_hybrid:
+            raise InputError("--save-hybrid: not supported; the mAP would count labels as predictions. Use --save-txt")
+        if self.dnn:
+            raise InputError("--dnn: not supported; val.py runs .pt checkpoints with PyTorch")
+        if self.save_conf and not self.save_txt:
+            raise InputError("--save-conf: has no effect without --save-txt")
+
+
+def validate(model, config, split="val", *, device, imgsz=640, batch_size=32, workers=8, single_cls=False, progress=True,
+             **options):
+    """Return the Evaluation of a DetectionModel, left as it is, on a split of a data set.
+
+    Args:
+        model: DetectionModel with the classes of the data.
+        config: DataConfig.
+        split: train, val or test.
+        imgsz: longest side of the images in pixels, a multiple of the stride.
+        options: passed on to utils.evaluation.evaluate.
+
+    Raises InputError when the classes differ or the split has no usable images.
+    """
+    loader = make_validation_loader(model, config, split, imgsz, batch_size, workers, single_cls, progress)
+    names = evaluated_names(config, single_cls)
+    return measure(model, loader, names=names, device=device, single_cls=single_cls, progress=progress, **options)
+
+
+def measure(model, loader, *, device, **options):
+    """Return the Evaluation of a float32 copy of a DetectionModel with folded batch norms; options as for evaluate."""
+    return evaluate(deepcopy(model).float().eval().fuse().to(device), loader, device=device, **options)
+
+
+def evaluated_names(config, single_cls):
+    """Return {index: name} of the classes that are told apart."""
+    return {0: "item"} if single_cls else config.names
+
+
+def check_classes(model, config):
+    """Raise InputError when a model's classes are not those of a data set."""
+    if model.nc != config.nc:
+        raise InputError(f"{config.file}: {config.nc} classes, but the model has {model.nc}; they must be the same")
+    for index, name in config.names.items():
+        if model.names[index] not in (name, f"class{index}"):
+            raise InputError(f"{config.file}: names: class {index} is {name!r}, but the model calls it "
+                             f"{model.names[index]!r}; give the names in the order that the model was trained with")
+
+
+def make_validation_loader(model, config, split, imgsz, batch_size, workers, single_cls=False, progress=True):
+    """Return the DataLoader of a split: batches of images of like shape, letterboxed for the model.
+
+    Raises InputError when the classes differ or the split has no usable images.
+    """
+    if not single_cls:
+        check_classes(model, config)
+    samples, _ = load_split(config, split, max(workers, 1), progress)
+    dataset = DetectionDataset(samples, imgsz, rect=True, batch_size=batch_size, stride=int(model.stride.max()), pad=PAD,
+                               single_cls=single_cls, progress=progress)
+    return make_loader(dataset, batch_size, min(workers, os.cpu_count() or 1, batch_size - 1))
+
+
+def validate_checkpoint(options):
+    """Validate as the ValidationOptions say: print the table, write curves and files into a new run; return the Evaluation.
+
+    Raises InputError.
+    """
+    options.check()
+    device = select_device(options.device)
+    config = load_data(options.data)
+    checkpoint = load_checkpoint(find_file(options.weights, "weights", what="weight file"))
+    model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+    imgsz = whole_strides(options.imgsz, int(model.stride.max()))
+    loader = make_validation_loader(model, config, options.task, imgsz, options.batch_size, options.workers, options.single_cls)
+    names = evaluated_names(config, options.single_cls)
+    coco = CocoWriter(config, options.task) if options.save_json else None
+    folder = RunFolder(new_run(options.project, options.name, options.exist_ok))
+    text = LabelWriter(folder.text_labels, options.save_conf) if options.save_txt else None
+    print(f"Validating {checkpoint.path} on {config.file}, {options.task}: {len(loader.dataset)} images, {imgsz} pixels, "
+          f"batch {options.batch_size}, {device}")
+    evaluation = measure(
+        model, loader, names=names, device=device, conf=options.conf_thres, iou=options.iou_thres, max_det=options.max_det,
+        single_cls=options.single_cls, augment=options.augment, half=options.half, confusion=True,
+        observer=all_of(BatchPainter(folder, names), text, coco),
+    )  # fmt: skip
+    print(format_table(evaluation, options.verbose or config.nc < FEW_CLASSES))
+    print(format_speed(evaluation, (options.batch_size, 3, imgsz, imgsz)))
+    plot_evaluation(evaluation, names, folder)
+    if coco:
+        coco.finish(folder.path / f"{checkpoint.path.stem}_predictions.json")
+    print(f"Results saved to {folder.path}")
+    return evaluation
+
+
+def whole_strides(size, stride):
+    """Return an image size in pixels rounded up to a multiple of the stride; says so on stderr when it changes."""
+    rounded = -(-size // stride) * stride
+    if rounded != size:
+        print(f"--imgsz {size}: not a multiple of the stride {stride}; {rounded} is used", file=sys.stderr)
+    return rounded
+
+
+def all_of(*observers):
+    """Return one observer that calls all of them that are not None."""
+    def observer(*batch):
+        for one in filter(None, observers):
+            one(*batch)
+    return observer
