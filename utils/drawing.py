@@ -48,7 +48,7 @@ def draw_text(image, text, left, bottom, background, scale, thickness=1):
 def draw_box(image, box, text, tone, thickness):
     """Draw one xyxy box in pixels with its text (none if empty) above it; changes the image."""
     left, top, right, bottom = (round(float(value)) for value in box)
-    cv2.rectangle(image, (left, top), (right, bottom), tone, thickness, cv2.LINE_AA)
+    cv2.rectangle(image, (left, top), (right, bottom), tone, thickness)
     if text:
         draw_text(image, text, left, top, tone, scale=0.35 + 0.1 * thickness, thickness=max(thickness - 1, 1))
 

@@ -209,7 +209,7 @@ def prepare(run, images):
         return images
     stride = int(run.model.stride.max())
     rng = np.random.default_rng([run.seed, run.epoch, run.batch])  # the same in every process
-    longest = int(rng.uniform(0.5, 1.5) * run.imgsz + stride) // stride * stride
+    longest = rng.integers(run.imgsz // 2, run.imgsz * 3 // 2 + stride) // stride * stride
     ratio = longest / max(images.shape[2:])
     if ratio == 1:
         return images
@@ -224,7 +224,7 @@ def learn(run, network, images, targets):
     loss, items = run.loss(raw, targets)
     if not torch.isfinite(loss):
         raise TrainingError(
-            f"epoch {run.epoch}, batch {run.batch}: the loss is {float(loss)}; the last checkpoint stays. "
+            f"epoch {run.epoch}, batch {run.batch}: the loss is {loss.item()}; the last checkpoint stays. "
             "A smaller lr0 in the hyp file, or --amp off, may help"
         )
     # Processes average their gradients; the loss is a sum over the images of all of them.

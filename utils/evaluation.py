@@ -201,7 +201,7 @@ def _row(name, result):
     return f"{name:>22}{result.images:>11}{result.instances:>11}" + "".join(f"{share:>11.3g}" for share in shares)
 
 
-def format_speed(evaluation, shape):
-    """Return the line that says how long each stage took an image, for batches of `shape`."""
-    times = ", ".join(f"{ms:.1f}ms {stage}" for ms, stage in zip(evaluation.speed, STAGES))
+def format_speed(speed, shape):
+    """Return the line that says how many milliseconds each of STAGES took an image, for batches of `shape`."""
+    times = ", ".join(f"{ms:.1f}ms {stage}" for ms, stage in zip(speed, STAGES))
     return f"Speed: {times} per image at shape {tuple(shape)}"

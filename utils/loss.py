@@ -52,6 +52,29 @@ def assign_targets(targets, anchors, grid, anchor_t):
     return index[rows], anchor[rows], cells.long(), torch.cat((centre[rows] - cells, side[rows]), 1)
 
 
+class Picked(torch.autograd.Function):
+    """What the loss reads of a raw output: every objectness, and the rows that must predict a target; as float32.
+
+    Plain indexing would give the same with a gradient buffer, of the whole output's size, for each of the two.
+    """
+
+    @staticmethod
+    def forward(ctx, raw, *place):
+        """raw: [B, na, ny, nx, no]; place: image, anchor, y, x [M]. Returns [B, na, ny, nx] and [M, no]."""
+        ctx.save_for_backward(*place)
+        ctx.layout = raw.shape, raw.stride(), raw.dtype
+        return raw[..., 4].to(torch.float32, copy=True), raw[place].float()
+
+    @staticmethod
+    def backward(ctx, objectness, rows):
+        """Return the gradient of raw."""
+        shape, stride, dtype = ctx.layout
+        gradient = torch.empty_strided(shape, stride, dtype=dtype, device=rows.device).zero_()
+        gradient[..., 4] = objectness
+        gradient.index_put_(ctx.saved_tensors, rows.to(dtype), accumulate=True)
+        return gradient, None, None, None, None
+
+
 class DetectionLoss:
     """The weighted sum of box, objectness and class loss of a batch."""
 
@@ -92,25 +115,24 @@ class DetectionLoss:
     def scale_loss(self, i, raw, targets, match, count):
         """Return (box, objectness, class) loss of scale i, ungained; `count` is the number of matches to divide by."""
         index, anchor, cell, box = match
-        b, na, ny, nx, no = raw.shape
-        objectness = raw[..., 4].float()
-        truth = torch.zeros_like(objectness).view(-1)
+        place = targets[index, 0].long(), anchor, cell[:, 1], cell[:, 0]
+        objectness, chosen = Picked.apply(raw, *place)
+        truth = torch.zeros_like(objectness)
         box_loss = class_loss = objectness.new_zeros(())
         if len(index):
-            image = targets[index, 0].long()
-            flat = ((image * na + anchor) * ny + cell[:, 1]) * nx + cell[:, 0]
-            chosen = raw.view(-1, no).index_select(0, flat).float()  # [M, no]
             xy = chosen[:, :2].sigmoid() * 2 - 0.5
             wh = (chosen[:, 2:4].sigmoid() * 2) ** 2 * self.detect.anchors[i][anchor]
             overlap = ciou(torch.cat((xy, wh), 1), box)
             box_loss = (1 - overlap).sum() / count
             # Two targets may claim one cell: the better overlap counts, whatever their order.
-            truth.scatter_reduce_(0, flat, overlap.detach().clamp(0), "amax")
+            _, na, ny, nx = truth.shape
+            flat = ((place[0] * na + place[1]) * ny + place[2]) * nx + place[3]
+            truth.view(-1).scatter_reduce_(0, flat, overlap.detach().clamp(0), "amax")
             if self.detect.nc > 1:
                 wanted = torch.full_like(chosen[:, 5:], self.negative)
                 wanted.scatter_(1, targets[index, 1].long()[:, None], self.positive)
                 class_loss = self.entropy(chosen[:, 5:], wanted, self.cls_pw).sum() / (count * self.detect.nc)
-        object_loss = self.entropy(objectness, truth.view_as(objectness), self.obj_pw).mean() * self.balance[i]
+        object_loss = self.entropy(objectness, truth, self.obj_pw).mean() * self.balance[i]
         return box_loss, object_loss, class_loss
 
     def entropy(self, logits, wanted, positive_weight):

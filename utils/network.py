@@ -62,7 +62,7 @@ def replace_detect(model, nc):
     new.initialize_biases()
     new.i, new.f, new.type = old.i, old.f, old.type
     new.np = sum(p.numel() for p in new.parameters())
-    model.model[-1] = new
+    model.model[-1] = new.train(old.training)
     model.nc = model.yaml["nc"] = nc
 
 

@@ -33,7 +33,7 @@ def plot_pr_curve(file, scores, labels):
     ap50 = scores.ap[:, 0]
     _lines(axes, RECALLS, scores.pr_curve, [f"{label} {ap:.3f}" for label, ap in zip(labels, ap50)])
     if len(labels):
-        axes.plot(RECALLS, scores.pr_curve.mean(0), linewidth=3, color="blue", label=f"all classes {ap50.mean():.3f} mAP50")
+        axes.plot(RECALLS, scores.pr_curve.mean(0), linewidth=3, color="black", label=f"all classes {ap50.mean():.3f} mAP50")
     _finish(figure, axes, file, "Precision over recall")
 
 
@@ -44,7 +44,7 @@ def plot_confidence_curve(file, curve, name, labels):
     if len(labels):
         mean = smooth(curve.mean(0))
         best = f"all classes {mean.max():.2f} at {CONFIDENCES[mean.argmax()]:.3f}"
-        axes.plot(CONFIDENCES, mean, linewidth=3, color="blue", label=best)
+        axes.plot(CONFIDENCES, mean, linewidth=3, color="black", label=best)
     _finish(figure, axes, file, f"{name} over confidence")
 
 
@@ -52,20 +52,20 @@ def plot_confusion(file, matrix, names):
     """Write a confusion matrix [nc + 1, nc + 1] (rows predicted, columns actual) as shares of each column."""
     labels = [*names.values(), "background"]
     shares = matrix / np.maximum(matrix.sum(0, keepdims=True), 1)
-    side = min(max(0.5 * len(labels), 6), 16)
-    figure = Figure(figsize=(side + 1.5, side), layout="constrained")
+    side = min(max(0.5 * len(labels), 6), 14)
+    figure = Figure(figsize=(side * 1.15, side))
     axes = figure.add_subplot()
-    figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), fraction=0.045)
+    figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), fraction=0.045, pad=0.02)
     if len(labels) <= FEW_CELLS + 1:
         for row, column in np.argwhere(shares >= 0.005):
             tone = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{shares[row, column]:.2f}", ha="center", va="center", color=tone, fontsize=8)
     if len(labels) <= NAMED:
-        size = min(9, 800 / len(labels) ** 1.2)
+        size = min(9, 500 / len(labels))
         axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size)
         axes.set_yticks(range(len(labels)), labels, fontsize=size)
     axes.set(xlabel="Actual", ylabel="Predicted", title="Confusion matrix, shares of the actual class")
-    figure.savefig(file, dpi=DPI)
+    figure.savefig(file, dpi=DPI, bbox_inches="tight")
 
 
 def plot_labels(file, labels, names):
@@ -125,6 +125,9 @@ def _lines(axes, x, curves, labels):
 def _finish(figure, axes, file, title):
     """Add legend and title and write the figure."""
     axes.set_title(title)
-    if axes.get_legend_handles_labels()[0]:
+    lines = len(axes.get_legend_handles_labels()[0])
+    if lines > 1:
         figure.legend(loc="outside right upper", fontsize=8)
+    elif lines:
+        axes.legend(loc="upper right")
     figure.savefig(file, dpi=DPI)

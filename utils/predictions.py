@@ -70,7 +70,9 @@ class CocoWriter:
             found = in_pixels(found, images.shape[2:], original, ratio_pad)
             boxes = xyxy2xywh(found[:, :4])
             boxes[:, :2] -= boxes[:, 2:] / 2  # centre to left top
-            image = self.image_ids.get(Path(path).name, image_id(path))
+            image = self.image_ids.get(Path(path).name) if self.annotations else image_id(path)
+            if image is None:
+                raise InputError(f"{path}: not among the images of {self.annotations}; every image must be for --save-json")
             self.seen.add(image)
             self.results += [
                 {"image_id": image, "category_id": self.categories[int(label)],

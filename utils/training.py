@@ -151,6 +151,8 @@ def train(options, *, hooks=(), transfer=True, model=None):
     elif model is None:
         model = starting_network(plan.options.weights, plan.options.cfg, plan.names, plan.hyp.get("anchors"), transfer,
                                  plan.say)
+    if model.nc != len(plan.names):
+        raise InputError(f"{plan.config.file}: {len(plan.names)} classes, but the model has {model.nc}; they must agree")
     freeze = FreezeHook(model, frozen_layers(plan.options.freeze, len(model.model)))
     plan = fit_sizes(plan, model)
     with joined(plan.team, plan.device):

@@ -137,7 +137,7 @@ def validate_checkpoint(options):
         observer=all_of(BatchPainter(folder, names), text, coco),
     )  # fmt: skip
     print(format_table(evaluation, options.verbose or config.nc < FEW_CLASSES))
-    print(format_speed(evaluation, (options.batch_size, 3, imgsz, imgsz)))
+    print(format_speed(evaluation.speed, (options.batch_size, 3, imgsz, imgsz)))
     plot_evaluation(evaluation, names, folder)
     if coco:
         coco.finish(folder.path / f"{checkpoint.path.stem}_predictions.json")

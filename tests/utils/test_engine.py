@@ -92,7 +92,8 @@ class Recorder(Hook):
 
 def test_order_of_events(tiny_model, tmp_path):
     recorder = Recorder()
-    run = make_run(tiny_model, tmp_path, replace(STEADY, epochs=2, batches=2))
+    run = make_run(tiny_model, tmp_path, replace(STEADY, epochs=202, batches=2))
+    run.epoch = 200  # behind the warm-up, whose first step has a learning rate of 0
     loader = Batches([batch(), batch(seed=1)])
     saved = []
     fit(run, loader, lambda run: recorder.events.append("validate"), [recorder], lambda run, hooks: saved.append(run.epoch))
@@ -101,8 +102,8 @@ def test_order_of_events(tiny_model, tmp_path):
     steps = iter(range(1, 5))
     expected = ["start", *(event.format(next(steps)) if "{}" in event else event for event in epoch * 2), "finish"]
     assert recorder.events == expected
-    assert loader.epochs == saved == [0, 1]
-    assert run.step == run.total_steps == run.ema.updates == 4
+    assert loader.epochs == saved == [200, 201]
+    assert run.step == run.ema.updates == 4 and run.total_steps == 404
     assert recorder.average == 3  # hooks change the weights before the average takes them up
     assert recorder.norm <= CLIP_NORM * 1.001
 
@@ -166,7 +167,7 @@ def test_images_of_many_scales_keep_to_the_stride(tiny_model, tmp_path):
     for run.batch in range(30):
         shapes.add(tuple(prepare(run, batch()[0]).shape[2:]))
     assert {side % 16 for shape in shapes for side in shape} == {0}
-    assert min(shapes) == (32, 32) and max(shapes) <= (112, 112) and len(shapes) > 2
+    assert min(shapes) == (32, 32) and max(shapes) == (96, 96)
 
 
 def test_patience_ends_the_run(tiny_model, tmp_path):

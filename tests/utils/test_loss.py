@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from utils.loss import DetectionLoss, assign_targets, scaled_gains
+from utils.loss import DetectionLoss, Picked, assign_targets, scaled_gains
 
 LN2 = math.log(2)
 HYP = {"box": 0.05, "obj": 1.0, "cls": 0.5, "anchor_t": 4.0}
@@ -138,3 +138,12 @@ def test_anchor_limit_is_exclusive_and_both_ways():
     for side, matched in ((0.99, True), (1.0, False), (0.0626, True), (0.0625, False)):
         rows = target([0, 0, 0.375, 0.375, side, 0.25])
         assert bool(len(assign_targets(rows, torch.ones(1, 2), (4, 4), 4.0)[0])) == matched
+
+
+def test_picking_has_the_gradient_of_indexing():
+    raw = torch.randn(2, 1, 3, 4, 7).permute(0, 1, 3, 2, 4).requires_grad_()
+    place = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 0]), torch.tensor([3, 0, 0]), torch.tensor([2, 1, 1])  # one twice
+    gradients = []
+    for objectness, rows in (Picked.apply(raw, *place), (raw[..., 4], raw[place])):
+        gradients.append(torch.autograd.grad((objectness**2).sum() + (rows**3).sum(), raw)[0])
+    assert torch.allclose(*gradients)

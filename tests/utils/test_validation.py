@@ -1,0 +1,100 @@
+"""Validation of checkpoints as val.py does it, and agreement with numbers of the public code."""
+
+import json
+from copy import deepcopy
+
+import pytest
+import torch
+import yaml
+
+from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.data.config import load_data
+from utils.errors import InputError
+from utils.validation import ValidationOptions, check_classes, validate, validate_checkpoint, whole_strides
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def checkpoint(tiny_model, tmp_path):
+    """Write the small network as a checkpoint."""
+    tiny_model.names = {0: "blue", 1: "green", 2: "red"}
+    save_checkpoint(tmp_path / "tiny.pt", finished_content(tiny_model))
+    return tmp_path / "tiny.pt"
+
+
+@pytest.fixture
+def options(checkpoint, drawn_data, tmp_path):
+    """Return options to validate it on the drawn images."""
+    return ValidationOptions(data=str(drawn_data), weights=str(checkpoint), batch_size=2, imgsz=64, workers=0, device="cpu",
+                             project=str(tmp_path / "runs"))
+
+
+def test_a_run_writes_its_files_and_says_where(options, tmp_path, capsys):
+    options.save_txt = options.save_json = True
+    result = validate_checkpoint(options)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Validating ")
+    assert lines[-1] == f"Results saved to {tmp_path / 'runs' / 'exp'}"
+    assert (result.images, result.instances) == (4, 6)
+    written = {file.relative_to(tmp_path / "runs" / "exp").as_posix() for file in (tmp_path / "runs").rglob("*.*")}
+    assert {"PR_curve.png", "confusion_matrix.png", "val_batch0_pred.jpg", "val_batch1_labels.jpg", "labels/0.txt"} <= written
+    assert isinstance(json.loads((tmp_path / "runs/exp/tiny_predictions.json").read_text()), list)
+
+
+@pytest.mark.parametrize("flag", ["augment", "single_cls", "half"])
+def test_flags_give_finite_numbers(options, flag):
+    setattr(options, flag, True)
+    result = validate_checkpoint(options)
+    assert 0 <= result.map <= result.map50 <= 1
+    assert result.confusion.nc == (1 if flag == "single_cls" else 3)
+
+
+@pytest.mark.parametrize("change", [{"task": "study"}, {"save_hybrid": True}, {"dnn": True}, {"save_conf": True},
+                                    {"task": "test"}, {"data": "nothing.yaml"}, {"weights": "nothing.pt"}])
+def test_what_cannot_be_done_is_refused_before_anything_is_written(options, tmp_path, change):
+    for name, value in change.items():
+        setattr(options, name, value)
+    with pytest.raises(InputError):
+        validate_checkpoint(options)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_classes_are_refused(tiny_model, drawn_data):
+    config = load_data(drawn_data)
+    check_classes(tiny_model, config)  # a network that was never told names
+    tiny_model.names = {0: "blue", 1: "red", 2: "green"}
+    with pytest.raises(InputError, match="class 1 is 'green', but the model calls it 'red'"):
+        check_classes(tiny_model, config)
+    tiny_model.nc = 4
+    with pytest.raises(InputError, match="3 classes, but the model has 4"):
+        check_classes(tiny_model, config)
+
+
+def test_the_model_is_left_as_it_is(tiny_model, drawn_data):
+    tiny_model.train()
+    before = deepcopy(tiny_model.state_dict())
+    validate(tiny_model, load_data(drawn_data), device=CPU, imgsz=64, batch_size=4, workers=0, progress=False)
+    after = tiny_model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert tiny_model.training
+
+
+def test_sizes_are_rounded_up_to_whole_strides(capsys):
+    assert whole_strides(640, 32) == 640
+    assert not capsys.readouterr().err
+    assert whole_strides(641, 32) == 672
+    assert "672 is used" in capsys.readouterr().err
+
+
+def test_agreement_with_the_public_code(shared_data, tmp_path):
+    """One image a batch: its shape then does not depend on how images of equal aspect ratio are ordered."""
+    content = json.loads((shared_data / "coco128/annotations/instances_train2017.json").read_text())
+    names = [category["name"] for category in content["categories"]]
+    data = tmp_path / "coco.yaml"
+    data.write_text(yaml.safe_dump({"path": str(shared_data / "coco128"), "val": "images/val2017", "names": names}))
+    model = load_checkpoint(shared_data / "weights/yolov5n.pt").model
+    result = validate(model, load_data(data), device=CPU, imgsz=640, batch_size=1, workers=0, progress=False)
+    assert (result.map50, result.map) == pytest.approx((0.532, 0.346), abs=1e-3)
+    assert (result.precision, result.recall) == pytest.approx((0.560, 0.506), abs=5e-3)
