@@ -63,7 +63,7 @@ class Picked(torch.autograd.Function):
         """raw: [B, na, ny, nx, no]; place: image, anchor, y, x [M]. Returns [B, na, ny, nx] and [M, no]."""
         ctx.save_for_backward(*place)
         ctx.layout = raw.shape, raw.stride(), raw.dtype
-        return raw[..., 4].to(torch.float32, copy=True), raw[place].float()
+        return raw[..., 4].to(torch.float32, copy=True, memory_format=torch.contiguous_format), raw[place].float()
 
     @staticmethod
     def backward(ctx, objectness, rows):

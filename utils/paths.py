@@ -38,6 +38,15 @@ def new_run(project, name, exist_ok=False):
             raise InputError(f"{path}: cannot be created ({error.strerror}); choose another --project") from None
 
 
+def free_name(path):
+    """Return a path, or when something is there the first of name_1, name_2, … that is free."""
+    candidate, number = path, 1
+    while candidate.exists():
+        candidate = path.with_name(f"{path.stem}_{number}{path.suffix}")
+        number += 1
+    return candidate
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run, named as the public YOLOv5 names them."""

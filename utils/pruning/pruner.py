@@ -11,7 +11,7 @@ from utils.device import select_device
 from utils.errors import InputError
 from utils.network import compare
 from utils.options import option
-from utils.paths import find_file
+from utils.paths import find_file, free_name
 from utils.pruning.channels import trace_channels
 from utils.pruning.importance import gamma_scores
 from utils.pruning.rebuild import rebuild
@@ -64,15 +64,6 @@ def cut_channels(model, share, limits):
     means = [(scores[name] / counts[name])[~mask] for name, mask in keep.items()]
     threshold = float(max((m.max() for m in means if len(m)), default=0.0))
     return Cut(graph, model, rebuild(model, graph, keep), removed, graph.prunable_channels(), threshold)
-
-
-def free_name(path):
-    """Return a path, or when there is such a file the first of name_1, name_2, … that is free."""
-    candidate, number = path, 1
-    while candidate.exists():
-        candidate = path.with_name(f"{path.stem}_{number}{path.suffix}")
-        number += 1
-    return candidate
 
 
 def prune_checkpoint(options):

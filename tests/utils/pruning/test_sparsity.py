@@ -1,0 +1,190 @@
+"""Sparse training: closed forms of each penalty, exact zeros, what is left alone."""
+
+from copy import deepcopy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from models.common import Bottleneck, Conv
+from utils.errors import InputError
+from utils.optim import ModelEMA, build_optimizer
+from utils.pruning.selection import Limits
+from utils.pruning.sparsity import FadeOut, GammaPenalty, SparsityOptions, parse_strength, soft_threshold, sparsity_hooks
+
+LR, MOMENTUM = 0.01, 0.9
+ANY = Limits(1, 1.0, 1)
+
+
+def network():
+    return nn.Sequential(Conv(3, 16), Bottleneck(16, 16), Conv(16, 16), nn.Conv2d(16, 2, 1))
+
+
+def make_run(model, name="SGD", total_steps=10):
+    return SimpleNamespace(
+        model=model, optimizer=build_optimizer(model, name, LR, MOMENTUM, 0.0), lr=LR, ema=ModelEMA(model), step=0,
+        total_steps=total_steps, log={},
+    )  # fmt: skip
+
+
+def step(run, hook, gradient=0.0):
+    """One optimizer step with the same gradient everywhere."""
+    for parameter in run.model.parameters():
+        parameter.grad = torch.full_like(parameter, gradient)
+    hook.before_step(run)
+    run.optimizer.step()
+    run.step += 1
+    hook.after_step(run)
+    run.ema.update(run.model)
+
+
+def start(hook, run):
+    hook.start(run)
+    return hook
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("penalty", ["subgradient", "proximal", "group"])
+def test_a_gamma_under_the_penalty_alone_reaches_zero_in_the_computed_number_of_steps(name, penalty):
+    model = network()
+    run = make_run(model, name)
+    hook = start(GammaPenalty(sr=0.05, penalty=penalty), run)
+    # Each step takes lr · sr / (1 − momentum) = 0.01 · 0.05 / 0.1 = 0.005 from gamma: 200 steps from 1.
+    for _ in range(199):
+        step(run, hook)
+    free = model[2].bn.weight
+    assert free.detach() == pytest.approx(torch.full((16,), 0.005).numpy(), abs=1e-4)
+    step(run, hook)
+    assert free.abs().max() < 1e-4
+    if penalty != "subgradient":
+        step(run, hook)
+        assert torch.equal(free, torch.zeros(16))  # and stays there
+
+
+def test_soft_threshold_by_hand():
+    values = torch.tensor([-3.0, -0.5, 0.0, 0.5, 3.0])
+    assert soft_threshold(values, 1.0).tolist() == [-2.0, 0.0, 0.0, 0.0, 2.0]
+
+
+def test_the_group_penalty_kills_tied_channels_together():
+    model = network()
+    with torch.no_grad():
+        model[0].bn.weight.fill_(0.02)
+        model[1].cv2.bn.weight.fill_(0.05)
+    run = make_run(model)
+    hook = start(GammaPenalty(sr=0.05, penalty="group"), run)
+    for _ in range(20):
+        step(run, hook)
+        # Tied vectors shrink in proportion: the ratio stays, and both reach zero in the same step.
+        assert torch.equal(model[0].bn.weight == 0, model[1].cv2.bn.weight == 0)
+    assert (model[0].bn.weight == 0).all()
+
+
+def test_no_strength_changes_nothing():
+    torch.manual_seed(0)
+    model = network()
+    run = make_run(model)
+    hook = start(GammaPenalty(sr=0.0), run)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step(run, hook)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_only_gammas_of_free_channels_are_pulled():
+    model = nn.Sequential(Conv(3, 16), nn.Sequential(Conv(16, 2)))  # the last outputs are the predictions
+    run = make_run(model)
+    hook = start(GammaPenalty(sr=1.0), run)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step(run, hook)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+    assert changed == {"0.bn.weight"}
+
+
+def test_fading_reaches_exact_zeros_in_the_planned_channels_and_leaves_the_others():
+    model = network()
+    run = make_run(model, total_steps=20)
+    with torch.no_grad():  # the gradient is the same everywhere, so a small gamma means a small Taylor estimate
+        model[2].bn.weight[:8] = 1e-3
+        model[1].cv1.bn.weight[:4] = 1e-3
+    hook = start(FadeOut(12 / 56, ANY, choose_until=0.2, fade_until=0.6), run)
+    zeros = []
+    for _ in range(20):
+        step(run, hook, gradient=1e-4)
+        zeros.append(int((model[2].bn.weight == 0).sum()))
+    assert zeros == [0] * 11 + [8] * 9  # step 12 of 20 is at fade_until
+    for norm, count in ((model[2].bn, 8), (model[1].cv1.bn, 4)):
+        gone = torch.arange(len(norm.weight)) < count
+        assert torch.equal(norm.weight == 0, gone) and torch.equal(norm.bias == 0, gone)
+    assert torch.equal(run.ema.model[2].bn.weight == 0, model[2].bn.weight == 0)
+    assert (model[0].bn.weight > 0.9).all()
+
+
+def test_fading_is_linear_and_tied_channels_fade_together():
+    model = network()
+    with torch.no_grad():
+        for norm in (model[0].bn, model[1].cv2.bn):
+            norm.weight[3] = 1e-3
+    run = make_run(model, total_steps=10)
+    hook = start(FadeOut(2 / 56, ANY, choose_until=0.2, fade_until=0.6), run)
+    values = []
+    for _ in range(7):
+        step(run, hook, gradient=1e-9)
+        values.append((model[0].bn.weight[3].item(), model[1].cv2.bn.weight[3].item()))
+    expected = [1e-3 * share for share in (1, 1, 0.75, 0.5, 0.25, 0, 0)]
+    assert [v for v, _ in values] == pytest.approx(expected, abs=1e-8)
+    assert all(a == b for a, b in values)
+
+
+def test_a_resumed_fade_goes_on_as_if_nothing_had_happened():
+    def run_to(steps, hook, run):
+        while run.step < steps:
+            step(run, hook, gradient=1e-3 * (1 + run.step))
+
+    torch.manual_seed(0)
+    one = make_run(network(), total_steps=20)
+    whole = start(FadeOut(0.5, ANY), one)
+    run_to(9, whole, one)
+    torch.manual_seed(1)
+    two = make_run(network(), total_steps=20)
+    two.model.load_state_dict(one.model.state_dict())
+    two.optimizer.load_state_dict(deepcopy(one.optimizer.state_dict()))
+    two.step = one.step
+    again = FadeOut(0.5, ANY)
+    again.load_state_dict(whole.state_dict())
+    start(again, two)
+    run_to(20, whole, one)
+    run_to(20, again, two)
+    assert all(torch.equal(a, b) for a, b in zip(one.model.state_dict().values(), two.model.state_dict().values()))
+
+
+def test_a_fade_to_another_target_is_not_resumed():
+    hook = start(FadeOut(0.4), make_run(network()))
+    with pytest.raises(InputError, match="--target 0.3"):
+        FadeOut(0.3).load_state_dict(hook.state_dict())
+
+
+def test_a_target_above_what_the_floors_allow_stops_before_training():
+    with pytest.raises(InputError, match="at most"):
+        start(FadeOut(0.95), make_run(network()))
+
+
+def test_a_fused_network_cannot_be_trained_sparsely():
+    with pytest.raises(InputError, match="no batch norm"):
+        start(GammaPenalty(0.1), make_run(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 2, 1))))
+
+
+@pytest.mark.parametrize("text", ["-0.1", "nan", "much", ""])
+def test_wrong_strengths(text):
+    with pytest.raises(InputError, match="--sr"):
+        parse_strength(text)
+
+
+@pytest.mark.parametrize("given", [{"sr": "auto"}, {"sr": "auto", "target": 1.0}, {"sr": "0.1", "target": 0.5}])
+def test_options_that_do_not_fit_each_other(given):
+    with pytest.raises(InputError):
+        SparsityOptions(st=True, **given).check()
+
+
+def test_without_st_there_is_no_hook():
+    assert sparsity_hooks(SparsityOptions(sr="0.1")) == []
