@@ -38,7 +38,7 @@ def xyxy2xywh(boxes):
 
 
 def xywhn2xyxy(boxes, width, height, pad_x=0.0, pad_y=0.0):
-    """Convert normalised centre and size [..., 4] to corners in pixels of a width×height image shifted by the padding."""
+    """Convert normalised centre and size [..., 4] to corners in pixels of an image, shifted by the padding."""
     corners = xywh2xyxy(boxes)
     corners[..., 0::2] = corners[..., 0::2] * width + pad_x
     corners[..., 1::2] = corners[..., 1::2] * height + pad_y
@@ -91,7 +91,7 @@ def box_iou(first, second, eps=1e-7):
 
 
 def ciou(pred, target, eps=1e-7):
-    """Return the complete IoU [N] of pairs of xywh boxes [N, 4] (Zheng et al. 2020): IoU less distance less shape terms.
+    """Return the complete IoU [N] of pairs of xywh boxes [N, 4] (Zheng et al. 2020): IoU less distance and shape.
 
     The weight of the aspect term is a constant to the gradient, as in the paper.
     """
@@ -126,8 +126,10 @@ def non_max_suppression(predictions, conf, iou, classes=None, agnostic=False, mu
     """
     multi_label = multi_label and predictions.shape[2] > 6
     wanted = None if classes is None else torch.as_tensor(classes, device=predictions.device)
-    return [_suppress(image[image[:, 4] > conf].float(), conf, iou, wanted, agnostic, multi_label, max_det)
-            for image in predictions]
+    return [
+        _suppress(image[image[:, 4] > conf].float(), conf, iou, wanted, agnostic, multi_label, max_det)
+        for image in predictions
+    ]
 
 
 def _suppress(candidates, conf, iou, wanted, agnostic, multi_label, max_det):
@@ -158,8 +160,8 @@ def _suppress(candidates, conf, iou, wanted, agnostic, multi_label, max_det):
 def first_survivors(boxes, scores, iou, count):
     """Return the indices of the first `count` boxes that non-maximum suppression keeps; scores [n] must be descending.
 
-    Whether a box stays depends on better ones alone. So the best few are tried first, and more only when too few of them
-    stay: what an untrained model predicts would otherwise take quadratic time.
+    Whether a box stays depends on better ones alone. So the best few are tried first, and more only when too few of
+    them stay: what an untrained model predicts would otherwise take quadratic time.
     """
     tried = FIRST_TRY
     while True:

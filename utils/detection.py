@@ -32,7 +32,9 @@ class DetectOptions:
     """Options of detect.py."""
 
     weights: str = option("yolov5s.pt", "checkpoint (.pt)")
-    source: str = option("data/images", "image, video, folder, pattern such as 'photos/*.jpg', or .txt that lists images")
+    source: str = option(
+        "data/images", "image, video, folder, pattern such as 'photos/*.jpg', or .txt that lists images"
+    )
     data: str = option("", "not needed: the checkpoint names its classes")
     imgsz: list[int] = option([640], "height and width, or one number for both, in pixels", "--img", "--img-size",
                               nargs="+", minimum=32)  # fmt: skip
@@ -52,7 +54,9 @@ class DetectOptions:
     project: str = option("runs/detect", "folder of the runs")
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")
-    line_thickness: int = option(3, "width of the boxes' lines in pixels", minimum=1)
+    line_thickness: int | None = option(
+        None, "width of the boxes' lines in pixels; by default what suits the image", minimum=1
+    )
     hide_labels: bool = option(False, "draw boxes without text")
     hide_conf: bool = option(False, "draw names without confidence")
     half: bool = option(False, "compute in float16")
@@ -118,8 +122,14 @@ class Pictures:
     def add(self, item, detections):
         """Write one item of a source with its detections. Raises InputError when that fails."""
         options = self.options
-        image = draw_detections(item.image.copy(), detections, self.names, options.line_thickness,
-                                labels=not options.hide_labels, scores=not options.hide_conf)
+        image = draw_detections(
+            item.image.copy(),
+            detections,
+            self.names,
+            options.line_thickness,
+            labels=not options.hide_labels,
+            scores=not options.hide_conf,
+        )
         path = Path(item.path)
         if item.frame is None:
             file = self.folder / (path.name if path.suffix.lower() in WRITABLE else f"{path.stem}.jpg")
@@ -129,7 +139,10 @@ class Pictures:
             if self.video_path != item.path:
                 self.close()
                 size, rate = image.shape[1::-1], item.fps / options.vid_stride
-                self.video, self.video_path = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), rate, size), item.path
+                self.video, self.video_path = (
+                    cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), rate, size),
+                    item.path,
+                )
             written = self.video.isOpened()
             self.video.write(image)
         if not written:
@@ -142,7 +155,7 @@ class Pictures:
 
 
 def write_crops(folder, item, detections, names):
-    """Write every detection on an image with a little margin as folder/<class>/<item>.jpg, <item>2.jpg, …"""
+    """Write every detection on an image with a little margin as folder/<class>/<item>.jpg, <item>_2.jpg, …"""
     share, pixels = CROP_MARGIN
     numbers = Counter()
     for box, index in zip(detections[:, :4], detections[:, 5].int().tolist()):
@@ -152,7 +165,7 @@ def write_crops(folder, item, detections, names):
         place = folder / file_name(names[index])
         place.mkdir(parents=True, exist_ok=True)
         numbers[index] += 1
-        number = numbers[index] if numbers[index] > 1 else ""
+        number = f"_{numbers[index]}" if numbers[index] > 1 else ""
         cv2.imwrite(str(place / f"{item_name(item)}{number}.jpg"), item.image[top:bottom, left:right])
 
 
@@ -206,12 +219,16 @@ def detect(options):
             found = detector(item.image)
             height, width = detector.fitted_shape(item.image)
             frame = "" if item.frame is None else f" frame {item.frame}"
-            print(f"{item.path}{frame}: {height}x{width} {describe(found, detector.names)}, "
-                  f"{1000 * (detector.watches[1].seconds - before):.1f}ms")
+            print(
+                f"{item.path}{frame}: {height}x{width} {describe(found, detector.names)}, "
+                f"{1000 * (detector.watches[1].seconds - before):.1f}ms"
+            )
             if not options.nosave:
                 pictures.add(item, found)
             if options.save_txt:
-                write_labels(folder.text_labels / f"{item_name(item)}.txt", found, item.image.shape[:2], options.save_conf)
+                write_labels(
+                    folder.text_labels / f"{item_name(item)}.txt", found, item.image.shape[:2], options.save_conf
+                )
             if options.save_crop:
                 write_crops(folder.crops, item, found, detector.names)
     speed = [1000 * watch.seconds / max(count, 1) for watch in detector.watches]

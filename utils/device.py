@@ -6,7 +6,7 @@ from utils.errors import InputError
 
 
 def select_device(name=""):
-    """Return the torch device for "" (the first GPU if there is one, otherwise the CPU), "cpu", "mps", "0", or "cuda:0".
+    """Return the torch device for "" (the first GPU if there is one, otherwise the CPU), "cpu", "mps", "0", "cuda:0".
 
     Raises InputError for a device that this computer does not have.
     """

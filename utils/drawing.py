@@ -1,4 +1,4 @@
-"""Boxes drawn on images, one at a time and whole batches as a picture of tiles. Images are uint8 [H, W, 3] BGR (OpenCV)."""
+"""Boxes drawn on images, one at a time and whole batches as a picture of tiles. Images are uint8 [H, W, 3] BGR."""
 
 import colorsys
 import math
@@ -36,7 +36,7 @@ def line_width(image):
 
 
 def draw_text(image, text, left, bottom, background, scale, thickness=1):
-    """Write text on a filled box with its lower left corner at (left, bottom), moved into the image; changes the image."""
+    """Write text on a filled box whose lower left corner is (left, bottom), moved into the image; changes the image."""
     (width, height), below = cv2.getTextSize(text, FONT, scale, thickness)
     tall = height + below + 2
     left = max(min(left, image.shape[1] - width - 2), 0)
@@ -50,11 +50,11 @@ def draw_box(image, box, text, tone, thickness):
     left, top, right, bottom = (round(float(value)) for value in box)
     cv2.rectangle(image, (left, top), (right, bottom), tone, thickness)
     if text:
-        draw_text(image, text, left, top, tone, scale=0.35 + 0.1 * thickness, thickness=max(thickness - 1, 1))
+        draw_text(image, text, left, top, tone, scale=0.3 + 0.1 * thickness, thickness=max(thickness - 1, 1))
 
 
 def draw_detections(image, detections, names, thickness=None, labels=True, scores=True):
-    """Draw detections [n, 6] xyxy in pixels, score, class on an image, the surest on top; changes and returns the image."""
+    """Draw detections [n, 6] xyxy in pixels, score, class, the surest on top; changes and returns the image."""
     thickness = thickness or line_width(image)
     for *box, score, index in reversed(detections.tolist()):
         text = names[int(index)] + (f" {score:.2f}" if scores else "") if labels else ""
@@ -104,7 +104,7 @@ def write_batch(file, images, detections, paths, names, scores=True):
 
 
 class BatchPainter:
-    """Observer of utils.evaluation.evaluate that writes pictures of the first batches: their labels and the detections."""
+    """Observer of utils.evaluation.evaluate that writes pictures of the first batches: labels and detections."""
 
     def __init__(self, folder, names, batches=3):
         """folder: RunFolder; names: class index → name."""

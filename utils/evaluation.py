@@ -90,25 +90,48 @@ def evaluation_mode(model):
 
 
 class Tally:
-    """Collects the matched detections of all images."""
+    """Collects the matched detections of all images, and counts them in a ConfusionMatrix if it is given one."""
 
-    def __init__(self):
+    def __init__(self, confusion=None):
         """Start empty."""
-        self.images, self.parts = 0, []
+        self.images, self.parts, self.confusion = 0, [], confusion
 
     def add(self, detections, labels):
         """Add one image: detections [n, 6] xyxy, score, class; labels [m, 5] class, xyxy, in the same units."""
         self.images += 1
         self.parts.append((match(detections, labels), detections[:, 4], detections[:, 5], labels[:, 0]))
+        if self.confusion is not None:
+            self.confusion.add(detections, labels)
+
+    def add_batch(self, detections, targets, loaded, shapes):
+        """Add a list of detections in pixels of loaded images (height, width), with targets and shapes as collated."""
+        for image, (found, shape) in enumerate(zip(detections, shapes, strict=True)):
+            self.add(*in_original(found, targets[targets[:, 0] == image, 1:], loaded, shape))
 
     def scores(self):
         """Return the `Scores` of all images added."""
-        return score(*(torch.cat(part).numpy() for part in zip(*self.parts)))
+        return score(*(torch.cat(part).numpy() for part in zip(*self.parts, strict=True)))
 
 
 @torch.no_grad()
-def evaluate(model, loader, *, names, device, conf=0.001, iou=0.6, max_det=300, single_cls=False, augment=False,
-             half=False, loss=None, confusion=False, observer=None, progress=True, clock=time.perf_counter):
+def evaluate(
+    model,
+    loader,
+    *,
+    names,
+    device,
+    conf=0.001,
+    iou=0.6,
+    max_det=300,
+    single_cls=False,
+    augment=False,
+    half=False,
+    loss=None,
+    confusion=False,
+    observer=None,
+    progress=True,
+    clock=time.perf_counter,
+):
     """Return the Evaluation of a detector on a loader's images.
 
     Detections and labels are compared in pixels of the original images.
@@ -116,7 +139,7 @@ def evaluate(model, loader, *, names, device, conf=0.001, iou=0.6, max_det=300, 
     Args:
         model: callable on images [B, 3, H, W] from 0 to 1 (`augment=True` is passed on when asked for), which returns
             predictions [B, N, 5 + nc] as `non_max_suppression` takes them, or (predictions, raw training output).
-        loader: yields (images uint8 [B, 3, H, W], targets [N, 6], paths, shapes) as utils.data.dataset.collate gives them.
+        loader: yields (images uint8 [B, 3, H, W], targets [N, 6], paths, shapes) as utils.data.loader.collate.
         names: class index → name.
         single_cls: the labels all have class 0; predicted classes are ignored.
         half: compute in float16 by autocast; the model's own weights stay as they are.
@@ -128,8 +151,8 @@ def evaluate(model, loader, *, names, device, conf=0.001, iou=0.6, max_det=300, 
     """
     device = torch.device(device)
     watches = [Stopwatch(device, clock) for _ in STAGES]
-    tally, losses = Tally(), []
-    matrix = ConfusionMatrix(1 if single_cls else len(names)) if confusion else None
+    tally = Tally(ConfusionMatrix(1 if single_cls else len(names)) if confusion else None)
+    losses = []
     bar = tqdm(loader, desc="validating", disable=None if progress else True)  # None: off unless stderr is a terminal
     with evaluation_mode(model), torch.autocast(device.type, torch.float16, enabled=half):
         for index, (images, targets, paths, shapes) in enumerate(bar):
@@ -142,16 +165,13 @@ def evaluate(model, loader, *, names, device, conf=0.001, iou=0.6, max_det=300, 
             with watches[2]:
                 detections = non_max_suppression(predictions, conf, iou, agnostic=single_cls, max_det=max_det)
             detections = [found.cpu() for found in detections]
-            for image, found in enumerate(detections):
-                if single_cls:
+            if single_cls:
+                for found in detections:
                     found[:, 5] = 0
-                pair = in_original(found, targets[targets[:, 0] == image, 1:], images.shape[2:], shapes[image])
-                tally.add(*pair)
-                if matrix is not None:
-                    matrix.add(*pair)
+            tally.add_batch(detections, targets, images.shape[2:], shapes)
             if observer is not None:
                 observer(index, images, targets, paths, shapes, detections)
-    return summarise(tally, names, losses, [watch.seconds for watch in watches], matrix)
+    return summarise(tally, names, losses, [watch.seconds for watch in watches])
 
 
 def split_output(output):
@@ -169,20 +189,29 @@ def in_original(detections, labels, loaded, shape):
         shape: ((height, width) of the original, ((ratio_y, ratio_x), (pad_x, pad_y))).
     """
     boxes = xywhn2xyxy(labels[:, 1:], loaded[1], loaded[0])
-    return (torch.cat((scale_boxes(detections[:, :4], loaded, *shape), detections[:, 4:]), 1),
-            torch.cat((labels[:, :1], scale_boxes(boxes, loaded, *shape)), 1))
+    return (
+        torch.cat((scale_boxes(detections[:, :4], loaded, *shape), detections[:, 4:]), 1),
+        torch.cat((labels[:, :1], scale_boxes(boxes, loaded, *shape)), 1),
+    )
 
 
-def summarise(tally, names, losses, seconds, matrix):
+def summarise(tally, names, losses, seconds):
     """Return the Evaluation of a Tally and what else was collected along the way."""
     scores = tally.scores()
-    rows = [ClassResult(int(index), names[int(index)], tally.images, int(count), *map(float, (p, r, ap[0], ap.mean())))
-            for index, count, p, r, ap in zip(scores.classes, scores.instances, scores.precision, scores.recall, scores.ap)]
+    rows = [
+        ClassResult(int(index), names[int(index)], tally.images, int(count), *map(float, (p, r, ap[0], ap.mean())))
+        for index, count, p, r, ap in zip(scores.classes, scores.instances, scores.precision, scores.recall, scores.ap)
+    ]
     means = np.mean([(row.precision, row.recall, row.map50, row.map) for row in rows], 0) if rows else np.zeros(4)
     return Evaluation(
-        *map(float, means), per_class=rows, images=tally.images, instances=int(scores.instances.sum()),
+        *map(float, means),
+        per_class=rows,
+        images=tally.images,
+        instances=int(scores.instances.sum()),
         losses=tuple(torch.stack(losses).mean(0).tolist()) if losses else None,
-        speed=tuple(1000 * s / tally.images for s in seconds), scores=scores, confusion=matrix,
+        speed=tuple(1000 * s / tally.images for s in seconds),
+        scores=scores,
+        confusion=tally.confusion,
     )
 
 

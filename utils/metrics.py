@@ -1,4 +1,4 @@
-"""Precision, recall, average precision and the confusion matrix of detections against labels (COCO's rules, see `score`)."""
+"""Precision, recall, average precision and the confusion matrix of detections against labels."""
 
 from dataclasses import dataclass
 
@@ -62,7 +62,8 @@ def score(correct, confidence, predicted, actual):
     """Return the `Scores` of all detections of a data set.
 
     AP is the area under the envelope of precision over recall, sampled at 101 recalls (COCO) and integrated by the
-    trapezoid rule. Precision and recall are read at the confidence where F1, averaged over classes and smoothed, is best.
+    trapezoid rule. Precision and recall are read at the confidence where F1, averaged over classes and smoothed, is
+    best.
 
     Args:
         correct: bool [n, t] from `match`.
@@ -89,8 +90,17 @@ def score(correct, confidence, predicted, actual):
         ap[row] = [average_precision(r, p) for r, p in zip(recall.T, precision.T)]
     mean_f1 = harmonic_mean(precision_curve, recall_curve).mean(0) if len(classes) else np.zeros(len(CONFIDENCES))
     best = smooth(mean_f1).argmax()
-    return Scores(classes.astype(int), instances, precision_curve[:, best], recall_curve[:, best], ap,
-                  precision_curve, recall_curve, pr_curve, float(CONFIDENCES[best]))
+    return Scores(
+        classes.astype(int),
+        instances,
+        precision_curve[:, best],
+        recall_curve[:, best],
+        ap,
+        precision_curve,
+        recall_curve,
+        pr_curve,
+        float(CONFIDENCES[best]),
+    )
 
 
 def harmonic_mean(precision, recall):
@@ -99,7 +109,7 @@ def harmonic_mean(precision, recall):
 
 
 def envelope(recall, precision):
-    """Return recall and precision [d + 2] from (0, 1) to (1, 0), precision made falling: the best at any higher recall."""
+    """Return recall and precision [d + 2] from (0, 1) to (1, 0), with the best precision at any higher recall."""
     recall = np.concatenate(([0.0], recall, [1.0]))
     precision = np.concatenate(([1.0], precision, [0.0]))
     return recall, np.maximum.accumulate(precision[::-1])[::-1]

@@ -20,9 +20,9 @@ def plot_evaluation(evaluation, names, folder):
     scores = evaluation.scores
     labels = [names[int(index)] for index in scores.classes]
     plot_pr_curve(folder.pr_curve, scores, labels)
-    for file, curve, name in ((folder.f1_curve, scores.f1_curve, "F1"), (folder.p_curve, scores.precision_curve, "Precision"),
-                              (folder.r_curve, scores.recall_curve, "Recall")):
-        plot_confidence_curve(file, curve, name, labels)
+    plot_confidence_curve(folder.f1_curve, scores.f1_curve, "F1", labels)
+    plot_confidence_curve(folder.p_curve, scores.precision_curve, "Precision", labels)
+    plot_confidence_curve(folder.r_curve, scores.recall_curve, "Recall", labels)
     if evaluation.confusion is not None:
         plot_confusion(folder.confusion_matrix, evaluation.confusion.matrix, names)
 
@@ -33,7 +33,8 @@ def plot_pr_curve(file, scores, labels):
     ap50 = scores.ap[:, 0]
     _lines(axes, RECALLS, scores.pr_curve, [f"{label} {ap:.3f}" for label, ap in zip(labels, ap50)])
     if len(labels):
-        axes.plot(RECALLS, scores.pr_curve.mean(0), linewidth=3, color="black", label=f"all classes {ap50.mean():.3f} mAP50")
+        mean = f"all classes {ap50.mean():.3f} mAP50"
+        axes.plot(RECALLS, scores.pr_curve.mean(0), linewidth=3, color="black", label=mean)
     _finish(figure, axes, file, "Precision over recall")
 
 
@@ -92,7 +93,7 @@ def plot_labels(file, labels, names):
 
 
 def plot_results(table, file):
-    """Write the course of losses and metrics of a run: one panel for each column of its results.csv but epoch and x/…."""
+    """Write the course of a run: one panel for each column of its results.csv but epoch and the rates x/…."""
     with open(table, newline="", encoding="utf-8") as lines:
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
     columns = dict(zip(rows[0], np.array(rows[1:], float).reshape(-1, len(rows[0])).T))

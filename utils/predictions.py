@@ -16,7 +16,10 @@ COCO_ENDS = ["person", "toothbrush"]  # first and last class of COCO
 
 
 def write_labels(file, detections, shape, with_conf=False):
-    """Write detections [n, 6] xyxy in pixels, score, class as rows `class cx cy w h [score]`, shares of (height, width)."""
+    """Write detections [n, 6] xyxy in pixels, score, class as rows `class cx cy w h [score]`.
+
+    shape: (height, width) of the image, which the numbers in the file are shares of.
+    """
     boxes = xyxy2xywhn(detections[:, :4], shape[1], shape[0])
     columns = [detections[:, 5:6], boxes, detections[:, 4:5]] if with_conf else [detections[:, 5:6], boxes]
     rows = (" ".join(f"{value:g}" for value in row) + "\n" for row in torch.cat(columns, 1).tolist())
@@ -39,15 +42,15 @@ class LabelWriter:
 
 
 def in_pixels(detections, loaded, original, ratio_pad):
-    """Return detections [n, 6] in pixels of the loaded image as such in pixels of the original; shapes (height, width)."""
+    """Return detections [n, 6] on a loaded image in pixels of the original; shapes are (height, width)."""
     return torch.cat((scale_boxes(detections[:, :4], loaded, original, ratio_pad), detections[:, 4:]), 1)
 
 
 class CocoWriter:
     """Collects detections as COCO results: image id, category id, box x, y, w, h in pixels of the original, score.
 
-    The ids are those of the split's instances file where the data set has one (see find_annotations). Otherwise an image
-    is called by its file name, and the 80 classes of COCO get the category ids of COCO, other classes their index.
+    The ids are those of the split's instances file where the data set has one (see find_annotations). Otherwise an
+    image is called by its file name, and the 80 classes of COCO get the category ids of COCO, others their index.
     """
 
     def __init__(self, config, split):
@@ -60,8 +63,10 @@ class CocoWriter:
             self.image_ids, ids = read_ids(self.annotations)
             lacking = [name for name in config.names.values() if name not in ids]
             if lacking:
-                raise InputError(f"{self.annotations}: no category {lacking[0]!r}, which {config.file} names; "
-                                 "must name the same classes for --save-json")
+                raise InputError(
+                    f"{self.annotations}: no category {lacking[0]!r}, which {config.file} names; "
+                    "must name the same classes for --save-json"
+                )
             self.categories = [ids[name] for name in config.names.values()]
 
     def __call__(self, index, images, targets, paths, shapes, detections):
@@ -72,7 +77,7 @@ class CocoWriter:
             boxes[:, :2] -= boxes[:, 2:] / 2  # centre to left top
             image = self.image_ids.get(Path(path).name) if self.annotations else image_id(path)
             if image is None:
-                raise InputError(f"{path}: not among the images of {self.annotations}; every image must be for --save-json")
+                raise InputError(f"{path}: not among the images of {self.annotations}, as --save-json needs")
             self.seen.add(image)
             self.results += [
                 {"image_id": image, "category_id": self.categories[int(label)],
@@ -91,8 +96,8 @@ class CocoWriter:
 def find_annotations(config, split):
     """Return the COCO instances file of a split of a DataConfig, or None.
 
-    It is the split's entry itself, or annotations/instances_<the entry's name>.json below the data set's folder. A split
-    of several entries has none.
+    It is the split's entry itself, or annotations/instances_<the entry's name>.json below the data set's folder. A
+    split of several entries has none.
     """
     entries = getattr(config, split) or ()
     if len(entries) != 1:
@@ -106,8 +111,10 @@ def read_ids(file):
     """Return ({image file name: id}, {category name: id}) of a COCO instances file. Raises InputError."""
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
-        return ({Path(image["file_name"]).name: image["id"] for image in content["images"]},
-                {category["name"]: category["id"] for category in content["categories"]})
+        return (
+            {Path(image["file_name"]).name: image["id"] for image in content["images"]},
+            {category["name"]: category["id"] for category in content["categories"]},
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: not a COCO instances file ({error!r}); must hold images and categories") from None
 

@@ -282,7 +282,10 @@ def measured(plan, model, loader, **options):
 
 def validate_epoch(plan, loader, run):
     """Return the Evaluation of the moving average after an epoch, or None when --noval skips it."""
-    return None if plan.options.noval and not run.last_epoch else measured(plan, run.ema.model, loader, loss=run.loss)
+    if plan.options.noval and not run.last_epoch:
+        return None
+    loss = DetectionLoss(run.ema.model, plan.hyp, plan.options.imgsz)  # run.loss would wait for the other processes
+    return measured(plan, run.ema.model, loader, loss=loss)
 
 
 def conclude(plan, run, loader):

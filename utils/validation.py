@@ -62,8 +62,19 @@ class ValidationOptions:
             raise InputError("--save-conf: has no effect without --save-txt")
 
 
-def validate(model, config, split="val", *, device, imgsz=640, batch_size=32, workers=8, single_cls=False, progress=True,
-             **options):
+def validate(
+    model,
+    config,
+    split="val",
+    *,
+    device,
+    imgsz=640,
+    batch_size=32,
+    workers=8,
+    single_cls=False,
+    progress=True,
+    **options,
+):
     """Return the Evaluation of a DetectionModel, left as it is, on a split of a data set.
 
     Args:
@@ -96,8 +107,10 @@ def check_classes(model, config):
         raise InputError(f"{config.file}: {config.nc} classes, but the model has {model.nc}; they must be the same")
     for index, name in config.names.items():
         if model.names[index] not in (name, f"class{index}"):
-            raise InputError(f"{config.file}: names: class {index} is {name!r}, but the model calls it "
-                             f"{model.names[index]!r}; give the names in the order that the model was trained with")
+            raise InputError(
+                f"{config.file}: names: class {index} is {name!r}, but the model calls it "
+                f"{model.names[index]!r}; give the names in the order that the model was trained with"
+            )
 
 
 def make_validation_loader(model, config, split, imgsz, batch_size, workers, single_cls=False, progress=True):
@@ -108,36 +121,44 @@ def make_validation_loader(model, config, split, imgsz, batch_size, workers, sin
     if not single_cls:
         check_classes(model, config)
     samples, _ = load_split(config, split, max(workers, 1), progress)
-    dataset = DetectionDataset(samples, imgsz, rect=True, batch_size=batch_size, stride=int(model.stride.max()), pad=PAD,
-                               single_cls=single_cls, progress=progress)
+    dataset = DetectionDataset(
+        samples,
+        imgsz,
+        rect=True,
+        batch_size=batch_size,
+        stride=int(model.stride.max()),
+        pad=PAD,
+        single_cls=single_cls,
+        progress=progress,
+    )
     return make_loader(dataset, batch_size, min(workers, os.cpu_count() or 1, batch_size - 1))
 
 
 def validate_checkpoint(options):
-    """Validate as the ValidationOptions say: print the table, write curves and files into a new run; return the Evaluation.
+    """Validate as ValidationOptions say: print the table, write curves and files into a new run.
 
-    Raises InputError.
+    Returns the Evaluation. Raises InputError.
     """
     options.check()
     device = select_device(options.device)
     config = load_data(options.data)
     checkpoint = load_checkpoint(find_file(options.weights, "weights", what="weight file"))
     model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
-    imgsz = whole_strides(options.imgsz, int(model.stride.max()))
-    loader = make_validation_loader(model, config, options.task, imgsz, options.batch_size, options.workers, options.single_cls)
+    imgsz, batch = whole_strides(options.imgsz, int(model.stride.max())), options.batch_size
+    loader = make_validation_loader(model, config, options.task, imgsz, batch, options.workers, options.single_cls)
     names = evaluated_names(config, options.single_cls)
     coco = CocoWriter(config, options.task) if options.save_json else None
     folder = RunFolder(new_run(options.project, options.name, options.exist_ok))
     text = LabelWriter(folder.text_labels, options.save_conf) if options.save_txt else None
-    print(f"Validating {checkpoint.path} on {config.file}, {options.task}: {len(loader.dataset)} images, {imgsz} pixels, "
-          f"batch {options.batch_size}, {device}")
+    size = f"{len(loader.dataset)} images, {imgsz} pixels, batch {batch}, {device}"
+    print(f"Validating {checkpoint.path} on {config.file} ({options.task}): {size}")
     evaluation = measure(
-        model, loader, names=names, device=device, conf=options.conf_thres, iou=options.iou_thres, max_det=options.max_det,
-        single_cls=options.single_cls, augment=options.augment, half=options.half, confusion=True,
-        observer=all_of(BatchPainter(folder, names), text, coco),
+        model, loader, names=names, device=device, conf=options.conf_thres, iou=options.iou_thres,
+        max_det=options.max_det, single_cls=options.single_cls, augment=options.augment, half=options.half,
+        confusion=True, observer=all_of(BatchPainter(folder, names), text, coco),
     )  # fmt: skip
     print(format_table(evaluation, options.verbose or config.nc < FEW_CLASSES))
-    print(format_speed(evaluation.speed, (options.batch_size, 3, imgsz, imgsz)))
+    print(format_speed(evaluation.speed, (batch, 3, imgsz, imgsz)))
     plot_evaluation(evaluation, names, folder)
     if coco:
         coco.finish(folder.path / f"{checkpoint.path.stem}_predictions.json")
@@ -155,7 +176,9 @@ def whole_strides(size, stride):
 
 def all_of(*observers):
     """Return one observer that calls all of them that are not None."""
+
     def observer(*batch):
         for one in filter(None, observers):
             one(*batch)
+
     return observer

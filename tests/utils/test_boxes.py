@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from utils.boxes import (
-    box_iou, ciou, clip, first_survivors, non_max_suppression, scale_boxes, xywh2xyxy, xywhn2xyxy, xyxy2xywh, xyxy2xywhn,
+    box_iou,
+    ciou,
+    clip,
+    first_survivors,
+    non_max_suppression,
+    scale_boxes,
+    xywh2xyxy,
+    xywhn2xyxy,
+    xyxy2xywh,
+    xyxy2xywhn,
 )
 
 
@@ -82,7 +91,9 @@ def prediction(x, y, obj, *classes, size=10.0):
 
 
 def test_suppression_keeps_the_best_of_overlapping_boxes():
-    raw = torch.tensor([[prediction(50, 50, 0.9, 0.9, 0), prediction(51, 50, 0.8, 0.9, 0), prediction(90, 90, 0.5, 0, 0.8)]])
+    raw = torch.tensor(
+        [[prediction(50, 50, 0.9, 0.9, 0), prediction(51, 50, 0.8, 0.9, 0), prediction(90, 90, 0.5, 0, 0.8)]]
+    )
     (found,) = non_max_suppression(raw, conf=0.1, iou=0.5)
     expected = torch.tensor([[45.0, 45, 55, 55, 0.81, 0], [85, 85, 95, 95, 0.4, 1]])
     assert torch.allclose(found, expected)
@@ -101,12 +112,16 @@ def test_one_box_may_have_several_labels():
 
 
 def test_objectness_and_score_must_both_exceed_conf():
-    raw = torch.tensor([[prediction(10, 10, 0.3, 1.0, 0), prediction(50, 50, 0.6, 0.4, 0), prediction(90, 90, 0.6, 0.6, 0)]])
+    raw = torch.tensor(
+        [[prediction(10, 10, 0.3, 1.0, 0), prediction(50, 50, 0.6, 0.4, 0), prediction(90, 90, 0.6, 0.6, 0)]]
+    )
     assert non_max_suppression(raw, 0.3, 0.5)[0][:, 0].tolist() == [85]
 
 
 def test_classes_select():
-    raw = torch.tensor([[prediction(10, 10, 1, 0.9, 0, 0), prediction(50, 50, 1, 0, 0.9, 0), prediction(90, 90, 1, 0, 0, 0.9)]])
+    raw = torch.tensor(
+        [[prediction(10, 10, 1, 0.9, 0, 0), prediction(50, 50, 1, 0, 0.9, 0), prediction(90, 90, 1, 0, 0, 0.9)]]
+    )
     assert non_max_suppression(raw, 0.3, 0.5, classes=[0, 2])[0][:, 5].tolist() == [0, 2]
 
 

@@ -6,7 +6,7 @@ import sys
 import torch
 
 from utils.distributed import Team, team_from
-from utils.paths import ROOT
+from utils.paths import ROOT, RunFolder
 
 # Batch norms are in evaluation mode: their batch statistics are those of one process, by design.
 SCRIPT = """
@@ -19,6 +19,7 @@ from utils.engine import Hook, Run, fit
 from utils.loss import DetectionLoss
 from utils.optim import Pace, build_optimizer
 from utils.paths import RunFolder
+from utils.training import TrainOptions, train
 
 class Settings(Hook):
     def before_epoch(self, run):
@@ -36,7 +37,7 @@ def part(images, rows, rank, size):
     mine[:, 0] -= rank * each
     return images[rank * each : (rank + 1) * each], mine, (), None
 
-cfg, inputs, result = sys.argv[1:]
+cfg, inputs, result, data, project = sys.argv[1:]
 team, device = team_from(), torch.device("cpu")
 with joined(team, device):
     torch.manual_seed(0)
@@ -54,10 +55,14 @@ with joined(team, device):
     assert run.step == 2
     if team.main:
         torch.save(model.state_dict(), result)
+if team.joint:
+    run = train(TrainOptions(weights="", cfg=cfg, data=data, imgsz=64, batch_size=4, epochs=2, workers=0, device="cpu",
+                             project=project, noplots=True, image_weights=True))
+    assert (run.evaluation is not None) == team.main
 """
 
 
-def test_two_processes_equal_one(tmp_path, tiny_yaml):
+def test_two_processes_equal_one_and_train(tmp_path, tiny_yaml, drawn_data):
     generator = torch.Generator().manual_seed(0)
     batches = []
     for counts in ((5, 0, 1, 1), (0, 0, 3, 2), (1, 2, 3, 4)):  # shares of the targets differ between the processes
@@ -72,7 +77,7 @@ def test_two_processes_equal_one(tmp_path, tiny_yaml):
     for size in (1, 2):
         result = tmp_path / f"{size}.pt"
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if size == 2 else []
-        words = [sys.executable, *torchrun, script, tiny_yaml, tmp_path / "batches.pt", result]
+        words = [sys.executable, *torchrun, script, tiny_yaml, tmp_path / "batches.pt", result, drawn_data, tmp_path]
         done = subprocess.run(
             list(map(str, words)), capture_output=True, text=True, timeout=120,
             env={"PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -81,6 +86,8 @@ def test_two_processes_equal_one(tmp_path, tiny_yaml):
         weights.append(torch.load(result))
     for name, value in weights[0].items():
         assert torch.allclose(value.float(), weights[1][name].float(), atol=1e-6, rtol=1e-5), name
+    rows = RunFolder(tmp_path / "exp").results_csv.read_text().splitlines()
+    assert len(rows) == 3  # one process writes
 
 
 def test_team_of_the_environment():

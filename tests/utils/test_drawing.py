@@ -36,7 +36,9 @@ def test_text_of_a_box_at_the_corner_stays_inside():
 
 def test_the_surest_box_is_on_top():
     image = np.zeros((40, 40, 3), np.uint8)
-    draw_detections(image, torch.tensor([[5.0, 5, 30, 30, 0.9, 1], [5, 5, 30, 30, 0.8, 0]]), NAMES, thickness=1, labels=False)
+    draw_detections(
+        image, torch.tensor([[5.0, 5, 30, 30, 0.9, 1], [5, 5, 30, 30, 0.8, 0]]), NAMES, thickness=1, labels=False
+    )
     assert tuple(image[5, 5].tolist()) == colour(1)
 
 

@@ -64,7 +64,10 @@ def test_the_model_sees_zero_to_one_and_detections_reach_the_observer_in_loaded_
         assert (images.dtype, images.min(), images.max()) == (torch.float32, 1, 1)
         return perfect(images), ["raw"]
 
-    run(model, observer=lambda index, images, targets, paths, shapes, found: seen.append((index, paths, found[0].tolist())))
+    run(
+        model,
+        observer=lambda index, images, targets, paths, shapes, found: seen.append((index, paths, found[0].tolist())),
+    )
     assert [(index, paths) for index, paths, _ in seen] == [(0, ("a.jpg", "b.jpg")), (1, ("a.jpg", "b.jpg"))]
     assert seen[0][2][0] == pytest.approx([16, 24, 48, 40, 0.9, 0])
 

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from utils.metrics import (
-    CONFIDENCES, IOU_THRESHOLDS, ConfusionMatrix, average_precision, envelope, fitness, match, score, smooth,
+    CONFIDENCES,
+    IOU_THRESHOLDS,
+    ConfusionMatrix,
+    average_precision,
+    envelope,
+    fitness,
+    match,
+    score,
+    smooth,
 )
 
 
@@ -72,8 +80,8 @@ def test_scores_by_hand():
     assert scores.classes.tolist() == [0, 3]
     assert scores.instances.tolist() == [2, 1]
     assert scores.ap[1, 0] == 0
-    # Precision falls from 1 to 1/2 and the envelope lifts it to 2/3 beyond recall 1/2. At 1/2 itself np.interp takes the
-    # later point: 50 points of 1, then 50 of 2/3, then the sentinel 0.
+    # Precision falls from 1 to 1/2 and the envelope lifts it to 2/3 beyond recall 1/2. At 1/2 itself np.interp takes
+    # the later point: 50 points of 1, then 50 of 2/3, then the sentinel 0.
     assert scores.ap[0, 0] == pytest.approx(0.01 * (0.5 + 49 + 50 * 2 / 3), abs=1e-3)
     at_half = np.searchsorted(CONFIDENCES, 0.5)
     assert scores.recall_curve[0, at_half - 1] == pytest.approx(1)
@@ -86,7 +94,10 @@ def test_order_of_detections_does_not_matter():
     rng = np.random.default_rng(0)
     correct, confidence, classes = rng.random((50, 10)) < 0.5, rng.random(50), rng.integers(0, 3, 50)
     actual, order = rng.integers(0, 3, 60), rng.permutation(50)
-    first, second = score(correct, confidence, classes, actual), score(correct[order], confidence[order], classes[order], actual)
+    first, second = (
+        score(correct, confidence, classes, actual),
+        score(correct[order], confidence[order], classes[order], actual),
+    )
     assert np.array_equal(first.ap, second.ap)
     assert first.best == second.best
 
@@ -122,7 +133,9 @@ def test_iou_thresholds_are_those_of_coco():
 
 def test_confusion_matrix_by_hand():
     confusion = ConfusionMatrix(2)
-    detections = torch.tensor([detection(0, 0.9, 0), detection(20, 0.8, 1), detection(60, 0.7, 1), detection(40, 0.1, 0)])
+    detections = torch.tensor(
+        [detection(0, 0.9, 0), detection(20, 0.8, 1), detection(60, 0.7, 1), detection(40, 0.1, 0)]
+    )
     confusion.add(detections, torch.tensor([label(0, 0), label(21, 0), label(40, 1)]))
     # Right; a 0 taken for a 1; a 1 missed, as its detection is unsure; a 1 seen where nothing is.
     assert confusion.matrix.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]

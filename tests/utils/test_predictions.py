@@ -10,22 +10,31 @@ from utils.errors import InputError
 from utils.predictions import CocoWriter, LabelWriter, coco_average_precision, find_annotations, write_labels
 
 DETECTIONS = torch.tensor([[16.0, 24, 48, 40, 0.875, 1]])  # in a 64×64 frame: 32×16 at (16, 8) of the 64×32 image
-BATCH = (0, torch.zeros(1, 3, 64, 64), torch.zeros(0, 6), ("x/000000000139.jpg",), (((32, 64), ((1.0, 1.0), (0.0, 16.0))),))
+BATCH = (
+    0,
+    torch.zeros(1, 3, 64, 64),
+    torch.zeros(0, 6),
+    ("x/000000000139.jpg",),
+    (((32, 64), ((1.0, 1.0), (0.0, 16.0))),),
+)
 
 
 @pytest.fixture
 def config(tmp_path):
     """Return a data set of two classes at tmp_path whose val split is the folder images/few."""
-    return DataConfig(tmp_path / "few.yaml", tmp_path, (tmp_path,), None, ("images/few",), None, {0: "cat", 1: "dog"}, None)
+    return DataConfig(
+        tmp_path / "few.yaml", tmp_path, (tmp_path,), None, ("images/few",), None, {0: "cat", 1: "dog"}, None
+    )
 
 
 @pytest.fixture
 def annotations(tmp_path):
     """Write the instances file of that split: one dog where DETECTIONS has one."""
+    dog = {"id": 1, "image_id": 7, "category_id": 18, "bbox": [16, 8, 32, 16], "area": 512, "iscrowd": 0}
     content = {
         "images": [{"id": 7, "file_name": "000000000139.jpg", "width": 64, "height": 32}],
         "categories": [{"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}],
-        "annotations": [{"id": 1, "image_id": 7, "category_id": 18, "bbox": [16, 8, 32, 16], "area": 512, "iscrowd": 0}],
+        "annotations": [dog],
     }  # fmt: skip
     file = tmp_path / "annotations" / "instances_few.json"
     file.parent.mkdir()

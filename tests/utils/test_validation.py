@@ -26,8 +26,15 @@ def checkpoint(tiny_model, tmp_path):
 @pytest.fixture
 def options(checkpoint, drawn_data, tmp_path):
     """Return options to validate it on the drawn images."""
-    return ValidationOptions(data=str(drawn_data), weights=str(checkpoint), batch_size=2, imgsz=64, workers=0, device="cpu",
-                             project=str(tmp_path / "runs"))
+    return ValidationOptions(
+        data=str(drawn_data),
+        weights=str(checkpoint),
+        batch_size=2,
+        imgsz=64,
+        workers=0,
+        device="cpu",
+        project=str(tmp_path / "runs"),
+    )
 
 
 def test_a_run_writes_its_files_and_says_where(options, tmp_path, capsys):
@@ -38,7 +45,13 @@ def test_a_run_writes_its_files_and_says_where(options, tmp_path, capsys):
     assert lines[-1] == f"Results saved to {tmp_path / 'runs' / 'exp'}"
     assert (result.images, result.instances) == (4, 6)
     written = {file.relative_to(tmp_path / "runs" / "exp").as_posix() for file in (tmp_path / "runs").rglob("*.*")}
-    assert {"PR_curve.png", "confusion_matrix.png", "val_batch0_pred.jpg", "val_batch1_labels.jpg", "labels/0.txt"} <= written
+    assert {
+        "PR_curve.png",
+        "confusion_matrix.png",
+        "val_batch0_pred.jpg",
+        "val_batch1_labels.jpg",
+        "labels/0.txt",
+    } <= written
     assert isinstance(json.loads((tmp_path / "runs/exp/tiny_predictions.json").read_text()), list)
 
 
@@ -50,8 +63,18 @@ def test_flags_give_finite_numbers(options, flag):
     assert result.confusion.nc == (1 if flag == "single_cls" else 3)
 
 
-@pytest.mark.parametrize("change", [{"task": "study"}, {"save_hybrid": True}, {"dnn": True}, {"save_conf": True},
-                                    {"task": "test"}, {"data": "nothing.yaml"}, {"weights": "nothing.pt"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "study"},
+        {"save_hybrid": True},
+        {"dnn": True},
+        {"save_conf": True},
+        {"task": "test"},
+        {"data": "nothing.yaml"},
+        {"weights": "nothing.pt"},
+    ],
+)
 def test_what_cannot_be_done_is_refused_before_anything_is_written(options, tmp_path, change):
     for name, value in change.items():
         setattr(options, name, value)

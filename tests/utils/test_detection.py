@@ -1,0 +1,153 @@
+"""Detection on images and videos with a network whose one answer is known."""
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from utils.checkpoint import finished_content, save_checkpoint
+from utils.detection import DetectOptions, Detector, describe, detect, file_name, item_name, make_detector, write_crops
+from utils.errors import InputError
+
+NAMES = {0: "cat", 1: "dog"}
+
+
+class OneDog(torch.nn.Module):
+    """Sees one dog of 32×16 around (32, 24) in every image, whatever is on it."""
+
+    stride, names = torch.tensor([32.0]), NAMES
+
+    def fuse(self):
+        return self
+
+    def forward(self, images):
+        self.seen = tuple(images.shape)
+        return torch.tensor([[[32.0, 24, 32, 16, 0.9, 0, 1]]])
+
+
+def detector_for(imgsz):
+    return Detector(OneDog(), torch.device("cpu"), imgsz, conf=0.25, iou=0.45)
+
+
+@pytest.fixture
+def options(tiny_model, tmp_path):
+    """Return options to run the small network on a folder of two images; without confidence it finds plenty."""
+    save_checkpoint(tmp_path / "tiny.pt", finished_content(tiny_model))
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg"):
+        cv2.imwrite(str(tmp_path / "in" / name), rng.integers(0, 255, (48, 64, 3), np.uint8))
+    return DetectOptions(
+        weights=str(tmp_path / "tiny.pt"),
+        source=str(tmp_path / "in"),
+        imgsz=[64],
+        conf_thres=0.0,
+        iou_thres=0.1,
+        max_det=4,
+        device="cpu",
+        project=str(tmp_path / "runs"),
+    )
+
+
+def written(folder):
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.*"))
+
+
+def test_images_are_fitted_into_whole_strides_and_boxes_mapped_back():
+    detector = detector_for((64, 64))
+    # 100×200 becomes 32×64 and fills one stride: scale 0.32, no border.
+    (found,) = detector(np.zeros((100, 200, 3), np.uint8)).tolist()
+    assert detector.model.seen == (1, 3, 32, 64)
+    assert found == pytest.approx([50, 50, 150, 100, 0.9, 1])
+
+
+def test_size_is_height_and_width():
+    detector = detector_for((64, 320))
+    assert detector.fitted_shape(np.zeros((100, 200, 3))) == (64, 128)
+    assert detector.fitted_shape(np.zeros((100, 1000, 3))) == (32, 320)
+
+
+def test_a_run_writes_pictures_labels_and_crops(options, tmp_path, capsys):
+    options.save_txt = options.save_conf = options.save_crop = True
+    detect(options)
+    files = written(tmp_path / "runs" / "exp")
+    assert {"a.png", "b.jpg", "labels/a.txt", "labels/b.txt"} <= set(files)
+    assert sum(name.startswith("crops/") for name in files) == 8
+    rows = (tmp_path / "runs/exp/labels/a.txt").read_text().splitlines()
+    assert [len(row.split()) for row in rows] == [6] * 4
+    assert not np.array_equal(cv2.imread(str(tmp_path / "runs/exp/a.png")), cv2.imread(str(tmp_path / "in/a.png")))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{tmp_path / 'in' / 'a.png'}: 48x64 ")
+    assert lines[-1] == f"Results saved to {tmp_path / 'runs' / 'exp'}"
+
+
+def test_nosave_alone_writes_nothing(options, tmp_path):
+    options.nosave = True
+    detect(options)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_videos_become_one_video_with_labels_of_each_frame(options, tmp_path):
+    video = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for shade in range(6):
+        video.write(np.full((48, 64, 3), 40 * shade, np.uint8))
+    video.release()
+    options.source, options.vid_stride, options.save_txt = str(tmp_path / "film.avi"), 2, True
+    detect(options)
+    assert len(written(tmp_path / "runs/exp/labels")) == 3
+    film = cv2.VideoCapture(str(tmp_path / "runs/exp/film.mp4"))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(5)
+
+
+def test_classes_select(options):
+    options.classes = [2]
+    found = make_detector(options)(np.zeros((48, 64, 3), np.uint8))
+    assert set(found[:, 5].tolist()) == {2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"view_img": True},
+        {"visualize": True},
+        {"dnn": True},
+        {"save_conf": True},
+        {"imgsz": [64, 64, 64]},
+        {"classes": [0, 3]},
+        {"source": "nothing.jpg"},
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(options, tmp_path, change):
+    for name, value in change.items():
+        setattr(options, name, value)
+    with pytest.raises(InputError):
+        detect(options)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_crops_have_a_margin_and_end_at_the_image(tmp_path):
+    image = np.arange(100 * 200 * 3, dtype=np.uint8).reshape(100, 200, 3)
+    found = torch.tensor([[50.0, 30, 100, 60, 0.9, 1], [190, 0, 200, 10, 0.8, 1]])
+    write_crops(tmp_path, SimpleNamespace(path="x/a.jpg", frame=None, image=image), found, NAMES)
+    assert written(tmp_path) == ["dog/a.jpg", "dog/a_2.jpg"]
+    assert cv2.imread(str(tmp_path / "dog/a.jpg")).shape == (52, 72, 3)  # 30 + 2·10.3, 50 + 2·10.5, whole pixels
+    assert cv2.imread(str(tmp_path / "dog/a_2.jpg")).shape == (21, 21, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"), [("dog", "dog"), ("../../etc", "_.._etc"), ("a/b", "a_b"), ("..", "_"), ("日本", "日本")]
+)
+def test_class_names_cannot_leave_the_folder(name, safe):
+    assert file_name(name) == safe
+
+
+def test_words():
+    assert (
+        describe(torch.tensor([[0, 0, 1, 1, 0.9, 1], [0, 0, 1, 1, 0.8, 0], [0, 0, 1, 1, 0.7, 1]]), NAMES)
+        == "1 cat, 2 dogs"
+    )
+    assert describe(torch.zeros(0, 6), NAMES) == "nothing"
+    assert item_name(SimpleNamespace(path="x/film.avi", frame=12)) == "film_12"
