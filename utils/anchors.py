@@ -10,7 +10,7 @@ JITTER = 0.1  # training draws sizes around that of the image
 
 
 def label_sizes(dataset, imgsz, rng):
-    """Return widths and heights [n, 2] in pixels of all labels, images resized to imgsz and then a little up or down."""
+    """Return width and height [n, 2] in pixels of all labels, images resized to imgsz and then a little up or down."""
     shapes = imgsz * dataset.shapes / dataset.shapes.max(1, keepdims=True)  # [images, 2] w, h
     sizes = [rows[:, 3:5] * shape for rows, shape in zip(dataset.labels, shapes)]
     sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
@@ -18,7 +18,7 @@ def label_sizes(dataset, imgsz, rng):
 
 
 def worst_ratios(sizes, anchors):
-    """Return for each size [n, 2] and anchor [k, 2] how well they agree [n, k]: the worse of both sides, 1 is perfect."""
+    """Return how well each size [n, 2] agrees with each anchor [k, 2]: [n, k], of the worse side, 1 is perfect."""
     ratio = sizes[:, None] / anchors[None]
     return np.minimum(ratio, 1 / ratio).min(2)
 

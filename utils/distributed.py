@@ -64,8 +64,11 @@ def team_from(environment=os.environ):
 
 @contextmanager
 def joined(team, device):
-    """Connect the processes of `team` for the body: NCCL for CUDA devices, gloo for the CPU."""
-    if not team.joint:
+    """Connect the processes of `team` for the body: NCCL for CUDA devices, gloo for the CPU.
+
+    Within the body of another `joined` the connection is that one: a second connection to the same store may fail.
+    """
+    if not team.joint or distributed.is_initialized():
         yield
         return
     if device.type == "cuda":

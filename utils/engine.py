@@ -23,10 +23,10 @@ class TrainingError(InputError):
 
 
 class Hook:
-    """Something that takes part in a run. All methods get the Run and do nothing here; with many processes, each calls them.
+    """Something that takes part in a run. All methods get the Run and do nothing here; every process calls them.
 
-    Order: start, then per epoch before_epoch, per batch (before_step, after_step when the optimizer steps, after_batch),
-    after_epoch, after_validation; at last finish. State that a resumed run needs goes through state_dict.
+    Order: start, then per epoch before_epoch, per batch (before_step and after_step if the optimizer steps,
+    after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs goes through state_dict.
     """
 
     def start(self, run):
@@ -48,7 +48,7 @@ class Hook:
         """All batches are done; the moving average is not validated yet."""
 
     def after_validation(self, run):
-        """run.evaluation is that of this epoch (None when it was skipped), run.log is complete, nothing is saved yet."""
+        """run.evaluation is that of this epoch (None if it was skipped), run.log is complete, nothing is saved yet."""
 
     def finish(self, run):
         """The run is over and its last checkpoint written."""
@@ -160,7 +160,7 @@ def notify(hooks, moment, *args):
 
 
 def seed_everything(*numbers):
-    """Seed the random generators of Python, NumPy and PyTorch from some whole numbers, so that every epoch can be repeated."""
+    """Seed Python's, NumPy's and PyTorch's random generators from whole numbers, so that an epoch can be repeated."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -238,7 +238,8 @@ def optimizer_step(run, hooks):
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), CLIP_NORM)
     finite = bool(torch.isfinite(norm))
     if not finite and not run.scaler.is_enabled():
-        raise TrainingError(f"epoch {run.epoch}, batch {run.batch}: a gradient is not finite; the last checkpoint stays")
+        place = f"epoch {run.epoch}, batch {run.batch}"
+        raise TrainingError(f"{place}: a gradient is not finite; the last checkpoint stays")
     if finite:
         notify(hooks, "before_step", run)
         run.scaler.step(run.optimizer)

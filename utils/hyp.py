@@ -8,13 +8,16 @@ from utils.paths import find_file
 # name: (smallest, largest) allowed value; the defaults fill keys that older files lack.
 LIMITS = {
     "lr0": (1e-12, 1e3), "lrf": (0, 1), "momentum": (0, 0.9999), "weight_decay": (0, 1), "warmup_epochs": (0, 1e4),
-    "warmup_momentum": (0, 0.9999), "warmup_bias_lr": (0, 1e3), "box": (0, 1e3), "cls": (0, 1e3), "cls_pw": (1e-6, 1e3),
-    "obj": (0, 1e3), "obj_pw": (1e-6, 1e3), "iou_t": (0, 1), "anchor_t": (1, 100), "fl_gamma": (0, 10), "hsv_h": (0, 1),
-    "hsv_s": (0, 1), "hsv_v": (0, 1), "degrees": (0, 180), "translate": (0, 1), "scale": (0, 1), "shear": (0, 89),
-    "perspective": (0, 0.01), "flipud": (0, 1), "fliplr": (0, 1), "mosaic": (0, 1), "mixup": (0, 1), "copy_paste": (0, 1),
+    "warmup_momentum": (0, 0.9999), "warmup_bias_lr": (0, 1e3), "box": (0, 1e3), "cls": (0, 1e3),
+    "cls_pw": (1e-6, 1e3), "obj": (0, 1e3), "obj_pw": (1e-6, 1e3), "iou_t": (0, 1), "anchor_t": (1, 100),
+    "fl_gamma": (0, 10), "hsv_h": (0, 1), "hsv_s": (0, 1), "hsv_v": (0, 1), "degrees": (0, 180), "translate": (0, 1),
+    "scale": (0, 1), "shear": (0, 89), "perspective": (0, 0.01), "flipud": (0, 1), "fliplr": (0, 1), "mosaic": (0, 1),
+    "mixup": (0, 1), "copy_paste": (0, 1),
 }  # fmt: skip
 OPTIONAL = {"anchors": (1, 100), "label_smoothing": (0, 0.9999)}
-DEFAULTS = {"cls_pw": 1.0, "obj_pw": 1.0, "iou_t": 0.2, "fl_gamma": 0.0, "flipud": 0.0, "perspective": 0.0, "copy_paste": 0.0}
+DEFAULTS = {
+    "cls_pw": 1.0, "obj_pw": 1.0, "iou_t": 0.2, "fl_gamma": 0.0, "flipud": 0.0, "perspective": 0.0, "copy_paste": 0.0,
+}  # fmt: skip
 
 
 def load_hyp(name):

@@ -33,7 +33,8 @@ def assign_targets(targets, anchors, grid, anchor_t):
         grid: (nx, ny) cells.
 
     Returns:
-        target index [M], anchor index [M], cell [M, 2] (x, y), box [M, 4]: cx, cy from the cell's corner, w, h; in cells.
+        target index [M], anchor index [M], cell [M, 2] (x, y), box [M, 4] in cells (cx, cy from the
+        cell's corner, w, h).
     """
     size = torch.tensor(grid, device=targets.device)
     centres, sides = targets[:, 2:4] * size, targets[:, 4:6] * size
@@ -84,7 +85,7 @@ class DetectionLoss:
             model: DetectionModel; its Detect layer gives anchors and sizes, read at every call.
             hyp: box, obj, cls (gains), obj_pw, cls_pw (weights of positives), anchor_t, fl_gamma, label_smoothing.
             imgsz: the image size that the objectness gain is scaled for.
-            average: maps a tensor to its mean over all processes; makes their averaged gradient that of the joint batch.
+            average: maps a tensor to its mean over all processes; so their mean gradient is that of the joint batch.
         """
         self.detect = model.model[-1]
         self.gains = scaled_gains(hyp, self.detect.nl, self.detect.nc, imgsz)

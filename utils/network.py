@@ -36,9 +36,10 @@ def starting_network(weights, cfg, names, hyp_anchors=None, transfer=True, say=p
         if model.nc != len(names):
             if not transfer:
                 raise InputError(f"{checkpoint.path}: has {model.nc} classes, the data {len(names)}; they must agree")
-            total = len(model.state_dict())
             replace_detect(model, len(names))
-            say(f"transferred {total - 2 * model.model[-1].nl} of {total} tensors; Detect starts anew for {len(names)} classes")
+            total = len(model.state_dict())
+            kept = total - 2 * model.model[-1].nl  # all but the weights and biases of Detect
+            say(f"transferred {kept} of {total} tensors; Detect starts anew for {len(names)} classes")
     model.names = dict(names)
     return model
 
@@ -81,7 +82,7 @@ def frozen_layers(numbers, count):
 
 
 class FreezeHook(Hook):
-    """Keeps layers as they are: no gradients (at once, so that no optimizer takes them up), batch norms in evaluation."""
+    """Keeps layers as they are: no gradients (at once, so that no optimizer takes them up), evaluation mode."""
 
     def __init__(self, model, layers):
         """model: DetectionModel; layers: indices."""

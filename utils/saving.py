@@ -15,7 +15,7 @@ class Keeper:
     """
 
     def __init__(self, options, every_epoch=True, period=0, now=datetime.now):
-        """options: plain dict, kept in the files; every_epoch False: only the last epoch; period: keep epochN.pt too."""
+        """options: plain dict, kept in the files; every_epoch False: last epoch only; period: epochN.pt too."""
         self.options, self.every_epoch, self.period, self.now = options, every_epoch, period, now
 
     def __call__(self, run, hooks):
@@ -37,9 +37,10 @@ def unfinished_content(run, hooks, **about):
     """Return the content of a checkpoint that `restore` continues from without any difference."""
     network = deepcopy(run.ema.model)  # plain classes, even where the model in training has synchronised batch norms
     network.load_state_dict(run.model.state_dict())
+    hook_states = {type(hook).__name__: hook.state_dict() for hook in hooks}
+    assert len(hook_states) == len(hooks), "two hooks of one class would share their state"
     state = {
-        "step": run.step, "best_epoch": run.best_epoch, "scaler": run.scaler.state_dict(),
-        "hooks": {type(hook).__name__: hook.state_dict() for hook in hooks},
+        "step": run.step, "best_epoch": run.best_epoch, "scaler": run.scaler.state_dict(), "hooks": hook_states,
     }  # fmt: skip
     return {
         "epoch": run.epoch, "model": network.cpu(), "ema": deepcopy(run.ema.model).cpu(), "updates": run.ema.updates,

@@ -19,7 +19,9 @@ CSV_COLUMNS = (
 )  # fmt: skip
 PICTURES = 3  # training batches that are drawn
 NEAR_ZERO = 1e-3  # batch norm weights below this are counted as (almost) switched off
-HEAD = f"{'epoch':>9}{'box':>10}{'obj':>10}{'cls':>10}{'instances':>11}{'size':>7}{'mAP50':>9}{'mAP50-95':>10}{'time':>9}"
+WIDTHS = {"epoch": 9, "box": 10, "obj": 10, "cls": 10, "instances": 11, "size": 7, "mAP50": 9, "mAP50-95": 10, "time": 9}
+HEAD = "".join(f"{name:>{width}}" for name, width in WIDTHS.items())
+BAR = "{desc} {n_fmt}/{total_fmt} {bar:12} {rate_fmt}"
 
 
 class ProgressHook(Hook):
@@ -42,7 +44,7 @@ class ProgressHook(Hook):
         self.began = self.clock()
         if self.terminal:
             tqdm.write(HEAD, file=self.stream)
-            self.bar = tqdm(total=run.pace.batches, file=self.stream, bar_format="{desc} {n_fmt}/{total_fmt} {bar:12} {rate_fmt}")
+            self.bar = tqdm(total=run.pace.batches, file=self.stream, bar_format=BAR)
 
     def after_batch(self, run, images, targets, paths):
         """Move the bar."""
@@ -112,7 +114,7 @@ class PictureHook(Hook):
 
 
 class TensorBoardHook(Hook):
-    """Writes every number of run.log and the batch norm weights (the gammas that sparse training shrinks) of each epoch."""
+    """Writes the numbers of run.log and the batch norm weights (gammas, which sparse training shrinks) of each epoch."""
 
     def __init__(self, writer):
         """writer: callable(folder, first epoch) → torch.utils.tensorboard.SummaryWriter."""
@@ -141,7 +143,7 @@ class TensorBoardHook(Hook):
 
 
 def summary_writer(folder, first_epoch):
-    """Return a SummaryWriter for a folder; events of epochs from first_epoch on, left by an interrupted run, are hidden."""
+    """Return a SummaryWriter for a folder that hides what an interrupted run wrote of first_epoch and later."""
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=first_epoch or None)

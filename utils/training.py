@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import os
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,6 @@ from utils.autobatch import fitting_batch
 from utils.balancing import ImageWeightsHook
 from utils.checkpoint import load_checkpoint
 from utils.data.config import DataConfig, load_data
-from utils.data.dataset import DetectionDataset
-from utils.data.loader import make_loader
-from utils.data.splits import load_split
 from utils.device import select_device
 from utils.distributed import Team, joined, team_from
 from utils.drawing import BatchPainter
@@ -35,6 +31,7 @@ from utils.plots import plot_evaluation
 from utils.resuming import NEWEST, resolve
 from utils.saving import Keeper, restore, unfinished_checkpoint
 from utils.tracking import CsvHook, PictureHook, ProgressHook, TensorBoardHook, summary_writer
+from utils.training_data import make_loaders
 from utils.validation import FEW_CLASSES, measure
 
 CPU_BATCH = 16  # what --batch-size -1 means without a GPU
@@ -53,12 +50,14 @@ class TrainOptions:
     batch_size: int = option(16, "images in a batch, all processes together; -1: what fits", "--batch", minimum=-1)
     imgsz: int = option(640, "longest side of the images in pixels", "--img", "--img-size", minimum=32)
     rect: bool = option(False, "train on batches of one shape each instead of mosaics")
-    resume: str = option("", "continue an interrupted run: its last.pt, or nothing for the newest", nargs="?", const=NEWEST)
+    resume: str = option("", "continue a run: its last.pt, or nothing for the newest", nargs="?", const=NEWEST)
     nosave: bool = option(False, "write checkpoints only after the last epoch")
     noval: bool = option(False, "validate only after the last epoch")
     noautoanchor: bool = option(False, "keep the anchors even if they do not fit the labels")
     noplots: bool = option(False, "draw no pictures")
-    cache: str | None = option(None, "keep images in memory or beside their files", nargs="?", const="ram", choices=("ram", "disk"))
+    cache: str | None = option(
+        None, "keep images in memory or beside their files", nargs="?", const="ram", choices=("ram", "disk")
+    )
     image_weights: bool = option(False, "draw images with rare and badly detected classes more often")
     device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
     multi_scale: bool = option(False, "vary the image size by a half up and down")
@@ -73,7 +72,7 @@ class TrainOptions:
     cos_lr: bool = option(False, "let the learning rate fall as a cosine instead of a line")
     label_smoothing: float = option(0.0, "how far class targets stay from 0 and 1", minimum=0, below=1)
     patience: int = option(100, "epochs without improvement after which training stops; 0: never", minimum=0)
-    freeze: list[int] = option([0], "layers that stay as they are: 10 means the first ten, 0 3 5 means those", nargs="+", minimum=0)
+    freeze: list[int] = option([0], "layers to keep as they are: 10 = first ten, 0 3 5 = those", nargs="+", minimum=0)
     save_period: int = option(-1, "keep a checkpoint every so many epochs; -1: none", minimum=-1)
     seed: int = option(0, "start of all random numbers", minimum=0)
     amp: str = option("auto", "mixed precision; auto: on GPUs only", choices=("auto", "on", "off"))
@@ -146,13 +145,7 @@ def train(options, *, hooks=(), transfer=True, model=None):
     torch.backends.cudnn.deterministic = True  # a resumed run must repeat what an uninterrupted one does
     seed_everything(plan.options.seed)
     checkpoint = unfinished_checkpoint(plan.options.resume) if plan.options.resume else None
-    if checkpoint is not None:
-        model = checkpoint.model
-    elif model is None:
-        model = starting_network(plan.options.weights, plan.options.cfg, plan.names, plan.hyp.get("anchors"), transfer,
-                                 plan.say)
-    if model.nc != len(plan.names):
-        raise InputError(f"{plan.config.file}: {len(plan.names)} classes, but the model has {model.nc}; they must agree")
+    model = checkpoint.model if checkpoint is not None else choose_network(plan, model, transfer)
     freeze = FreezeHook(model, frozen_layers(plan.options.freeze, len(model.model)))
     plan = fit_sizes(plan, model)
     with joined(plan.team, plan.device):
@@ -189,6 +182,17 @@ def make_plan(options):
     return Plan(options, hyp, load_data(options.data), team, device)
 
 
+def choose_network(plan, model, transfer):
+    """Return the DetectionModel to train: `model` when one is given, else that of the options. Raises InputError."""
+    options = plan.options
+    if model is None:
+        return starting_network(options.weights, options.cfg, plan.names, plan.hyp.get("anchors"), transfer, plan.say)
+    if model.nc != len(plan.names):
+        raise InputError(f"{plan.config.file}: {len(plan.names)} classes, the model has {model.nc}; they must agree")
+    model.names = dict(plan.names)
+    return model
+
+
 def fit_sizes(plan, model):
     """Return the plan with an image size that the strides divide and with a definite batch size."""
     stride = int(model.stride.max())
@@ -200,29 +204,6 @@ def fit_sizes(plan, model):
         batch = fitting_batch(model, imgsz, plan.device, plan.amp) if plan.device.type == "cuda" else CPU_BATCH
         plan.say(f"--batch-size -1: {batch} images fit")
     return replace(plan, options=replace(plan.options, imgsz=imgsz, batch_size=batch))
-
-
-def make_loaders(plan, stride):
-    """Return (training loader, validation loader, None except in rank 0). Raises InputError for bad data."""
-    options, team = plan.options, plan.team
-    workers = min((os.cpu_count() or 1) // team.world_size, options.workers)
-    shared = {"stride": stride, "seed": options.seed, "single_cls": options.single_cls, "workers": max(workers, 1),
-              "progress": team.main}
-    with team.main_first():
-        splits = {split: load_split(plan.config, split, max(workers, 1), team.main) for split in ("train", "val")}
-    for split, (_, counts) in splits.items():
-        plan.say(f"{split}: {counts}")
-    dataset = DetectionDataset(splits["train"][0], options.imgsz, hyp=plan.hyp, rect=options.rect, cache=options.cache,
-                               batch_size=plan.local_batch, **shared)
-    pin = plan.device.type == "cuda"
-    loader = make_loader(dataset, plan.local_batch, workers, shuffle=True, seed=options.seed, rank=team.rank,
-                         world_size=team.world_size, pin_memory=pin)
-    if not team.main:
-        return loader, None
-    batch = plan.local_batch * 2  # without gradients there is room for more
-    dataset = DetectionDataset(splits["val"][0], options.imgsz, rect=True, pad=0.5, batch_size=batch,
-                               cache=None if options.noval else options.cache, **shared)
-    return loader, make_loader(dataset, batch, workers, pin_memory=pin)
 
 
 def build_run(plan, model, batches, folder):
@@ -289,7 +270,7 @@ def validate_epoch(plan, loader, run):
 
 
 def conclude(plan, run, loader):
-    """Measure the weights to use once more as they were saved, show the table, draw the pictures; return the Evaluation."""
+    """Measure the weights to use as they were saved, show the table, draw the pictures; return the Evaluation."""
     file = run.folder.best if run.folder.best.is_file() else run.folder.last
     painter = None if plan.options.noplots else BatchPainter(run.folder, plan.names)
     evaluation = measured(plan, load_checkpoint(file).model, loader, confusion=True, observer=painter)

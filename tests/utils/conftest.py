@@ -55,8 +55,8 @@ def drawn_data(tmp_path):
             cv2.imwrite(str(tmp_path / "set" / "images" / split / f"{index}.png"), image)
             (tmp_path / "set" / "labels" / split / f"{index}.txt").write_text("\n".join(rows))
     file = tmp_path / "drawn.yaml"
-    names = ["blue", "green", "red"]
-    file.write_text(yaml.safe_dump({"path": str(tmp_path / "set"), "train": "images/train", "val": "images/val", "names": names}))
+    splits = {"train": "images/train", "val": "images/val"}
+    file.write_text(yaml.safe_dump({"path": str(tmp_path / "set"), **splits, "names": ["blue", "green", "red"]}))
     return file
 
 

@@ -41,7 +41,8 @@ def batch(count=2, seed=0):
 
 def make_run(model, tmp_path, pace=STEADY, **options):
     optimizer = build_optimizer(model, "SGD", pace.lr0, pace.momentum, 0.0)
-    return Run(model, optimizer, DetectionLoss(model, HYP, 64), pace, RunFolder(tmp_path), torch.device("cpu"), 64, **options)
+    loss = DetectionLoss(model, HYP, 64)
+    return Run(model, optimizer, loss, pace, RunFolder(tmp_path), torch.device("cpu"), 64, **options)
 
 
 def train(run, batches, hooks=(), validate=lambda run: None):
@@ -96,7 +97,8 @@ def test_order_of_events(tiny_model, tmp_path):
     run.epoch = 200  # behind the warm-up, whose first step has a learning rate of 0
     loader = Batches([batch(), batch(seed=1)])
     saved = []
-    fit(run, loader, lambda run: recorder.events.append("validate"), [recorder], lambda run, hooks: saved.append(run.epoch))
+    validate = lambda run: recorder.events.append("validate")  # noqa: E731
+    fit(run, loader, validate, [recorder], lambda run, hooks: saved.append(run.epoch))
     epoch = ["before_epoch", "before_step", "after_step {}", "after_batch 0", "before_step", "after_step {}",
              "after_batch 1", "after_epoch", "validate", "after_validation"]  # fmt: skip
     steps = iter(range(1, 5))

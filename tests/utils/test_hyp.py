@@ -14,9 +14,9 @@ def write(tmp_path, content):
     return file
 
 
-@pytest.mark.parametrize("name", ["hyp.scratch-low.yaml", "hyp.scratch-med.yaml", "hyp.scratch-high.yaml", "hyp.VOC.yaml"])
+@pytest.mark.parametrize("name", ["scratch-low", "scratch-med", "scratch-high", "VOC"])
 def test_files_of_the_project_are_valid(name):
-    assert load_hyp(name)["lr0"] > 0
+    assert load_hyp(f"hyp.{name}.yaml")["lr0"] > 0
 
 
 def test_older_files_lack_keys(tmp_path):

@@ -22,7 +22,8 @@ def target(*rows):
 
 # A box of one cell's size at (1.6, 1.6) of a 4×4 grid: cell (1, 1) and, as 0.6 > 0.5, its neighbours (2, 1) and (1, 2).
 NEAR = target([0, 1, 0.4, 0.4, 0.25, 0.25])
-# A prediction of zeros is a box of one cell at its cell's centre: 0.1 away in x and y in the own cell, 0.9 and 0.1 beside.
+# A prediction of zeros is a box of one cell at its cell's centre: 0.1 off in x and y in the own cell,
+# 0.9 and 0.1 off in the cells beside.
 OWN = 0.81 / 1.19 - 0.02 / 2.42
 BESIDE = 0.09 / 1.91 - 0.82 / (1.9**2 + 1.1**2)
 
@@ -142,7 +143,7 @@ def test_anchor_limit_is_exclusive_and_both_ways():
 
 def test_picking_has_the_gradient_of_indexing():
     raw = torch.randn(2, 1, 3, 4, 7).permute(0, 1, 3, 2, 4).requires_grad_()
-    place = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 0]), torch.tensor([3, 0, 0]), torch.tensor([2, 1, 1])  # one twice
+    place = torch.tensor([[0, 1, 1], [0, 0, 0], [3, 0, 0], [2, 1, 1]]).unbind()  # one of them twice
     gradients = []
     for objectness, rows in (Picked.apply(raw, *place), (raw[..., 4], raw[place])):
         gradients.append(torch.autograd.grad((objectness**2).sum() + (rows**3).sum(), raw)[0])

@@ -52,7 +52,8 @@ def test_replacing_detect_keeps_all_else(tiny_model):
     place = detect.i, detect.f, detect.type
     replace_detect(tiny_model, 7)
     after = tiny_model.state_dict()
-    assert [k for k in before if not torch.equal(before[k], after[k])] == [f"model.5.m.{i}.{k}" for i in (0, 1) for k in ("weight", "bias")]
+    new_tensors = [f"model.5.m.{i}.{key}" for i in (0, 1) for key in ("weight", "bias")]
+    assert [key for key in before if not torch.equal(before[key], after[key])] == new_tensors
     new = tiny_model.model[-1]
     assert (new.i, new.f, new.type) == place and new.np == sum(p.numel() for p in new.parameters())
     assert float(new.m[0].bias.detach().view(2, -1)[0, 4]) < -4  # objectness starts low

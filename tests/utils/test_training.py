@@ -45,7 +45,8 @@ class PowerCut(Hook):
 def test_command_writes_the_files_of_a_run(tmp_path, drawn_data, tiny_yaml):
     words = ["--weights", "", "--cfg", tiny_yaml, "--data", drawn_data, "--img", "64", "--batch", "4", "--epochs", "2",
              "--workers", "0", "--device", "cpu", "--project", tmp_path / "runs"]  # fmt: skip
-    done = subprocess.run([sys.executable, ROOT / "train.py", *map(str, words)], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, ROOT / "train.py", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     folder = RunFolder(tmp_path / "runs" / "exp")
     for file in (folder.last, folder.best, folder.opt_yaml, folder.hyp_yaml, folder.results_png, folder.labels_jpg,

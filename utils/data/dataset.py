@@ -44,7 +44,8 @@ class DetectionDataset(Dataset):
         self.batch_size = batch_size
         if rect:
             aspects = shapes[:, 1] / shapes[:, 0]
-            order = np.argsort(aspects, kind="stable")
+            # Not a stable sort: the order of equal aspects decides who shares a batch, and the public code takes this one.
+            order = np.argsort(aspects)
             samples, shapes = [samples[index] for index in order], shapes[order]
             self.batch_shapes = batch_shapes(aspects[order], imgsz, batch_size, stride, pad)
         if single_cls:
