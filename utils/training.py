@@ -145,7 +145,7 @@ def train(options, *, hooks=(), transfer=True, model=None):
     torch.backends.cudnn.deterministic = True  # a resumed run must repeat what an uninterrupted one does
     seed_everything(plan.options.seed)
     checkpoint = unfinished_checkpoint(plan.options.resume) if plan.options.resume else None
-    model = checkpoint.model if checkpoint is not None else choose_network(plan, model, transfer)
+    model = choose_network(plan, checkpoint.model if checkpoint is not None else model, transfer)
     freeze = FreezeHook(model, frozen_layers(plan.options.freeze, len(model.model)))
     plan = fit_sizes(plan, model)
     with joined(plan.team, plan.device):

@@ -125,6 +125,9 @@ def test_nosave_noval_and_period(tmp_path, drawn_data, tiny_yaml):
 
     run = train(options(tmp_path, drawn_data, tiny_yaml, nosave=True, epochs=2, single_cls=True), hooks=[Look()])
     assert run.folder.last.is_file() and run.model.nc == 1
+    saved = load_checkpoint(run.folder.last).model.state_dict()
+    average = run.ema.model.half().float().state_dict()
+    assert all(torch.equal(saved[key], average[key]) for key in saved)
 
 
 def test_other_classes_replace_detect_or_are_refused(tmp_path, drawn_data, tiny_yaml, capsys):

@@ -1,6 +1,7 @@
 """COCO instances json: reading one as samples, writing samples as one. Format: cocodataset.org/#format-data."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,10 @@ def _read_json(file):
                     raise InputError(f"{file}: {part}[{index}]: key {key} is missing")
     if not content["images"]:
         raise InputError(f"{file}: images is empty")
+    for index, row in enumerate(content["images"]):
+        for key in ("height", "width"):
+            if not isinstance(row[key], int) or row[key] < 1:
+                raise InputError(f"{file}: images[{index}]: {key} {row[key]!r}; must be a whole number of at least 1")
     return content
 
 
@@ -121,11 +126,15 @@ def _rows_by_image(content, classes, file):
         box = annotation["bbox"]
         if annotation["image_id"] not in rows:
             raise InputError(f"{file}: annotations[{index}]: image_id {annotation['image_id']} is not among the images")
-        if not isinstance(box, list) or len(box) != 4 or not np.isfinite(np.array(box, float)).all():
+        if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
             raise InputError(f"{file}: annotations[{index}]: bbox {box}; must be four numbers x, y, width, height")
         if annotation["category_id"] in classes and not annotation.get("iscrowd", 0):
             rows[annotation["image_id"]].append((classes[annotation["category_id"]], *box))
     return rows
+
+
+def _is_finite(value):
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _sample(path, image, rows, counts):

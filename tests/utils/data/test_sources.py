@@ -1,0 +1,126 @@
+"""What detect.py can look at, and what it refuses."""
+
+import cv2
+import numpy as np
+import pytest
+
+from utils.data.sources import find_pictures, open_source
+from utils.errors import InputError
+
+
+@pytest.fixture
+def film(tmp_path):
+    """Return a video of 7 frames, 10 a second; frame n, from 1, has the shade 30·n."""
+    path = tmp_path / "in" / "film.avi"
+    path.parent.mkdir(exist_ok=True)
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(1, 8):
+        video.write(np.full((48, 64, 3), 30 * number, np.uint8))
+    video.release()
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, write_image):
+    """Return a folder with two images, a note, and an image in a subfolder."""
+    for seed, name in enumerate(("b.png", "a.bmp", "sub/c.png")):
+        write_image(tmp_path / "in" / name, seed=seed)
+    (tmp_path / "in" / "notes.md").write_text("nothing to see")
+    return tmp_path / "in"
+
+
+def names(source, **options):
+    return [item.path.rsplit("/", 1)[1] for item in open_source(str(source), **options)]
+
+
+def test_an_image_comes_as_it_is_on_disk(folder):
+    (item,) = open_source(str(folder / "b.png"))
+    assert (item.path, item.frame, item.fps) == (str(folder / "b.png"), None, None)
+    assert (item.image == cv2.imread(str(folder / "b.png"))).all()
+
+
+def test_a_folder_gives_its_images_and_videos_in_order(folder, film):
+    assert names(folder) == ["a.bmp", "b.png", *["film.avi"] * 7]
+
+
+def test_patterns(folder):
+    assert names(folder / "*.png") == ["b.png"]
+    assert names(folder / "[ab].*") == ["a.bmp", "b.png"]
+    assert names(folder / "**" / "*.png") == ["b.png", "c.png"]
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_file_first(tmp_path, write_image):
+    write_image(tmp_path / "a[1].png")
+    assert names(tmp_path / "a[1].png") == ["a[1].png"]
+
+
+def test_names_of_files_come_before_cameras(tmp_path, monkeypatch, write_image):
+    write_image(tmp_path / "0" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(list(open_source("0"))) == 1
+
+
+def test_a_list_starts_at_its_folder_and_keeps_its_order(folder, film, tmp_path):
+    (tmp_path / "list.txt").write_text(f"./in/sub/c.png\n\n{folder / 'a.bmp'}\n in/film.avi \n")
+    assert names(tmp_path / "list.txt", vid_stride=4) == ["c.png", "a.bmp", "film.avi", "film.avi"]
+
+
+@pytest.mark.parametrize(("stride", "frames"), [(1, [1, 2, 3, 4, 5, 6, 7]), (3, [1, 4, 7]), (4, [1, 5]), (9, [1])])
+def test_every_so_many_frames_of_a_video(film, stride, frames):
+    items = list(open_source(str(film), stride))
+    assert [item.frame for item in items] == frames
+    assert [item.image.mean() for item in items] == pytest.approx([30 * frame for frame in frames], abs=3)
+    assert {item.fps for item in items} == {10}
+    assert items[0].image.shape == (48, 64, 3)
+
+
+def test_broken_files_are_skipped_with_a_line_each(folder, capsys):
+    (folder / "a.bmp").write_bytes(b"no image")
+    (folder / "film.mp4").write_bytes(b"no film")
+    assert names(folder) == ["b.png"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
+    assert lines == [f"{folder / name}: cannot be decoded: skipped" for name in ("a.bmp", "film.mp4")]
+
+
+def test_nothing_but_broken_files_is_an_error(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(InputError, match="not one file could be decoded, of 1"):
+        list(open_source(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("0", "cameras are not supported"),
+        ("rtsp://user@example.org/stream", "addresses are not supported"),
+        ("https://example.org/bus.jpg", "download the file"),
+        ("screen", "screenshots are not supported"),
+        ("screen 0 100 100 512 256", "screenshots are not supported"),
+        ("list.streams", "streams are not supported"),
+        ("", "source is empty"),
+        ("absent.jpg", "no such file or folder"),
+        ("screenshots/a.png", "no such file or folder"),
+        ("*.png", "pattern without images or videos"),
+        ("empty", "folder without images or videos"),
+        ("notes.md", "file without images or videos"),
+        ("blank.txt", "the list is empty"),
+        ("bad.txt", "bad.txt:2: absent.png: no such file"),
+        ("odd.txt", "odd.txt:1: notes.md: file without images or videos"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_one_line_before_anything_is_read(tmp_path, monkeypatch, write_image, source, words):
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "good.jpg")
+    (tmp_path / "empty").mkdir()
+    for name, text in (("notes.md", ""), ("blank.txt", "\n"), ("bad.txt", "good.jpg\nabsent.png\n"), ("odd.txt", "notes.md")):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError) as error:
+        open_source(source)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_lists_cannot_name_folders(folder, tmp_path):
+    (tmp_path / "list.txt").write_text("in\n")
+    with pytest.raises(InputError, match="list.txt:1: in: no such file"):
+        find_pictures(str(tmp_path / "list.txt"))
