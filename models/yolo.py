@@ -18,6 +18,7 @@ from models.spec import (
 )
 
 PAD_GREY = 0.447  # mean of ImageNet, for the borders of test-time augmentation
+COARSEST = 32  # px; every public backbone goes down to this, even where Detect stops before
 AUGMENT = ((1.0, False), (0.83, True), (0.67, False))  # (scale, flipped left-right)
 
 
@@ -111,8 +112,13 @@ class DetectionModel(nn.Module):
         detect.anchors /= detect.stride.view(-1, 1, 1)
         detect.initialize_biases()
 
+    @property
+    def size_multiple(self):
+        """What the sides of images must be multiples of, in pixels: the largest stride, inside the network or at its end."""
+        return max(int(self.stride.max()), COARSEST)
+
     def forward(self, x, augment=False):
-        """x: images [B, 3, H, W] in 0–1, sides multiples of the stride. Returns what Detect returns.
+        """x: images [B, 3, H, W] in 0–1, sides multiples of `size_multiple`. Returns what Detect returns.
 
         augment: test-time augmentation at three scales; returns (predictions, None). For evaluation only.
         """
@@ -145,7 +151,7 @@ class DetectionModel(nn.Module):
     def forward_augmented(self, x):
         """Return (predictions of three scaled and flipped copies of x, joined; None)."""
         height, width = x.shape[-2:]
-        grid = int(self.stride.max())
+        grid = self.size_multiple
         outputs = []
         for scale, flip in AUGMENT:
             y = self.run_layers(scale_images(x.flip(3) if flip else x, scale, grid))[0]
@@ -195,8 +201,8 @@ def build_layer(spec, row, inputs):
     width = inputs[0]
     if row.name == DETECT:
         anchors = spec.anchors
-        if isinstance(anchors, int):  # as many placeholders, to be estimated from the data
-            anchors = [list(range(anchors * 2))] * len(inputs)
+        if isinstance(anchors, int):  # as many placeholders, none of size 0, to be estimated from the data
+            anchors = [list(range(1, anchors * 2 + 1))] * len(inputs)
         if len(anchors) != len(inputs):
             raise ValueError(f"{len(anchors)} lists of anchors for {len(inputs)} scales")
         return Detect(spec.nc, anchors, inputs), None

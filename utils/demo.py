@@ -33,7 +33,7 @@ class DemoOptions:
 
     out: str = option("runs/demo", "folder of the results; an earlier one is kept under another name")
     cfg: str = option("yolov5n.yaml", "network, by path or by name in models/")
-    epochs: list[int] = option([60, 25, 25], "epochs of training, sparse training and fine-tuning", nargs=3, minimum=1)
+    epochs: list[int] = option([40, 14, 14], "epochs of training, sparse training and fine-tuning", nargs=3, minimum=1)
     percent: float = option(0.5, "share of the channels to prune", minimum=0, below=1)
     images: list[int] = option([400, 100], "training and validation images to draw", nargs=2, minimum=1)
     imgsz: int = option(160, "side of the images in pixels", "--img", minimum=64)
@@ -80,7 +80,7 @@ def run_stages(options, out, data):
     first, second, third = options.epochs
     common = {
         "data": data, "imgsz": options.imgsz, "batch_size": options.batch_size, "workers": options.workers, "cache": "ram",
-        "hyp": "hyp.shapes.yaml", "noplots": True, "project": str(out), "seed": options.seed, "device": "cpu",
+        "hyp": "hyp.shapes.yaml", "optimizer": "AdamW", "noplots": True, "project": str(out), "seed": options.seed, "device": "cpu",
     }  # fmt: skip
     say(f"1/5 dense: {options.cfg} from scratch, {first} epochs")
     dense = train(TrainOptions(weights="", cfg=options.cfg, epochs=first, name="dense", **common)).folder.best

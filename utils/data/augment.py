@@ -170,7 +170,7 @@ def copy_paste(scene, probability, rng):
             cv2.fillPoly(mask, [mirrored.round().astype(np.int32)], 1)
             boxes = np.concatenate([boxes, pasted])
             polygons.append(mirrored.astype(np.float32))
-    image = np.where(mask[..., None], scene.image[:, ::-1], scene.image) if len(boxes) > len(scene.boxes) else scene.image
+    image = np.where(mask[..., None], scene.image[:, ::-1], scene.image) if mask.any() else scene.image
     return Scene(image, boxes, polygons)
 
 

@@ -44,7 +44,7 @@ class DetectionDataset(Dataset):
         self.batch_size = batch_size
         if rect:
             aspects = shapes[:, 1] / shapes[:, 0]
-            # Not a stable sort: the order of equal aspects decides who shares a batch, and the public code takes this one.
+            # Not a stable sort: the order of equal aspects decides who shares a batch, and this is the public code's.
             order = np.argsort(aspects)
             samples, shapes = [samples[index] for index in order], shapes[order]
             self.batch_shapes = batch_shapes(aspects[order], imgsz, batch_size, stride, pad)
@@ -120,7 +120,7 @@ class DetectionDataset(Dataset):
         return augment.Scene(image, _to_pixels(self.labels[index], height, width), polygons)
 
     def _letterboxed(self, index, enlarge):
-        """Return one image letterboxed to the item's shape as a Scene, the scale from the fitted image, and (left, top)."""
+        """Return one image letterboxed to the item's shape as a Scene, its scale after fitting, and (left, top)."""
         scene = self._scene(index)
         image, scale, (left, top) = augment.letterbox(scene.image, self.item_shape(index), enlarge)
         if scale != 1:

@@ -1,6 +1,8 @@
 """Reading image files and the size rule of resizing."""
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import cv2
@@ -44,8 +46,21 @@ def fit_image(image, imgsz, shrink_by_area):
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if by_area else cv2.INTER_LINEAR)
 
 
+def check_writable(folder):
+    """Raise PermissionError for a folder that is marked read-only.
+
+    Root, the usual user in containers, could write there all the same, into data that its owner wants left alone.
+    """
+    if not os.stat(folder).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def write_array(path, array):
-    """Write an array as .npy beside `path` and rename, so that no half-written file is ever read."""
+    """Write an array as .npy beside `path` and rename, so that no half-written file is ever read.
+
+    Raises OSError where that is not possible or not wanted (check_writable).
+    """
+    check_writable(Path(path).parent)
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "wb") as stream:

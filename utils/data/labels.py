@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from utils.data.images import read_image
+from utils.data.images import check_writable, read_image
 from utils.errors import InputError
 
 CACHE_VERSION = 1
@@ -229,6 +229,10 @@ def _read_cache(path, key, number):
 
 def _write_cache(path, key, scanned):
     """Write the cache beside and rename; a folder that cannot be written to means no cache, which is no error."""
+    try:
+        check_writable(Path(path).parent)
+    except OSError:
+        return
     labels = [entry.label for entry in scanned if entry.label]
     segments = [s for label in labels for s in label.segments or [None] * len(label.boxes)]
     arrays = {

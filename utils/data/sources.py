@@ -84,7 +84,7 @@ def _listed(file):
             continue
         path = file.parent / Path(line.strip()).expanduser()  # an absolute path replaces the folder
         if not path.is_file():
-            raise InputError(f"{file}:{number}: {line.strip()}: no such file; relative paths start at the list's folder")
+            raise InputError(f"{file}:{number}: {line.strip()}: no such file; paths start at the list's folder")
         found += _known([path], f"{file}:{number}: {line.strip()}", "file")
     if not found:
         raise InputError(f"source {file}: the list is empty; must name an image or a video on each line")
@@ -114,7 +114,7 @@ def _image(path):
 
 
 def _frames(path, stride):
-    """Yield every stride-th Item of a video file up to its end or its first broken frame; none when it has no frames."""
+    """Yield every stride-th Item of a video file up to its end or its first broken frame."""
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS)
     fps = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE

@@ -213,8 +213,13 @@ class ChannelWalk(fx.Interpreter):
 
 
 def describe(node):
-    """Return a node's operation in words for the report."""
-    return f"{node.target} ({node.op})" if isinstance(node.target, str) else f"{node.target.__name__} at {node.name}"
+    """Return a node's operation, and the module whose code it is in, in words for the report."""
+    words = f"{node.target} ({node.op})" if isinstance(node.target, str) else f"{node.target.__name__} at {node.name}"
+    around = list(node.meta.get("nn_module_stack", {}).values())
+    if node.op == "call_module" or not around:
+        return words
+    path, kind = around[-1]
+    return f"{words} in {path} ({kind.__name__})"
 
 
 def keeps_channels(index):

@@ -137,6 +137,28 @@ def test_boxes_of_polygons_stay_tight_when_turned_and_cut(seed):
         assert find(result.image) == pytest.approx(result.boxes[0, 1:], abs=2)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_boxes_far_from_the_centre_follow_the_perspective(seed):
+    scene = rectangle((20, 30, 60, 55), 200, 200)
+    result = augment.random_affine(scene, (300, 300), {**STILL, "perspective": 0.003}, np.random.default_rng(seed))
+    assert find(result.image) == pytest.approx(result.boxes[0, 1:], abs=2)
+
+
+def test_the_matrix_by_hand():
+    class Highest:
+        def uniform(self, low, high, size=None):
+            return high if size is None else np.full(size, high)
+
+    hyp = {**STILL, "degrees": 90.0, "scale": 1.0, "translate": 0.1, "shear": np.degrees(np.arctan(0.5))}
+    matrix, scale = augment.affine_matrix((50, 100), (80, 40), hyp, Highest())
+    # The centre (50, 25) goes to (24, 48). One to its right: turned up and doubled (0, -2), sheared (-1, -2).
+    assert scale == 2
+    assert matrix @ (50, 25, 1) == pytest.approx([24, 48, 1])
+    assert matrix @ (51, 25, 1) == pytest.approx([23, 46, 1])
+    # One down: turned (1, 0), doubled (2, 0), sheared (2, 1).
+    assert matrix @ (50, 26, 1) == pytest.approx([26, 49, 1])
+
+
 def test_an_affine_that_changes_nothing():
     scene = rectangle((20, 30, 60, 50))
     assert same(augment.random_affine(scene, (100, 100), STILL, np.random.default_rng(0)), scene)

@@ -108,11 +108,12 @@ def test_nothing_but_broken_files_is_an_error(tmp_path):
         ("odd.txt", "odd.txt:1: notes.md: file without images or videos"),
     ],
 )
-def test_what_cannot_be_looked_at_is_one_line_before_anything_is_read(tmp_path, monkeypatch, write_image, source, words):
+def test_what_is_refused_is_one_line_before_anything_is_read(tmp_path, monkeypatch, write_image, source, words):
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "good.jpg")
     (tmp_path / "empty").mkdir()
-    for name, text in (("notes.md", ""), ("blank.txt", "\n"), ("bad.txt", "good.jpg\nabsent.png\n"), ("odd.txt", "notes.md")):
+    texts = {"notes.md": "", "blank.txt": "\n", "bad.txt": "good.jpg\nabsent.png\n", "odd.txt": "notes.md"}
+    for name, text in texts.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError) as error:
         open_source(source)
