@@ -114,7 +114,7 @@ class DetectionModel(nn.Module):
 
     @property
     def size_multiple(self):
-        """What the sides of images must be multiples of, in pixels: the largest stride, inside the network or at its end."""
+        """What the sides of images must be multiples of, in pixels: the largest stride anywhere in the network."""
         return max(int(self.stride.max()), COARSEST)
 
     def forward(self, x, augment=False):

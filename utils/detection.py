@@ -87,7 +87,7 @@ class Detector:
             suppression: arguments of utils.boxes.non_max_suppression.
         """
         self.model, self.device, self.imgsz = model.float().eval().fuse().to(device), device, imgsz
-        self.stride, self.names = int(model.stride.max()), model.names
+        self.stride, self.names = model.size_multiple, model.names
         self.augment, self.half, self.suppression = augment, half, suppression
         self.watches = [Stopwatch(device) for _ in STAGES]
 
@@ -192,7 +192,7 @@ def make_detector(options):
     strange = [index for index in options.classes or () if index >= model.nc]
     if strange:
         raise InputError(f"--classes {strange[0]}: {checkpoint.path} has the classes 0 to {model.nc - 1}")
-    imgsz = [whole_strides(size, int(model.stride.max())) for size in options.imgsz]
+    imgsz = [whole_strides(size, model.size_multiple) for size in options.imgsz]
     return Detector(
         model, select_device(options.device), (imgsz[0], imgsz[-1]), augment=options.augment, half=options.half,
         conf=options.conf_thres, iou=options.iou_thres, classes=options.classes, agnostic=options.agnostic_nms,

@@ -25,9 +25,12 @@ class TrainingError(InputError):
 class Hook:
     """Something that takes part in a run. All methods get the Run and do nothing here; every process calls them.
 
-    Order: start, then per epoch before_epoch, per batch (before_step and after_step if the optimizer steps,
+    Order: prepare, start, then per epoch before_epoch, per batch (before_step and after_step if the optimizer steps,
     after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs goes through state_dict.
     """
+
+    def prepare(self, model):
+        """The network is known and nothing is written yet: the moment to raise InputError for what cannot work with it."""
 
     def start(self, run):
         """All is built, and restored when the run is resumed; run.epoch is the first epoch to do."""
@@ -207,7 +210,7 @@ def prepare(run, images):
     images = images.to(run.device, torch.float32, non_blocking=True, memory_format=layout) / 255
     if not run.multi_scale:
         return images
-    stride = int(run.model.stride.max())
+    stride = run.model.size_multiple
     rng = np.random.default_rng([run.seed, run.epoch, run.batch])  # the same in every process
     longest = rng.integers(run.imgsz // 2, run.imgsz * 3 // 2 + stride) // stride * stride
     ratio = longest / max(images.shape[2:])

@@ -18,7 +18,7 @@ from utils.data.config import DataConfig, load_data
 from utils.device import select_device
 from utils.distributed import Team, joined, team_from
 from utils.drawing import BatchPainter
-from utils.engine import Run, fit, seed_everything
+from utils.engine import Run, fit, notify, seed_everything
 from utils.errors import InputError
 from utils.evaluation import format_table
 from utils.hyp import load_hyp
@@ -147,9 +147,10 @@ def train(options, *, hooks=(), transfer=True, model=None):
     checkpoint = unfinished_checkpoint(plan.options.resume) if plan.options.resume else None
     model = choose_network(plan, checkpoint.model if checkpoint is not None else model, transfer)
     freeze = FreezeHook(model, frozen_layers(plan.options.freeze, len(model.model)))
+    notify(hooks, "prepare", model)
     plan = fit_sizes(plan, model)
     with joined(plan.team, plan.device):
-        loader, val_loader = make_loaders(plan, int(model.stride.max()))
+        loader, val_loader = make_loaders(plan, model.size_multiple)
         if checkpoint is None and not plan.options.noautoanchor:
             rng = np.random.default_rng(plan.options.seed)
             check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say)
@@ -195,7 +196,7 @@ def choose_network(plan, model, transfer):
 
 def fit_sizes(plan, model):
     """Return the plan with an image size that the strides divide and with a definite batch size."""
-    stride = int(model.stride.max())
+    stride = model.size_multiple
     imgsz = max(math.ceil(plan.options.imgsz / stride), SMALLEST_STRIDES) * stride
     if imgsz != plan.options.imgsz:
         plan.say(f"--imgsz {plan.options.imgsz}: must be a multiple of {stride}, {imgsz} is used")

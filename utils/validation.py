@@ -126,7 +126,7 @@ def make_validation_loader(model, config, split, imgsz, batch_size, workers, sin
         imgsz,
         rect=True,
         batch_size=batch_size,
-        stride=int(model.stride.max()),
+        stride=model.size_multiple,
         pad=PAD,
         single_cls=single_cls,
         progress=progress,
@@ -144,7 +144,7 @@ def validate_checkpoint(options):
     config = load_data(options.data)
     checkpoint = load_checkpoint(find_file(options.weights, "weights", what="weight file"))
     model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
-    imgsz, batch = whole_strides(options.imgsz, int(model.stride.max())), options.batch_size
+    imgsz, batch = whole_strides(options.imgsz, model.size_multiple), options.batch_size
     loader = make_validation_loader(model, config, options.task, imgsz, batch, options.workers, options.single_cls)
     names = evaluated_names(config, options.single_cls)
     coco = CocoWriter(config, options.task) if options.save_json else None

@@ -98,10 +98,12 @@ BEFORE_FOLDING = {
     + ghost(128, 256, 3) + c3_ghost(256, 256, 3) + ghost(256, 512, 3) + c3_ghost(512, 512, 1) + sppf(512)
     + ghost(512, 256) + c3_ghost(512, 256, 1) + ghost(256, 128) + c3_ghost(256, 128, 1)
     + ghost(128, 128, 3) + c3_ghost(256, 256, 1) + ghost(256, 256, 3) + c3_ghost(512, 512, 1) + detect(128, 256, 512),
-    "yolov5n-light": conv(3, 16, 6) + ghost_half(16, 32) + c3_ghost(32, 32, 1) + ghost_half(32, 64) + c3_ghost(64, 64, 2)
-    + ghost_half(64, 128) + c3_ghost(128, 128, 3) + ghost_half(128, 256) + c3_ghost(256, 256, 1) + sppf(256)
+    "yolov5n-light": conv(3, 16, 6) + ghost_half(16, 32) + c3_ghost(32, 32, 1)
+    + ghost_half(32, 64) + c3_ghost(64, 64, 2) + ghost_half(64, 128) + c3_ghost(128, 128, 3)
+    + ghost_half(128, 256) + c3_ghost(256, 256, 1) + sppf(256)
     + conv(256, 128) + c3_ghost(256, 128, 1) + conv(128, 64) + c3_ghost(128, 64, 1)
-    + conv(64, 64, 3, 64) + c3_ghost(128, 128, 1) + conv(128, 128, 3, 128) + c3_ghost(256, 256, 1) + detect(64, 128, 256),
+    + conv(64, 64, 3, 64) + c3_ghost(128, 128, 1) + conv(128, 128, 3, 128) + c3_ghost(256, 256, 1)
+    + detect(64, 128, 256),
 }  # fmt: skip
 # Published summaries of the public weights, batch norms folded.
 AFTER_FOLDING = {"yolov3": 61_922_845, "yolov5s6": 12_612_508, "yolov5l6": 76_726_332, "yolov5-panet": 46_533_693}

@@ -61,14 +61,18 @@ def pull(run, sr):
 class GammaHook(Hook):
     """What both ways share: the traced channels and their gammas."""
 
-    def start(self, run):
-        """Trace the network; channels of frozen layers are left alone."""
-        self.graph = trace_channels(run.model)
-        trained = {name for name, module in run.model.named_modules() if all(p.requires_grad for p in module.parameters())}
-        groups = [group for group in self.graph.free_groups if trained.issuperset(group.norms)]
-        if not groups:
+    def prepare(self, model):
+        """Trace the network; channels of frozen layers are left alone. Raises InputError when there is nothing to act on."""
+        self.graph = trace_channels(model)
+        trained = {name for name, module in model.named_modules() if all(p.requires_grad for p in module.parameters())}
+        self.groups = [group for group in self.graph.free_groups if trained.issuperset(group.norms)]
+        if not self.groups:
             raise InputError("--freeze leaves no channel that sparse training could act on")
-        self.parameters = ChannelParameters(run.model, self.graph, groups)
+        self.parameters = ChannelParameters(model, self.graph, self.groups)
+
+    def start(self, run):
+        """Look at the weights where they are now: on another device, or in synchronised batch norms."""
+        self.parameters = ChannelParameters(run.model, self.graph, self.groups)
 
     def share_near_zero(self):
         """Return the share of free gammas smaller than NEAR_ZERO."""
@@ -126,15 +130,17 @@ class FadeOut(GammaHook):
         """target: share of the prunable channels that shall be at zero in the end."""
         self.target, self.limits = target, limits
         self.choose_until, self.fade_until = choose_until, fade_until
-        self.scores = self.keep = None
-        self.seen = 0
+        self.seen = 0  # steps that the scores are a mean of
+
+    def prepare(self, model):
+        """Trace the network; check that the target can be reached."""
+        super().prepare(model)
+        self.scores = torch.zeros(self.parameters.count)
+        self.choose()
 
     def start(self, run):
-        """Trace the network; check that the target can be reached before anything is trained."""
+        """Move scores and choice to where the weights are."""
         super().start(run)
-        if self.scores is None:
-            self.scores = torch.zeros(self.parameters.count)
-            self.choose()
         device = self.parameters.index.device
         self.scores, self.keep = self.scores.to(device), self.keep.to(device)
 
@@ -159,7 +165,7 @@ class FadeOut(GammaHook):
         ratio = 0.0 if now == 1 else (1 - now) / (1 - before)
         self.parameters.multiply(self.factors(ratio))
         if now == 1:
-            average = ChannelParameters(run.ema.model, self.graph, self.parameters.groups)
+            average = ChannelParameters(run.ema.model, self.graph, self.groups)
             average.multiply(self.factors(0.0))
 
     def faded(self, progress):

@@ -40,6 +40,7 @@ def step(run, hook, gradient=0.0):
 
 
 def start(hook, run):
+    hook.prepare(run.model)
     hook.start(run)
     return hook
 
@@ -151,8 +152,9 @@ def test_a_resumed_fade_goes_on_as_if_nothing_had_happened():
     two.optimizer.load_state_dict(deepcopy(one.optimizer.state_dict()))
     two.step = one.step
     again = FadeOut(0.5, ANY)
-    again.load_state_dict(whole.state_dict())
-    start(again, two)
+    again.prepare(two.model)
+    again.load_state_dict(deepcopy(whole.state_dict()))
+    again.start(two)
     run_to(20, whole, one)
     run_to(20, again, two)
     assert all(torch.equal(a, b) for a, b in zip(one.model.state_dict().values(), two.model.state_dict().values()))
