@@ -267,7 +267,7 @@ def write_atomically(path, data):
 
 def finished_content(model, **entries):
     """Return the content of a finished checkpoint: FP16 weights without gradients, no optimizer, epoch −1."""
-    model = deepcopy(model).half().cpu()
+    model = deepcopy(model).half().cpu().to(memory_format=torch.contiguous_format)
     for module in model.modules():
         module.training = False
     model.model[-1].grid = [torch.empty(0) for _ in range(model.model[-1].nl)]

@@ -20,8 +20,9 @@ def measure_latency(models, image_size, rounds=50, threads=1, clock=time.perf_co
         rounds: how often each one runs.
         threads: computing threads during the measurement.
     """
-    ready = {name: deepcopy(model).float().cpu().eval().fuse() for name, model in models.items()}
-    image = torch.rand(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    layout = {"memory_format": torch.channels_last}  # the faster one on CPUs
+    ready = {name: deepcopy(model).float().cpu().eval().fuse().to(**layout) for name, model in models.items()}
+    image = torch.rand(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)).to(**layout)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     times = {name: [] for name in ready}
