@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import torch
-import torchvision
 
 FIRST_TRY = 1_000  # boxes that suppression looks at before it asks for more
 MAX_CANDIDATES = 30_000  # boxes that enter non-maximum suppression, best scores first
@@ -163,9 +162,11 @@ def first_survivors(boxes, scores, iou, count):
     Whether a box stays depends on better ones alone. So the best few are tried first, and more only when too few of
     them stay: what an untrained model predicts would otherwise take quadratic time.
     """
+    from torchvision.ops import nms  # here, because importing it takes as long as all of PyTorch
+
     tried = FIRST_TRY
     while True:
-        kept = torchvision.ops.nms(boxes[:tried], scores[:tried], iou)[:count]
+        kept = nms(boxes[:tried], scores[:tried], iou)[:count]
         if len(kept) == count or tried >= len(boxes):
             return kept
         tried *= 4

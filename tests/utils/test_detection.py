@@ -17,7 +17,7 @@ NAMES = {0: "cat", 1: "dog"}
 class OneDog(torch.nn.Module):
     """Sees one dog of 32×16 around (32, 24) in every image, whatever is on it."""
 
-    stride, names = torch.tensor([32.0]), NAMES
+    size_multiple, names = 32, NAMES
 
     def fuse(self):
         return self
@@ -79,7 +79,7 @@ def test_a_run_writes_pictures_labels_and_crops(options, tmp_path, capsys):
     assert [len(row.split()) for row in rows] == [6] * 4
     assert not np.array_equal(cv2.imread(str(tmp_path / "runs/exp/a.png")), cv2.imread(str(tmp_path / "in/a.png")))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{tmp_path / 'in' / 'a.png'}: 48x64 ")
+    assert lines[0].startswith(f"{tmp_path / 'in' / 'a.png'}: 64x64 ")
     assert lines[-1] == f"Results saved to {tmp_path / 'runs' / 'exp'}"
 
 
