@@ -1,15 +1,17 @@
 """Train a detector while the batch norm weights (gammas) of channels that can go are driven to zero."""
 
 from utils.options import run
-from utils.pruning.sparsity import SparsityOptions, sparsity_hooks
+from utils.pruning.sparsity import SparsityOptions, sparsity_hooks, verdict
 from utils.resuming import resolve
 from utils.training import train
 
 
 def main(options):
-    """Train as the SparsityOptions say."""
+    """Train as the SparsityOptions say, and say what may be cut."""
     options = resolve(options)
-    train(options, hooks=sparsity_hooks(options))
+    result = train(options, hooks=sparsity_hooks(options))
+    if options.st and result.team.main:
+        print(verdict(result.ema.model, result.folder.last))
 
 
 if __name__ == "__main__":

@@ -75,6 +75,12 @@ def test_prune_says_what_it_did_and_keeps_the_earlier_file(walk):
     assert "kept as pruned_model_1.pt" in said["prune2"]
 
 
+def test_sparse_training_ends_with_what_may_be_cut(walk):
+    _, said, _ = walk
+    assert "% of the channels are at zero: a cut will cost accuracy" in said["sparse"]  # two epochs are nothing
+    assert "python prune.py --percent 0.2 --weights" in said["again"]
+
+
 def test_a_cfg_of_another_width_is_named_and_does_not_decide(walk):
     folder, _, data = walk
     words = ["--weights", "runs/train/dense/weights/last.pt", "--cfg", "yolov5s.yaml", "--noval", "--out", "other.pt"]

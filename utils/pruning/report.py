@@ -42,7 +42,7 @@ def totals_table(rows, image_size):
     lines = [f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}{'mAP50':>9}{'mAP50-95':>10}"]
     for row in rows:
         scores = "".join(f"{'-' if value is None else f'{value:.3f}':>{w}}" for value, w in ((row.map50, 9), (row.map, 10)))
-        lines.append(f"{row.name:<{wide}}{row.parameters:14,}{row.gflops:14.2f}{row.bytes / 1e6:10.2f}{scores}")
+        lines.append(f"{row.name:<{wide}}{row.parameters:14,}{row.gflops:14.3f}{row.bytes / 1e6:10.2f}{scores}")
     first = rows[0]
     for row in rows[1:]:
         parameters, gflops, size = (f"{getattr(row, k) / getattr(first, k):.0%}" for k in ("parameters", "gflops", "bytes"))

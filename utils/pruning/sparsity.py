@@ -198,6 +198,20 @@ class FadeOut(GammaHook):
         self.scores, self.keep, self.seen = state["scores"], state["keep"], state["seen"]
 
 
+def verdict(model, weights):
+    """Return in words what may be cut from a sparsely trained DetectionModel whose checkpoint is `weights`."""
+    graph = trace_channels(model)
+    parameters = ChannelParameters(model, graph)
+    loud = parameters.per_channel((parameters.gamma.abs() >= NEAR_ZERO).float())
+    silent = parameters.by_group((loud == 0).float())
+    counts = graph.channel_counts()
+    share = sum(float((silent[name] * counts[name]).sum()) for name in silent) / graph.prunable_channels()
+    line = f"{share:.1%} of the channels are at zero"
+    if share < 0.01:
+        return f"{line}: a cut will cost accuracy. Train longer, raise --sr, or let --sr auto --target 0.5 choose"
+    return f"{line}, so cutting them costs next to nothing: python prune.py --percent {share:.2g} --weights {weights}"
+
+
 def parse_strength(text):
     """Return --sr as a number, or AUTO. Raises InputError for a negative or other value."""
     if text == AUTO:
