@@ -11,10 +11,10 @@ import torch
 
 from utils.engine import Hook
 from utils.errors import InputError
+from utils.options import option
 from utils.pruning.channels import trace_channels
 from utils.pruning.importance import ChannelParameters
 from utils.pruning.selection import Limits, select
-from utils.options import option
 from utils.tracking import NEAR_ZERO
 from utils.training import TrainOptions
 
@@ -186,6 +186,11 @@ class FadeOut(GammaHook):
         """Log how far the fading is and what it reached."""
         progress = self.faded(run.step / run.total_steps)
         run.log |= {"sparsity/faded": progress, "sparsity/share_near_zero": self.share_near_zero()}
+
+    def after_validation(self, run):
+        """Keep the run going while accuracy dips: patience counts for nothing before the channels are gone."""
+        if self.faded(run.step / run.total_steps) < 1:
+            run.stop = False
 
     def state_dict(self):
         """Return scores and choice."""

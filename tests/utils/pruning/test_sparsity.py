@@ -137,6 +137,15 @@ def test_fading_is_linear_and_tied_channels_fade_together():
     assert all(a == b for a, b in values)
 
 
+@pytest.mark.parametrize(("done", "stops"), [(5, False), (6, True)])
+def test_patience_does_not_end_a_run_before_the_fade_has(done, stops):
+    run = make_run(network(), total_steps=10)
+    hook = start(FadeOut(0.4, fade_until=0.6), run)
+    run.step, run.stop = done, True
+    hook.after_validation(run)
+    assert run.stop is stops
+
+
 def test_a_resumed_fade_goes_on_as_if_nothing_had_happened():
     def run_to(steps, hook, run):
         while run.step < steps:
