@@ -122,7 +122,7 @@ def parse_spec(config, origin="model yaml"):
         raise SpecError(f"{origin}: the last row of head must be {DETECT}")
     activation = config.get("activation") or config.get("act")
     if activation:
-        make_activation(activation)  # fails now rather than in the middle of building
+        make_activation(activation, f"{origin}: activation")  # fails now rather than in the middle of building
     return Spec(
         origin=origin,
         nc=int(config["nc"]),
@@ -159,25 +159,29 @@ def parse_anchors(anchors, origin):
     if isinstance(anchors, int) and anchors > 0:
         return anchors
     if isinstance(anchors, list) and anchors and all(isinstance(a, list) and a and len(a) % 2 == 0 for a in anchors):
-        if len({len(a) for a in anchors}) == 1:
+        numbers = [v for a in anchors for v in a]
+        if len({len(a) for a in anchors}) == 1 and all(isinstance(v, (int, float)) and v > 0 for v in numbers):
             return tuple(tuple(float(v) for v in a) for a in anchors)
-    raise SpecError(f"{origin}: anchors must be a number, or one list w,h,w,h,… per scale, all of one length")
+    raise SpecError(f"{origin}: anchors must be a number, or one list w,h,w,h,… above 0 per scale, all of one length")
 
 
-def make_activation(text):
-    """Return a new activation module from its description, such as "nn.LeakyReLU(0.1)". Raises SpecError if unknown."""
+def make_activation(text, where="activation"):
+    """Return a new activation module from its description, such as "nn.LeakyReLU(0.1)".
+
+    Raises SpecError that begins with `where` if it is unknown.
+    """
     name, _, rest = str(text).partition("(")
     if name not in ACTIVATIONS:
-        raise SpecError(f"activation: unknown {text!r}; known are {', '.join(ACTIVATIONS)}")
+        raise SpecError(f"{where}: unknown {text!r}; known are {', '.join(ACTIVATIONS)}")
     args, kwargs = [], {}
     for word in filter(None, (w.strip() for w in rest.rstrip(") ").split(","))):
         key, equals, value = word.rpartition("=")
         try:
             value = WORDS[value] if value in WORDS else float(value)
         except ValueError:
-            raise SpecError(f"activation: {text!r}: argument {word!r} must be a number, True or False") from None
+            raise SpecError(f"{where}: {text!r}: argument {word!r} must be a number, True or False") from None
         kwargs.update({key.strip(): value}) if equals else args.append(value)
     try:
         return ACTIVATIONS[name](*args, **kwargs)
     except TypeError:
-        raise SpecError(f"activation: {text!r}: these arguments do not fit {name}") from None
+        raise SpecError(f"{where}: {text!r}: these arguments do not fit {name}") from None

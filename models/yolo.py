@@ -100,7 +100,7 @@ class DetectionModel(nn.Module):
             self.yaml["nc"] = nc
         if anchors is not None:
             self.yaml["anchors"] = anchors
-        spec = parse_spec(self.yaml, getattr(self, "yaml_file", "model yaml"))
+        spec = parse_spec(self.yaml, self.origin)
         self.nc = spec.nc
         self.model, self.save = build_layers(spec, ch)
         self.names = {i: f"class{i}" for i in range(self.nc)}
@@ -111,6 +111,11 @@ class DetectionModel(nn.Module):
         order_anchors(detect)
         detect.anchors /= detect.stride.view(-1, 1, 1)
         detect.initialize_biases()
+
+    @property
+    def origin(self):
+        """What messages call the description of the network."""
+        return getattr(self, "yaml_file", "model yaml")
 
     @property
     def size_multiple(self):
@@ -135,18 +140,27 @@ class DetectionModel(nn.Module):
         return x
 
     def measure_strides(self, ch, size=256):
-        """Return the stride of each scale [nl], measured on an empty image; statistics stay untouched."""
+        """Return the stride of each scale [nl], measured on an empty image; statistics stay untouched.
+
+        Raises SpecError that names the layer whose inputs do not fit it.
+        """
         detect, training = self.model[-1], self.training
-        shapes = []
-        handle = detect.register_forward_pre_hook(lambda _, inputs: shapes.extend(x.shape[-2] for x in inputs[0]))
+        reached = {}
+        handles = [m.register_forward_pre_hook(lambda m, args: reached.update(layer=m, args=args)) for m in self.model]
         device = next(self.parameters()).device
         self.eval()
         detect.train()  # raw outputs: decoding needs the strides that are being measured
-        with torch.no_grad():
-            self.run_layers(torch.zeros(1, ch, size, size, device=device))
-        handle.remove()
+        try:
+            with torch.no_grad():
+                self.run_layers(torch.zeros(1, ch, size, size, device=device))
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            place = f"layer {reached['layer'].i} ({reached['layer'].type})"
+            raise SpecError(f"{self.origin}: {place}: its inputs do not fit: {str(error).splitlines()[0]}") from None
+        finally:
+            for handle in handles:
+                handle.remove()
         self.train(training)
-        return torch.tensor([size / s for s in shapes], device="cpu")
+        return torch.tensor([size / x.shape[-2] for x in reached["args"][0]], device="cpu")
 
     def forward_augmented(self, x):
         """Return (predictions of three scaled and flipped copies of x, joined; None)."""

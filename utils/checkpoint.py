@@ -8,6 +8,7 @@ tensors, and tensors and plain values are taken over. So a network pruned by any
 import io
 import os
 import pickle
+import warnings
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,12 +77,14 @@ def read_file(path):
         raise InputError(f"{path}: no such weight file")
     classes = known_classes()
     try:
-        with safe_globals([(cls, name) for name, cls in classes.items()]):
+        with safe_globals([(cls, name) for name, cls in classes.items()]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on pickles that are none of PyTorch's: the error says it
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(f"{path}: {explain_refusal(path, classes)}") from None
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        known = isinstance(error, (RuntimeError, OSError)) and str(error)
+        reason = str(error).splitlines()[0].partition(". ")[0] if known else "no such format"
         raise InputError(f"{path}: not a readable PyTorch checkpoint ({reason})") from None
 
 
@@ -136,7 +139,7 @@ def plain(value):
 def build_model(record):
     """Return the DetectionModel described by a Record: rows from its yaml, widths and values from its tensors.
 
-    Raises SpecError when rows and tensors do not belong together.
+    Raises SpecError when rows and tensors, or the tensors of two layers, do not belong together, and for NaN.
     """
     config = getattr(record, "yaml", None)
     if not isinstance(config, dict):
@@ -149,6 +152,9 @@ def build_model(record):
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_meta:
             raise SpecError(f"{name} is missing in the file")
+        if tensor.isnan().any():
+            raise SpecError(f"{name} holds NaN: the network is damaged; use an earlier checkpoint")
+    model.eval().measure_strides(config["ch"], model.size_multiple)  # runs it once: do the widths fit each other?
     model.names = read_names(getattr(record, "names", None), model.nc)
     return model.float().eval().requires_grad_(True)
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -208,6 +209,7 @@ def detect(options):
     options.check()
     detector = make_detector(options)
     source = open_source(options.source, options.vid_stride)
+    source = chain([next(source)], source)  # nothing is written when not one picture can be decoded
     writes = options.save_txt or options.save_crop or not options.nosave
     folder = RunFolder(new_run(options.project, options.name, options.exist_ok)) if writes else None
     if options.save_txt:

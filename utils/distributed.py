@@ -8,6 +8,8 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
+from utils.errors import InputError
+
 PATIENCE = timedelta(hours=6)  # the others wait for as long as rank 0 validates
 
 
@@ -47,12 +49,22 @@ class Team:
 
     @contextmanager
     def main_first(self):
-        """Run the body in rank 0, then in the others: what it caches on disk is found by them."""
-        if self.joint and not self.main:
-            distributed.barrier()
-        yield
-        if self.joint and self.main:
-            distributed.barrier()
+        """Run the body in rank 0, then in the others: what it caches on disk is found by them.
+
+        An InputError in rank 0 is raised in the others too, in the place of their body.
+        """
+        if not self.main:
+            problem = self.from_main(None)
+            if problem:
+                raise InputError(problem)
+            yield
+            return
+        try:
+            yield
+        except InputError as error:
+            self.from_main(str(error))
+            raise
+        self.from_main(None)
 
 
 def team_from(environment=os.environ):

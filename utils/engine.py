@@ -212,7 +212,7 @@ def prepare(run, images):
         return images
     stride = run.model.size_multiple
     rng = np.random.default_rng([run.seed, run.epoch, run.batch])  # the same in every process
-    longest = rng.integers(run.imgsz // 2, run.imgsz * 3 // 2 + stride) // stride * stride
+    longest = rng.integers(max(run.imgsz // 2, SMALLEST_STRIDES * stride), run.imgsz * 3 // 2 + stride) // stride * stride
     ratio = longest / max(images.shape[2:])
     if ratio == 1:
         return images

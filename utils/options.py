@@ -49,9 +49,17 @@ def value_type(annotation):
     return annotation
 
 
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are the one line that every other bad input gives."""
+
+    def error(self, message):
+        """Raise InputError."""
+        raise InputError(f"{message}; --help lists the flags")
+
+
 def build_parser(cls, description, prog=None):
-    """Return the argparse parser of an options dataclass."""
-    parser = argparse.ArgumentParser(
+    """Return the parser of an options dataclass."""
+    parser = Parser(
         prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     types = typing.get_type_hints(cls)
@@ -91,7 +99,7 @@ def check(options):
 def parse(cls, argv=None, description="", prog=None):
     """Return an instance of the options dataclass `cls` filled from a list of words (default: the command line).
 
-    Raises InputError for a value outside its limits; argparse itself exits with code 2 on unknown flags and wrong types.
+    Raises InputError for an unknown flag, a value of another type and one outside its limits.
     """
     options = cls(**vars(build_parser(cls, description, prog).parse_args(argv)))
     check(options)
@@ -99,12 +107,17 @@ def parse(cls, argv=None, description="", prog=None):
 
 
 def run(cls, main, description):
-    """Run a script: parse the options, call main(options), turn bad input into one line and exit code 2."""
+    """Run a script: parse the options, call main(options), turn bad input and unusable files into one line and exit code 2."""
     prog = Path(sys.argv[0]).name
     try:
         main(parse(cls, description=description, prog=prog))
     except (InputError, SpecError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except OSError as error:
+        if error.filename is None:  # not about a file that a user could look after
+            raise
+        print(f"{prog}: error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)

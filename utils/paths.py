@@ -14,6 +14,8 @@ def find_file(name, *folders, what="file"):
     find_file("yolov5n.yaml", "models", "models/hub") tries the name as given, then below ROOT, then in each folder.
     Raises InputError that lists where it looked.
     """
+    if not str(name):
+        raise InputError(f"no {what} is named; must be a path or the name of one of the project's")
     given = Path(name).expanduser()
     candidates = [given, ROOT / given, *(ROOT / folder / given for folder in folders)]
     for candidate in candidates:
@@ -24,7 +26,12 @@ def find_file(name, *folders, what="file"):
 
 
 def new_run(project, name, exist_ok=False):
-    """Create and return project/name, or name2, name3, … when it exists, so that no run is overwritten."""
+    """Create and return project/name, or name2, name3, … when it exists, so that no run is overwritten.
+
+    Raises InputError when that is not possible.
+    """
+    if not name:
+        raise InputError("--name is empty; must be the folder of this run")
     base = Path(project) / name
     number, path = 2, base
     while True:

@@ -18,7 +18,7 @@ from utils.data.config import DataConfig, load_data
 from utils.device import select_device
 from utils.distributed import Team, joined, team_from
 from utils.drawing import BatchPainter
-from utils.engine import Run, fit, notify, seed_everything
+from utils.engine import SMALLEST_STRIDES, Run, fit, notify, seed_everything
 from utils.errors import InputError
 from utils.evaluation import format_table
 from utils.hyp import load_hyp
@@ -34,8 +34,8 @@ from utils.tracking import CsvHook, PictureHook, ProgressHook, TensorBoardHook, 
 from utils.training_data import make_loaders
 from utils.validation import FEW_CLASSES, measure
 
+LARGEST_SEED = 2**32 - 1
 CPU_BATCH = 16  # what --batch-size -1 means without a GPU
-SMALLEST_STRIDES = 2  # the image side is at least this many strides
 
 
 @dataclass
@@ -74,7 +74,7 @@ class TrainOptions:
     patience: int = option(100, "epochs without improvement after which training stops; 0: never", minimum=0)
     freeze: list[int] = option([0], "layers to keep as they are: 10 = first ten, 0 3 5 = those", nargs="+", minimum=0)
     save_period: int = option(-1, "keep a checkpoint every so many epochs; -1: none", minimum=-1)
-    seed: int = option(0, "start of all random numbers", minimum=0)
+    seed: int = option(0, "start of all random numbers", minimum=0, maximum=LARGEST_SEED)
     amp: str = option("auto", "mixed precision; auto: on GPUs only", choices=("auto", "on", "off"))
 
     def check(self):
@@ -228,7 +228,8 @@ def run_folder(plan):
     """Return the RunFolder: that of the resumed run, or a new one with options and hyper-parameters written into it."""
     if plan.options.resume:
         return RunFolder(Path(plan.options.resume).resolve().parent.parent)
-    path = new_run(plan.options.project, plan.options.name, plan.options.exist_ok) if plan.team.main else None
+    with plan.team.main_first():
+        path = new_run(plan.options.project, plan.options.name, plan.options.exist_ok) if plan.team.main else None
     folder = RunFolder(Path(plan.team.from_main(str(path))))
     if plan.team.main:
         for file, content in ((folder.opt_yaml, stored_options(plan.options)), (folder.hyp_yaml, plan.hyp)):

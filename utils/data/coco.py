@@ -67,7 +67,7 @@ def image_id(path):
 def _read_json(file):
     """Return the content of an instances file after checking that the parts in use are there."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not valid JSON: {error}") from None
     wanted = {
@@ -83,6 +83,10 @@ def _read_json(file):
             for key in keys:
                 if not isinstance(row, dict) or key not in row:
                     raise InputError(f"{file}: {part}[{index}]: key {key} is missing")
+                if key in ("id", "image_id", "category_id") and not isinstance(row[key], (int, str)):
+                    raise InputError(f"{file}: {part}[{index}]: {key} {row[key]!r}; must be a number")
+                if key in ("name", "file_name") and not isinstance(row[key], str):
+                    raise InputError(f"{file}: {part}[{index}]: {key} {row[key]!r}; must be text")
     if not content["images"]:
         raise InputError(f"{file}: images is empty")
     for index, row in enumerate(content["images"]):
@@ -99,7 +103,7 @@ def _class_of_category(categories, config, file):
     if theirs <= set(index_of) or set(index_of) <= theirs:
         return {row["id"]: index_of[row["name"]] for row in categories if row["name"] in index_of}
     if len(categories) == config.nc:
-        return {category: index for index, category in enumerate(sorted(row["id"] for row in categories))}
+        return {category: index for index, category in enumerate(sorted((row["id"] for row in categories), key=_by_number))}
     strange = ", ".join(sorted(theirs - set(index_of))[:3])
     raise InputError(
         f"{file}: {len(categories)} categories ({strange}, …) do not match the {config.nc} names of {config.file}"
@@ -131,6 +135,11 @@ def _rows_by_image(content, classes, file):
         if annotation["category_id"] in classes and not annotation.get("iscrowd", 0):
             rows[annotation["image_id"]].append((classes[annotation["category_id"]], *box))
     return rows
+
+
+def _by_number(category):
+    """Return a sorting key: numbers by size, before ids that are text."""
+    return isinstance(category, str), category
 
 
 def _is_finite(value):

@@ -161,7 +161,7 @@ def _entry_images(config, split, entry):
 
 def _listed_images(file):
     """Return the image paths that a text file lists one a line; relative ones start at the file's folder."""
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
     images = []
     for number, line in enumerate(lines, 1):
         if not line:

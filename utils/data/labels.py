@@ -77,7 +77,7 @@ def read_label_file(path, nc):
     A polygon's box is its bounds. Repeated rows are dropped and counted. Raises InputError that names file and line
     for a wrong number of columns, text, NaN, a value outside 0 to 1 and a class outside 0 to nc - 1.
     """
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     unique = {}
     for number, words in rows:

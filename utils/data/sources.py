@@ -79,7 +79,7 @@ def _known(paths, source, kind):
 def _listed(file):
     """Return the files that a list names, one a line, in its order."""
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         if not line.strip():
             continue
         path = file.parent / Path(line.strip()).expanduser()  # an absolute path replaces the folder

@@ -20,6 +20,9 @@ from utils.pruning.selection import Limits, largest_share, select
 from utils.validation import check_classes, validate
 
 
+IN_USE = 0.05  # mean |gamma| above which a channel is no longer close to silent
+
+
 @dataclass
 class PruneOptions:
     """Options of prune.py."""
@@ -71,6 +74,8 @@ def prune_checkpoint(options):
     device = select_device(options.device)
     limits = Limits(options.min_channels, options.max_layer_share, options.round)
     out = Path(options.out)
+    if not out.name or out.is_dir():
+        raise InputError(f"--out {out}: is a folder; must be the file to write, such as pruned_model.pt")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: the folder {out.parent} does not exist")
     checkpoint = load_checkpoint(find_file(options.weights, "weights", what="weight file"))
@@ -114,3 +119,5 @@ def describe(cut, limits):
     print(channel_table(cut.graph, cut.before, cut.after))
     print(f"{cut.removed} of {cut.prunable} channels go ({cut.removed / cut.prunable:.1%}), "
           f"the largest gamma among them is {cut.threshold:.4g}; at most {np.floor(ceiling * 1000) / 10:.1f} % could go")  # fmt: skip
+    if cut.threshold > IN_USE:
+        print("channels that are in use go with them: expect a low mAP until fine-tuning; train_sparsity.py --st first costs less")
