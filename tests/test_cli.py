@@ -145,6 +145,8 @@ BAD = [
     ("prune.py", ["--percent", "1.0"], ["--percent", "below 1"]),
     ("prune.py", ["--percent", "-0.1"], ["--percent", "at least 0"]),
     ("prune.py", ["--percent", "0.99"], ["99.0%", "at most"]),
+    ("prune.py", ["--percent", "half"], ["--percent", "invalid float value"]),
+    ("prune.py", ["--out", "datasets"], ["--out datasets", "is a folder"]),
     ("prune.py", ["--weights", "nowhere.pt"], ["nowhere.pt"]),
     ("prune.py", ["--weights", "broken.pt"], ["broken.pt", "not a readable"]),
     ("prune.py", ["--data", "nowhere.yaml"], ["nowhere.yaml"]),

@@ -154,7 +154,7 @@ def build_model(record):
             raise SpecError(f"{name} is missing in the file")
         if tensor.isnan().any():
             raise SpecError(f"{name} holds NaN: the network is damaged; use an earlier checkpoint")
-    model.eval().measure_strides(config["ch"], model.size_multiple)  # runs it once: do the widths fit each other?
+    model.eval().measure_strides(config.get("ch", 3), model.size_multiple)  # runs it once: do the widths fit each other?
     model.names = read_names(getattr(record, "names", None), model.nc)
     return model.float().eval().requires_grad_(True)
 

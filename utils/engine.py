@@ -16,6 +16,7 @@ from utils.optim import ModelEMA, Pace
 from utils.paths import RunFolder
 
 CLIP_NORM = 10.0
+SMALLEST_STRIDES = 2  # sides of training images are at least this many strides: batch norms need more than one value
 
 
 class TrainingError(InputError):

@@ -1,9 +1,8 @@
 """Hyper-parameter files: the numbers of data/hyps/*.yaml, checked."""
 
-import yaml
-
 from utils.errors import InputError
 from utils.paths import find_file
+from utils.yaml_file import read_mapping
 
 # name: (smallest, largest) allowed value; the defaults fill keys that older files lack.
 LIMITS = {
@@ -26,12 +25,7 @@ def load_hyp(name):
     Raises InputError for an unknown or missing key, a value that is no number, and one outside its limits.
     """
     file = find_file(name, "data/hyps", what="hyp file")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8", errors="replace"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{file}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: must be a YAML mapping from hyper-parameter to number")
+    content = read_mapping(file, "a number for each hyper-parameter")
     known = LIMITS | OPTIONAL
     for key, value in content.items():
         if key not in known:

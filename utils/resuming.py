@@ -4,11 +4,10 @@ import dataclasses
 import typing
 from pathlib import Path
 
-import yaml
-
 from utils.errors import InputError
 from utils.options import value_type
 from utils.paths import RunFolder
+from utils.yaml_file import read_mapping
 
 NEWEST = "newest"  # what a bare --resume means
 
@@ -21,7 +20,7 @@ def resolve(options):
     if not path.is_file():
         raise InputError(f"--resume {path}: no such checkpoint; it should be the weights/last.pt of a run")
     folder = RunFolder(path.resolve().parent.parent)
-    stored = read_yaml_mapping(folder.opt_yaml)
+    stored = read_mapping(folder.opt_yaml, "the options of the run, for --resume")
     fields = {field.name: field for field in dataclasses.fields(options)}
     unknown = sorted(set(stored) - set(fields))
     if unknown:
@@ -37,17 +36,6 @@ def newest_checkpoint(project):
     if not found:
         raise InputError(f"--resume: no */weights/last.pt in {project}; give the path of one")
     return found[-1]
-
-
-def read_yaml_mapping(file):
-    """Return the mapping in a yaml file. Raises InputError."""
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{file}: cannot be read ({type(error).__name__}); --resume needs it") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: must be a YAML mapping; --resume needs it")
-    return content
 
 
 def check_type(file, key, value, annotation):

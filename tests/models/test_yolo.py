@@ -93,9 +93,11 @@ def test_test_time_augmentation_flips_boxes_back(tiny_config):
         ({"head": [[[-1], 1, "Detekt", ["nc", "anchors"]]]}, ["head row 0", "Detekt", "known are"]),
         ({"nc": 0}, ["nc", "0"]),
         ({"anchors": [[1, 2, 3]]}, ["anchors"]),
+        ({"anchors": [[1, -2]]}, ["anchors", "above 0"]),
+        ({"anchors": [["a", "b"]]}, ["anchors", "above 0"]),
         ({"backbone": [[-5, 1, "Conv", [8, 3, 2]]]}, ["backbone row 0", "-5"]),
         ({"backbone": [[-1, 1, "Conv", ["eight"]]]}, ["backbone row 0", "eight"]),
-        ({"activation": "os.system('x')"}, ["activation", "os.system"]),
+        ({"activation": "os.system('x')"}, ["my.yaml: activation", "os.system"]),
     ],
 )
 def test_a_wrong_model_yaml_is_named(tiny_config, change, words):
@@ -103,6 +105,18 @@ def test_a_wrong_model_yaml_is_named(tiny_config, change, words):
         parse_spec({**tiny_config, **change}, "my.yaml")
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("row", "words"), [((1, 0, [-1, 0]), "layer 1 (models.common.Conv)"),
+                                            ((1, 3, [128, 0, 2]), "layer 1 (models.common.Conv)"),
+                                            ((3, 3, [256, 3, 3]), "layer 12 (models.common.Concat)")])  # fmt: skip
+def test_layers_that_do_not_fit_each_other_are_named(tiny_config, row, words):
+    index, column, value = row
+    config = copy.deepcopy(tiny_config)
+    config["backbone"][index][column] = value
+    with pytest.raises(SpecError) as error:
+        DetectionModel(config)
+    assert words in str(error.value) and "\n" not in str(error.value)
 
 
 def test_activation_by_name():

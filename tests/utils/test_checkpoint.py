@@ -1,6 +1,7 @@
 """Checkpoints: plain YOLOv5 ones out, whatever YOLOv5 pickles in, nothing that could run code."""
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -125,6 +126,29 @@ def test_rows_that_do_not_fit_the_tensors_are_refused(tiny_config, tmp_path):
     torch.save({"model": model}, tmp_path / "x.pt")
     with pytest.raises(InputError, match="missing in the file"):
         load_checkpoint(tmp_path / "x.pt")
+
+
+def test_tensors_of_two_layers_that_do_not_fit_each_other_are_refused(tiny_config, tmp_path):
+    model = DetectionModel(tiny_config).eval()
+    model.model[2].cv1.conv.weight = nn.Parameter(torch.zeros(5, 8, 1, 1))
+    torch.save({"model": model}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=r"x.pt: .*layer 2 \(models.common.C3\): its inputs do not fit"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_network_with_nan_is_refused_and_the_tensor_named(tiny_config, tmp_path):
+    model = DetectionModel(tiny_config).eval()
+    model.model[1].bn.running_var[3] = torch.nan
+    torch.save({"model": model}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match="model.1.bn.running_var holds NaN"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_pickle_of_something_else_is_one_line(tmp_path, recwarn):
+    (tmp_path / "x.pt").write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(InputError, match="x.pt"):
+        load_checkpoint(tmp_path / "x.pt")
+    assert not recwarn
 
 
 def test_names_as_a_list_and_ema_in_the_place_of_the_model(tiny_config, tmp_path):

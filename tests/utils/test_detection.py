@@ -118,9 +118,12 @@ def test_classes_select(options):
         {"imgsz": [64, 64, 64]},
         {"classes": [0, 3]},
         {"source": "nothing.jpg"},
+        {"source": "broken.jpg"},
     ],
 )
-def test_what_cannot_be_done_is_refused_before_anything_is_written(options, tmp_path, change):
+def test_what_cannot_be_done_is_refused_before_anything_is_written(options, tmp_path, monkeypatch, change):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
     for name, value in change.items():
         setattr(options, name, value)
     with pytest.raises(InputError):

@@ -16,6 +16,7 @@ from torch import nn
 from models.yolo import DetectionModel
 from utils.distributed import joined, team_from
 from utils.engine import Hook, Run, fit
+from utils.errors import InputError
 from utils.loss import DetectionLoss
 from utils.optim import Pace, build_optimizer
 from utils.paths import RunFolder
@@ -59,6 +60,13 @@ with joined(team, device):
         run = train(TrainOptions(weights="", cfg=cfg, data=data, imgsz=64, batch_size=4, epochs=2, workers=0,
                                  device="cpu", project=project, noplots=True, image_weights=True))
         assert (run.evaluation is not None) == team.main
+        try:
+            with team.main_first():
+                if team.main:
+                    raise InputError("a bad row")
+                raise AssertionError("the body ran though rank 0 failed")
+        except InputError as error:
+            assert str(error) == "a bad row"
 """
 
 

@@ -35,6 +35,7 @@ def test_older_files_lack_keys(tmp_path):
         ({k: v for k, v in LOW.items() if k != "box"}, "missing key box"),
         ("- 1", "must be a YAML mapping"),
         ("lr0: [", "not valid YAML"),
+        ("lr0: \0", "not valid YAML"),
     ],
 )
 def test_bad_files(tmp_path, content, message):

@@ -156,6 +156,8 @@ def test_other_classes_replace_detect_or_are_refused(tmp_path, drawn_data, tiny_
         ({"data": "no.yaml"}, "no.yaml"),
         ({"hyp": "no.yaml"}, "no.yaml"),
         ({"label_smoothing": 1.5}, "--label-smoothing"),
+        ({"seed": 2**64}, "--seed"),
+        ({"name": ""}, "--name is empty"),
     ],
 )
 def test_bad_input_creates_nothing(tmp_path, drawn_data, tiny_yaml, changes, message):

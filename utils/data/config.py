@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from utils.errors import InputError
 from utils.paths import ROOT, find_file
+from utils.yaml_file import read_mapping
 
 IMAGE_SUFFIXES = (".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "val", "test")
@@ -42,7 +41,7 @@ def load_data(name):
     wrong key, and an nc that differs from the number of names.
     """
     file = find_file(name, "data", what="data yaml")
-    content = _read_yaml(file)
+    content = read_mapping(file, "train, val and names")
     names = _names(content, file)
     splits = {split: _split_entries(content.get(split), split, file) for split in SPLITS}
     if not any(splits.values()):
@@ -68,18 +67,6 @@ def split_images(config, split):
     if len(kinds) > 1:
         raise InputError(f"{config.file}: {split}: COCO .json files and image folders cannot be mixed in one split")
     return list(dict.fromkeys(found))  # an image named twice is one image
-
-
-def _read_yaml(file):
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8", errors="replace"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{file}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: must be a YAML mapping with train, val and names")
-    return content
 
 
 def _names(content, file):

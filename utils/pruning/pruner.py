@@ -37,7 +37,7 @@ class PruneOptions:
     task: str = option("val", "split to validate on", choices=("train", "val", "test"))
     noval: bool = option(False, "do not validate")
     min_channels: int = option(8, "channels that every layer keeps", minimum=1)
-    max_layer_share: float = option(0.9, "largest share of a layer's channels that may go", minimum=0, maximum=1)
+    max_layer_share: float = option(0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1)
     round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
     device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
     workers: int = option(4, "processes that load images", minimum=0)
@@ -53,6 +53,7 @@ class Cut:
     removed: int  # convolution outputs
     prunable: int  # convolution outputs that might have gone
     threshold: float  # largest mean |gamma| among the removed channels
+    ceiling: float  # largest share that might have gone
 
 
 def cut_channels(model, share, limits):
@@ -66,7 +67,8 @@ def cut_channels(model, share, limits):
     removed = sum(int(counts[name][~mask].sum()) for name, mask in keep.items())
     means = [(scores[name] / counts[name])[~mask] for name, mask in keep.items()]
     threshold = float(max((m.max() for m in means if len(m)), default=0.0))
-    return Cut(graph, model, rebuild(model, graph, keep), removed, graph.prunable_channels(), threshold)
+    ceiling = largest_share(scores, counts, limits)
+    return Cut(graph, model, rebuild(model, graph, keep), removed, graph.prunable_channels(), threshold, ceiling)
 
 
 def prune_checkpoint(options):
@@ -86,7 +88,7 @@ def prune_checkpoint(options):
     if config:
         check_classes(model, config)
     cut = cut_channels(model, options.percent, limits)
-    describe(cut, limits)
+    describe(cut)
     # Validated as they are stored, in FP16, so that val.py on the files sees the same numbers.
     contents = {"before": finished_content(cut.before), "after": finished_content(cut.after)}
     files = {name: checkpoint_bytes(content) for name, content in contents.items()}
@@ -112,12 +114,10 @@ def write_result(path, data):
     write_atomically(path, data)
 
 
-def describe(cut, limits):
+def describe(cut):
     """Print what is cut where."""
-    widths = {group.name: group.width for group in cut.graph.free_groups}
-    ceiling = largest_share(widths, cut.graph.channel_counts(), limits)
     print(channel_table(cut.graph, cut.before, cut.after))
     print(f"{cut.removed} of {cut.prunable} channels go ({cut.removed / cut.prunable:.1%}), "
-          f"the largest gamma among them is {cut.threshold:.4g}; at most {np.floor(ceiling * 1000) / 10:.1f} % could go")  # fmt: skip
+          f"the largest gamma among them is {cut.threshold:.4g}; at most {np.floor(cut.ceiling * 1000) / 10:.1f} % could go")  # fmt: skip
     if cut.threshold > IN_USE:
         print("channels that are in use go with them: expect a low mAP until fine-tuning; train_sparsity.py --st first costs less")

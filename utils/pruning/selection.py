@@ -13,12 +13,12 @@ class Limits:
     """What a selection must leave of every group."""
 
     min_channels: int = 8  # a group keeps at least this many, or all it has
-    max_share: float = 0.9  # largest share of a group that may go
+    max_share: float = 0.9  # largest share of a group's channels in use that may go; silent ones all may
     multiple: int = 8  # kept widths are multiples of this, because processors compute in such blocks
 
-    def floor(self, width):
-        """Return the smallest width that a group of `width` channels may be cut to."""
-        least = max(self.min_channels, math.ceil(width * (1 - self.max_share) - 1e-9), 1)
+    def floor(self, width, used):
+        """Return the smallest width that a group of `width` channels, `used` of them in use, may be cut to."""
+        least = max(self.min_channels, math.ceil(used * (1 - self.max_share) - 1e-9), 1)
         return min(width, math.ceil(least / self.multiple) * self.multiple)
 
 
@@ -40,10 +40,12 @@ class Block:
 def blocks_of(name, scores, costs, limits):
     """Return the Blocks of one group in the order in which they may go, weakest first.
 
-    scores, costs: [width]. After each block the remaining width is a multiple of limits.multiple.
+    scores, costs: [width]; a channel with score 0 is silent. After each block the remaining width is a multiple of
+    limits.multiple.
     """
     width, order = len(scores), np.argsort(scores, kind="stable")
-    cuts = list(range(width % limits.multiple or limits.multiple, width - limits.floor(width) + 1, limits.multiple))
+    floor = limits.floor(width, np.count_nonzero(scores))
+    cuts = list(range(width % limits.multiple or limits.multiple, width - floor + 1, limits.multiple))
     blocks = []
     for start, stop in zip([0, *cuts], cuts):
         channels = order[start:stop]
@@ -51,12 +53,9 @@ def blocks_of(name, scores, costs, limits):
     return blocks
 
 
-def largest_share(widths, costs, limits):
-    """Return the largest share of the total cost that can go without breaking the limits.
-
-    widths: {group: width}; costs: {group: [width]}, the same for all channels of a group.
-    """
-    removable = sum(sum(b.cost for b in blocks_of(g, np.zeros(widths[g]), costs[g], limits)) for g in widths)
+def largest_share(scores, costs, limits):
+    """Return the largest share of the total cost that can go without breaking the limits; arguments as for select."""
+    removable = sum(block.cost for name in scores for block in blocks_of(name, scores[name], costs[name], limits))
     return removable / sum(c.sum() for c in costs.values())
 
 
@@ -83,6 +82,6 @@ def select(scores, costs, share, limits):
     if share > ceiling + 0.005:
         raise InputError(
             f"{share:.1%} of the channels cannot go: at most {ceiling:.1%} with at least {limits.min_channels} channels and "
-            f"{1 - limits.max_share:.0%} of every layer left, in multiples of {limits.multiple}"
+            f"{1 - limits.max_share:.0%} of those in use left in every layer, in multiples of {limits.multiple}"
         )
     return keep

@@ -135,7 +135,7 @@ class FadeOut(GammaHook):
     def prepare(self, model):
         """Trace the network; check that the target can be reached."""
         super().prepare(model)
-        self.scores = torch.zeros(self.parameters.count)
+        self.scores = torch.ones(self.parameters.count)  # replaced by the first step's; all count as in use
         self.choose()
 
     def start(self, run):

@@ -70,6 +70,7 @@ def test_numbers_may_be_names_and_nc_alone_makes_some_up(write):
         ({"text": "- a\n- b\n"}, "must be a YAML mapping"),
         ({"text": ""}, "must be a YAML mapping"),
         ({"text": "names: [a\ntrain: b\n"}, ":2: not valid YAML"),
+        ({"text": "\0\1"}, "not valid YAML"),
     ],
 )
 def test_a_wrong_yaml_is_one_line_that_names_the_file(write, changes, words):
@@ -120,7 +121,8 @@ def test_a_folder_is_searched_to_the_bottom_in_order(write, images):
 
 def test_lists_start_at_their_own_folder_and_images_count_once(write, images, tmp_path):
     a, b, c = images("images/train/a.jpg", "images/train/b.jpg", "other/c.jpg")
-    (tmp_path / "set" / "train.txt").write_text(f"./images/train/b.jpg\n\nimages/train/a.jpg\n{c}\n")
+    lines = f"./images/train/b.jpg\n\nimages/train/a.jpg\n{c}\n"
+    (tmp_path / "set" / "train.txt").write_text(lines, encoding="utf-8-sig")  # as editors on Windows save it
     config = load_data(write(train=["train.txt", "images/train"]))
     assert [file.resolve() for file in split_images(config, "train")] == [a, b, c]
 
@@ -134,12 +136,14 @@ def test_lists_start_at_their_own_folder_and_images_count_once(write, images, tm
         ({"val": "empty"}, "val", "no images; known suffixes are"),
         ({"val": "empty.txt"}, "val", "no images"),
         ({"val": "bad.txt"}, "val", "bad.txt:2: film.mp4: not an image"),
+        ({"val": "binary.txt"}, "val", "binary.txt:1: "),
         ({"val": ["images/train", "a.json"]}, "val", "cannot be mixed"),
     ],
 )
 def test_a_split_without_images_is_one_line(write, images, tmp_path, changes, split, words):
     images("images/train/a.jpg", "notes.md", "empty/notes.txt", "empty.txt", "a.json")
     (tmp_path / "set" / "bad.txt").write_text("a.jpg\nfilm.mp4\n")
+    (tmp_path / "set" / "binary.txt").write_bytes(b"\xff\xfe\xdc")
     with pytest.raises(InputError) as error:
         split_images(load_data(write(**changes)), split)
     assert words in str(error.value)

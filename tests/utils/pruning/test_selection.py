@@ -37,31 +37,40 @@ def test_widths_are_multiples_and_an_odd_one_becomes_a_multiple_first():
 
 
 @pytest.mark.parametrize(
-    ("width", "limits", "floor"),
+    ("width", "used", "limits", "floor"),
     [
-        (64, Limits(8, 0.9, 8), 8),  # a tenth of 64 is 6.4, the floor 8 is more
-        (256, Limits(8, 0.9, 8), 32),  # 25.6 rounded up to the grid
-        (5, Limits(8, 0.9, 8), 5),  # nothing to take from
-        (10, Limits(1, 1.0, 1), 1),
-        (10, Limits(1, 0.5, 1), 5),
+        (64, 64, Limits(8, 0.9, 8), 8),  # a tenth of 64 is 6.4, the floor 8 is more
+        (256, 256, Limits(8, 0.9, 8), 32),  # 25.6 rounded up to the grid
+        (256, 32, Limits(8, 0.7, 8), 16),  # 9.6 of those in use; the 224 silent ones do not count
+        (5, 5, Limits(8, 0.9, 8), 5),  # nothing to take from
+        (10, 10, Limits(1, 1.0, 1), 1),
+        (10, 10, Limits(1, 0.5, 1), 5),
     ],
 )
-def test_floors(width, limits, floor):
-    assert limits.floor(width) == floor
+def test_floors(width, used, limits, floor):
+    assert limits.floor(width, used) == floor
+
+
+def test_silent_channels_may_all_go_and_go_first():
+    scores = {"faded": np.array([0.0] * 24 + [5.0] * 8), "used": np.full(32, 1.0)}
+    limits = Limits(8, 0.5, 8)
+    assert largest_share(scores, costs_like(scores), limits) == pytest.approx((24 + 16) / 64)
+    keep = select(scores, costs_like(scores), 24 / 64, limits)
+    assert keep["used"].all() and np.array_equal(keep["faded"], scores["faded"] > 0)
 
 
 def test_no_floor_is_broken_at_the_ceiling():
     rng = np.random.default_rng(0)
     scores = {"a": rng.random(64), "b": rng.random(32), "c": rng.random(12)}
     limits = Limits(8, 0.9, 8)
-    ceiling = largest_share({n: len(s) for n, s in scores.items()}, costs_like(scores), limits)
+    ceiling = largest_share(scores, costs_like(scores), limits)
     assert ceiling == pytest.approx((56 + 24 + 4) / 108)
     keep = select(scores, costs_like(scores), ceiling, limits)
     assert [int(keep[name].sum()) for name in scores] == [8, 8, 8]
 
 
 def test_a_share_above_the_ceiling_is_refused_with_the_ceiling():
-    scores = {"a": np.arange(16.0)}
+    scores = {"a": np.arange(1.0, 17.0)}
     with pytest.raises(InputError, match="at most 50.0%"):
         select(scores, costs_like(scores), 0.8, Limits(8, 1.0, 8))
 
