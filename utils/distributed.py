@@ -1,5 +1,6 @@
 """One process or many: what torchrun started, and the few things that the processes tell each other."""
 
+import gc
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,5 +89,7 @@ def joined(team, device):
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield
+        distributed.barrier()  # nobody leaves while another still talks
     finally:
+        gc.collect()  # what is left in circles of references would keep gloo's threads alive until Python is half gone
         distributed.destroy_process_group()
