@@ -13,6 +13,7 @@ from utils.network import compare
 from utils.options import option
 from utils.paths import find_file, free_name
 from utils.pruning.channels import trace_channels
+from utils.pruning.costs import ChannelCost
 from utils.pruning.importance import gamma_scores
 from utils.pruning.rebuild import rebuild
 from utils.pruning.report import channel_table, totals, totals_table
@@ -67,7 +68,7 @@ def cut_channels(model, share, limits):
     removed = sum(int(counts[name][~mask].sum()) for name, mask in keep.items())
     means = [(scores[name] / counts[name])[~mask] for name, mask in keep.items()]
     threshold = float(max((m.max() for m in means if len(m)), default=0.0))
-    ceiling = largest_share(scores, counts, limits)
+    ceiling = largest_share(scores, ChannelCost(counts), limits)
     return Cut(graph, model, rebuild(model, graph, keep), removed, graph.prunable_channels(), threshold, ceiling)
 
 

@@ -1,11 +1,17 @@
 """Which channels stay: a pure function of scores, costs and limits, with no model in sight."""
 
+import heapq
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from utils.errors import InputError
+from utils.pruning.costs import ChannelCost
+
+SCOPES = ("global", "layer")
+TOLERANCE = 0.01  # of what shall stay: further away than this, blocks out of turn may go to come nearer
+CEILING_SLACK = 0.005  # of the whole: as near to a budget counts as reached when the limits are
 
 
 @dataclass(frozen=True)
@@ -15,11 +21,25 @@ class Limits:
     min_channels: int = 8  # a group keeps at least this many, or all it has
     max_share: float = 0.9  # largest share of a group's channels in use that may go; silent ones all may
     multiple: int = 8  # kept widths are multiples of this, because processors compute in such blocks
+    std_guard: float | None = None  # only channels that score below mean − std_guard · deviation of their group may go
 
     def floor(self, width, used):
         """Return the smallest width that a group of `width` channels, `used` of them in use, may be cut to."""
         least = max(self.min_channels, math.ceil(used * (1 - self.max_share) - 1e-9), 1)
         return min(width, math.ceil(least / self.multiple) * self.multiple)
+
+    def smallest(self, scores):
+        """Return the smallest width that a group with these scores [width] may be cut to."""
+        floor = self.floor(len(scores), np.count_nonzero(scores))
+        if self.std_guard is None:
+            return floor
+        guarded = np.count_nonzero(scores >= scores.mean() - self.std_guard * scores.std())
+        return max(floor, min(len(scores), math.ceil(guarded / self.multiple) * self.multiple))
+
+    def __str__(self):
+        guard = "" if self.std_guard is None else f", and only those {self.std_guard:g} deviations below their layer's mean going"
+        return (f"at least {self.min_channels} channels and {1 - self.max_share:.0%} of those in use left in every layer, "
+                f"in multiples of {self.multiple}{guard}")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,59 +49,105 @@ class Block:
     group: str
     channels: np.ndarray  # indices into the group
     score: float  # what is lost, the sum over the channels
-    cost: float  # what is gained
-
-    @property
-    def rate(self):
-        """Loss per gain: the smallest go first."""
-        return self.score / self.cost
+    depth: float  # share of the group that is gone after it
 
 
-def blocks_of(name, scores, costs, limits):
+def blocks_of(name, scores, limits):
     """Return the Blocks of one group in the order in which they may go, weakest first.
 
-    scores, costs: [width]; a channel with score 0 is silent. After each block the remaining width is a multiple of
+    scores: [width]; a channel with score 0 is silent. After each block the remaining width is a multiple of
     limits.multiple.
     """
     width, order = len(scores), np.argsort(scores, kind="stable")
-    floor = limits.floor(width, np.count_nonzero(scores))
-    cuts = list(range(width % limits.multiple or limits.multiple, width - floor + 1, limits.multiple))
-    blocks = []
-    for start, stop in zip([0, *cuts], cuts):
-        channels = order[start:stop]
-        blocks.append(Block(name, channels, float(scores[channels].sum()), float(costs[channels].sum())))
-    return blocks
+    cuts = list(range(width % limits.multiple or limits.multiple, width - limits.smallest(scores) + 1, limits.multiple))
+    return [
+        Block(name, order[start:stop], float(scores[order[start:stop]].sum()), stop / width)
+        for start, stop in zip([0, *cuts], cuts)
+    ]
 
 
-def largest_share(scores, costs, limits):
-    """Return the largest share of the total cost that can go without breaking the limits; arguments as for select."""
-    removable = sum(block.cost for name in scores for block in blocks_of(name, scores[name], costs[name], limits))
-    return removable / sum(c.sum() for c in costs.values())
+class Queue:
+    """The next block of every group, cheapest loss per gain first; what is gained is asked anew as other blocks go."""
+
+    def __init__(self, scores, ledger, limits, scope):
+        """scope: 'global' orders by score over gain, 'layer' by the share of the group that is gone, alike in all."""
+        self.ledger, self.scope = ledger, scope
+        self.blocks = [list(reversed(blocks_of(name, values, limits))) for name, values in scores.items()]
+        self.heap = []
+        for number in range(len(self.blocks)):
+            self.advance(number)
+
+    def advance(self, number):
+        """Line up the next block of a group."""
+        if self.blocks[number]:
+            block = self.blocks[number].pop()
+            heapq.heappush(self.heap, (self.rate(block), number, block))
+
+    def rate(self, block):
+        """Return what is lost with a block for what is gained now."""
+        if self.scope == "layer":
+            return block.depth
+        return block.score / max(self.ledger.gain(block.group, block.channels), 1e-12)
+
+    def pop(self):
+        """Return (group number, block) that goes next. Gains only shrink, so a rate in the heap is never too high."""
+        while True:
+            _, number, block = heapq.heappop(self.heap)
+            rate = self.rate(block)
+            if not self.heap or rate <= self.heap[0][0]:
+                return number, block
+            heapq.heappush(self.heap, (rate, number, block))
 
 
-def select(scores, costs, share, limits):
+def select_by_cost(scores, cost, left, limits, scope="global"):
+    """Return {group: bool [width], True for the channels that stay} so that about `left` of a network's cost stays.
+
+    scores: {group: [width]}, what is lost with a channel; cost: see costs.py. The blocks of limits.multiple channels go in
+    the order of loss per gain (or of depth, see Queue) as long as that brings the cost nearer to its budget; where it ends
+    further away than TOLERANCE, smaller blocks go out of turn. Raises InputError when `left` is outside (0, 1] or the limits do
+    not allow it.
+    """
+    if not 0 < left <= 1:
+        raise InputError(f"share {left} of the {cost.name} to be left: must be above 0 and at most 1")
+    budget, ledger = left * cost.total, cost.ledger()
+    keep = {name: np.ones(len(s), dtype=bool) for name, s in scores.items()}
+    queue, coarse = Queue(scores, ledger, limits, scope), False
+    while queue.heap:
+        number, block = queue.pop()
+        if ledger.left - ledger.gain(block.group, block.channels) / 2 < budget:
+            coarse = True  # too large a step; the group rests
+            if ledger.left <= budget * (1 + TOLERANCE):
+                break
+            continue
+        keep[block.group][block.channels] = False
+        ledger.remove(block.group, block.channels)
+        queue.advance(number)
+    if not coarse and ledger.left > budget + CEILING_SLACK * cost.total:
+        ceiling = 1 - ledger.left / cost.total
+        raise InputError(f"{1 - left:.1%} of the {cost.name} cannot go: at most {ceiling:.1%} with {limits}")
+    return keep
+
+
+def select(scores, costs, share, limits, scope="global"):
     """Return {group: bool [width], True for the channels that stay} with about `share` of the cost removed.
 
-    scores: {group: [width]}, what is lost with a channel; costs: {group: [width]}, what is gained, equal within a group.
-    A threshold on the loss per gain decides in all groups, in blocks of limits.multiple; the result is the one nearest to
-    the share among those that a threshold can give. Raises InputError when the share is outside [0, 1) or the limits do not allow it.
+    costs: {group: [width]}, fixed and equal within a group; see select_by_cost for the rest. Raises InputError when the share is
+    outside [0, 1) or the limits do not allow it.
     """
     if not 0 <= share < 1:
         raise InputError(f"share {share}: must be at least 0 and below 1")
-    total = sum(c.sum() for c in costs.values())
-    blocks = [b for name in scores for b in blocks_of(name, scores[name], costs[name], limits)]
-    ceiling = sum(b.cost for b in blocks) / total
-    blocks.sort(key=lambda b: b.rate)  # stable: within a group the order stays
-    keep = {name: np.ones(len(s), dtype=bool) for name, s in scores.items()}
-    removed = 0.0
-    for block in blocks:
-        if removed + block.cost / 2 > share * total:
-            return keep
-        keep[block.group][block.channels] = False
-        removed += block.cost
-    if share > ceiling + 0.005:
-        raise InputError(
-            f"{share:.1%} of the channels cannot go: at most {ceiling:.1%} with at least {limits.min_channels} channels and "
-            f"{1 - limits.max_share:.0%} of those in use left in every layer, in multiples of {limits.multiple}"
-        )
+    return select_by_cost(scores, ChannelCost(costs), 1 - share, limits, scope)
+
+
+def smallest(scores, limits):
+    """Return the masks {group: bool [width]} of the deepest cut that the limits allow."""
+    keep = {name: np.ones(len(values), dtype=bool) for name, values in scores.items()}
+    for name, values in scores.items():
+        for block in blocks_of(name, values, limits):
+            keep[name][block.channels] = False
     return keep
+
+
+def largest_share(scores, cost, limits):
+    """Return the largest share of a cost (see costs.py) that can go without breaking the limits."""
+    return 1 - cost.of(smallest(scores, limits)) / cost.total
