@@ -107,7 +107,8 @@ class DetectionModel(nn.Module):
         self.inplace = self.yaml.get("inplace", True)
         detect = self.model[-1]
         detect.inplace = self.inplace
-        self.stride = detect.stride = self.measure_strides(ch)
+        detect.stride, coarsest = self.measure_strides(ch)
+        self.stride = with_coarsest(detect.stride, coarsest)
         order_anchors(detect)
         detect.anchors /= detect.stride.view(-1, 1, 1)
         detect.initialize_biases()
@@ -140,13 +141,18 @@ class DetectionModel(nn.Module):
         return x
 
     def measure_strides(self, ch, size=256):
-        """Return the stride of each scale [nl], measured on an empty image; statistics stay untouched.
+        """Return (stride of each scale [nl], largest stride of any layer), measured on an empty image; statistics stay untouched.
 
         Raises SpecError that names the layer whose inputs do not fit it.
         """
         detect, training = self.model[-1], self.training
-        reached = {}
-        handles = [m.register_forward_pre_hook(lambda m, args: reached.update(layer=m, args=args)) for m in self.model]
+        reached, sides = {}, []
+
+        def arrive(layer, args):
+            reached.update(layer=layer, args=args)
+            sides.extend(x.shape[-2] for x in (args[0] if isinstance(args[0], list) else args))
+
+        handles = [layer.register_forward_pre_hook(arrive) for layer in self.model]
         device = next(self.parameters()).device
         self.eval()
         detect.train()  # raw outputs: decoding needs the strides that are being measured
@@ -160,7 +166,7 @@ class DetectionModel(nn.Module):
             for handle in handles:
                 handle.remove()
         self.train(training)
-        return torch.tensor([size / x.shape[-2] for x in reached["args"][0]], device="cpu")
+        return torch.tensor([size / x.shape[-2] for x in reached["args"][0]], device="cpu"), size / min(sides)
 
     def forward_augmented(self, x):
         """Return (predictions of three scaled and flipped copies of x, joined; None)."""
@@ -244,6 +250,16 @@ def set_activation(layers, text):
         for module in layer.modules():
             if isinstance(module, common.Conv) and isinstance(module.act, nn.SiLU):
                 module.act = make_activation(text)
+
+
+def with_coarsest(strides, coarsest):
+    """Return the strides of a model: those of its scales, and that of its coarsest layer where images must be multiples of it.
+
+    Only their maximum counts outside Detect. It is that of a layer when the scale that needed the layer was removed.
+    """
+    if coarsest <= max(float(strides.max()), COARSEST):
+        return strides
+    return torch.cat((strides, strides.new_tensor([coarsest])))
 
 
 def order_anchors(detect):
