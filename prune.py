@@ -1,7 +1,8 @@
 """Cut the channels with the smallest gammas out of a trained detector and write it as a plain, narrower checkpoint."""
 
 from utils.options import run
-from utils.pruning.pruner import PruneOptions, prune_checkpoint
+from utils.pruning.options import PruneOptions
+from utils.pruning.pruner import prune_checkpoint
 
 if __name__ == "__main__":
     run(PruneOptions, prune_checkpoint, __doc__)

@@ -6,13 +6,15 @@ addition makes the two labels at each index the same; a depth-wise convolution p
 understood freezes the labels that it touches: never cut, and named with the reason. No layer name is known here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
 from torch import fx
 
 from models.yolo import DetectionModel
+from utils.errors import InputError
 from utils.pruning.tracing import ChannelTracer, ChannelWalk, Layer
 
 
@@ -49,6 +51,20 @@ class ChannelGraph:
     def free_groups(self):
         """Groups that may be cut."""
         return [group for group in self.groups if not group.protected]
+
+    def protect(self, patterns):
+        """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below such a module.
+
+        Raises InputError for a pattern that matches nothing.
+        """
+        for pattern in patterns:
+            matching = [name for name in self.layers if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
+            hit = [i for i, group in enumerate(self.groups) if {*group.members, *group.norms}.intersection(matching)]
+            if not hit:
+                raise InputError(f"--protect {pattern}: matches no layer; names look like {self.groups[0].name}, --show lists them")
+            for i in hit:
+                reason = self.groups[i].protected or f"asked for by --protect {pattern}"
+                self.groups[i] = replace(self.groups[i], protected=reason)
 
     def prunable_channels(self):
         """Return how many output channels of convolutions may go (tied ones each counted): what --percent is a share of."""

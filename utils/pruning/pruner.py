@@ -1,4 +1,4 @@
-"""From a checkpoint to a narrower one: what prune.py does."""
+"""From a checkpoint to a narrower one: what prune.py does, stage by stage: read, score, select, rebuild, report, write."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,40 +8,37 @@ import numpy as np
 from utils.checkpoint import checkpoint_bytes, finished_content, load_checkpoint, write_atomically
 from utils.data.config import load_data
 from utils.device import select_device
+from utils.downloads import find_weights
 from utils.errors import InputError
 from utils.network import compare
-from utils.options import option
 from utils.paths import find_file, free_name
 from utils.pruning.channels import trace_channels
-from utils.pruning.costs import ChannelCost
+from utils.pruning.costs import ChannelCost, NetworkCost
 from utils.pruning.importance import gamma_scores
+from utils.pruning.options import PruneOptions
 from utils.pruning.rebuild import rebuild
-from utils.pruning.report import channel_table, totals, totals_table
-from utils.pruning.selection import Limits, largest_share, select
+from utils.pruning.report import channel_table, group_table, totals, totals_table
+from utils.pruning.selection import Limits, largest_share, select_by_cost
 from utils.validation import check_classes, validate
-
 
 IN_USE = 0.05  # mean |gamma| above which a channel is no longer close to silent
 
 
-@dataclass
-class PruneOptions:
-    """Options of prune.py."""
+@dataclass(frozen=True)
+class Job:
+    """What the stages work on."""
 
-    weights: str = option("runs/train/exp/weights/last.pt", "checkpoint to prune, best after sparse training")
-    percent: float = option(0.5, "share of the channels that goes, 0.5 for half", minimum=0, below=1)
-    data: str = option("data/coco128.yaml", "data yaml for the validation before and after")
-    cfg: str = option("", "model yaml; only compared, the checkpoint decides")
-    out: str = option("pruned_model.pt", "file to write")
-    imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)
-    batch_size: int = option(32, "images in a validation batch", "--batch", minimum=1)
-    task: str = option("val", "split to validate on", choices=("train", "val", "test"))
-    noval: bool = option(False, "do not validate")
-    min_channels: int = option(8, "channels that every layer keeps", minimum=1)
-    max_layer_share: float = option(0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1)
-    round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
-    device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
-    workers: int = option(4, "processes that load images", minimum=0)
+    options: PruneOptions
+    device: object  # torch.device
+    model: object  # DetectionModel, float32, on the CPU, left as it is
+    graph: object  # its ChannelGraph
+    config: object  # DataConfig, or None when nothing needs data
+
+    @property
+    def limits(self):
+        """Limits of the selection."""
+        o = self.options
+        return Limits(o.min_channels, o.max_layer_share, o.round, o.std_guard)
 
 
 @dataclass(frozen=True)
@@ -51,59 +48,121 @@ class Cut:
     graph: object  # ChannelGraph of the network before
     before: object  # DetectionModel
     after: object  # DetectionModel
-    removed: int  # convolution outputs
-    prunable: int  # convolution outputs that might have gone
-    threshold: float  # largest mean |gamma| among the removed channels
-    ceiling: float  # largest share that might have gone
-
-
-def cut_channels(model, share, limits):
-    """Return the Cut that removes `share` of a model's prunable channels, those with the smallest gammas.
-
-    Raises InputError when the limits do not allow the share, or the model has no batch norm left.
-    """
-    graph = trace_channels(model)
-    scores, counts = gamma_scores(model, graph), graph.channel_counts()
-    keep = select(scores, counts, share, limits)
-    removed = sum(int(counts[name][~mask].sum()) for name, mask in keep.items())
-    means = [(scores[name] / counts[name])[~mask] for name, mask in keep.items()]
-    threshold = float(max((m.max() for m in means if len(m)), default=0.0))
-    ceiling = largest_share(scores, ChannelCost(counts), limits)
-    return Cut(graph, model, rebuild(model, graph, keep), removed, graph.prunable_channels(), threshold, ceiling)
+    keep: dict  # {group: bool [width]}
 
 
 def prune_checkpoint(options):
-    """Prune as the PruneOptions say: print the report, write the narrower checkpoint; return the Cut. Raises InputError."""
-    device = select_device(options.device)
-    limits = Limits(options.min_channels, options.max_layer_share, options.round)
-    out = Path(options.out)
+    """Prune as the PruneOptions say: print the report, write the narrower checkpoint; return the Cut (None with --show).
+
+    Raises InputError.
+    """
+    options.check()
+    out = check_output(options.out)
+    job = read(options)
+    if options.show:
+        print(group_table(job.graph, job.model, options.imgsz))
+        return None
+    scores = score(job)
+    print(ceiling_line(job, scores))
+    keep = choose(job, scores)
+    cut = Cut(job.graph, job.model, rebuild(job.model, job.graph, keep), keep)
+    print(channel_table(cut.graph, cut.before, cut.after))
+    print(removal_lines(cut))
+    data = report(job, cut)
+    if options.dry_run:
+        print("dry run: nothing is written")
+    else:
+        write_result(out, data)
+        print(f"written to {out}; next: python finetune_pruned.py --weights {out} --data {options.data}")
+    return cut
+
+
+def check_output(name):
+    """Return --out as a Path. Raises InputError when it cannot be written."""
+    out = Path(name)
     if not out.name or out.is_dir():
         raise InputError(f"--out {out}: is a folder; must be the file to write, such as pruned_model.pt")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: the folder {out.parent} does not exist")
-    checkpoint = load_checkpoint(find_file(options.weights, "weights", what="weight file"))
+    return out
+
+
+def read(options):
+    """Return the Job of PruneOptions: everything that is read, and checked, before anything is done. Raises InputError."""
+    device = select_device(options.device)
+    checkpoint = load_checkpoint(find_weights(options.weights))
     model = checkpoint.ema or checkpoint.model
     if options.cfg:
         compare(model, find_file(options.cfg, "models", "models/hub", what="model yaml"), print)
-    config = None if options.noval else load_data(options.data)
+    config = None if options.noval or options.show else load_data(options.data)
     if config:
         check_classes(model, config)
-    cut = cut_channels(model, options.percent, limits)
-    describe(cut)
-    # Validated as they are stored, in FP16, so that val.py on the files sees the same numbers.
-    contents = {"before": finished_content(cut.before), "after": finished_content(cut.after)}
-    files = {name: checkpoint_bytes(content) for name, content in contents.items()}
-    rows = []
-    for name, content in contents.items():
-        evaluation = config and validate(
-            content["model"], config, options.task, device=device, imgsz=options.imgsz, batch_size=options.batch_size,
-            workers=options.workers,
+    graph = trace_channels(model)
+    graph.protect(options.protect)
+    return Job(options, device, model, graph, config)
+
+
+def score(job):
+    """Return {group: [width] what is lost with each channel}."""
+    return gamma_scores(job.model, job.graph)
+
+
+def budget_cost(job):
+    """Return (cost, share of it that stays) of a budget by counting."""
+    options = job.options
+    if options.flops is not None:
+        return NetworkCost.flops(job.graph, job.model, options.imgsz), options.flops
+    if options.params is not None:
+        return NetworkCost.parameters(job.graph, job.model), options.params
+    return ChannelCost(job.graph.channel_counts()), 1 - options.percent
+
+
+def choose(job, scores):
+    """Return the masks {group: bool [width]} that meet the budget; says so when they miss it by more than 2 %."""
+    cost, left = budget_cost(job)
+    keep = select_by_cost(scores, cost, left, job.limits, job.options.scope)
+    got = cost.of(keep) / cost.total
+    if abs(got / left - 1) > 0.02:
+        print(f"{got:.1%} of the {cost.name} stay instead of {left:.1%}: as near as steps of {job.limits.multiple} channels come")
+    return keep
+
+
+def ceiling_line(job, scores):
+    """Return in words how far a cut could go."""
+    shares = {}
+    for cost in (ChannelCost(job.graph.channel_counts()), NetworkCost.flops(job.graph, job.model)):
+        shares[cost.name] = np.floor(largest_share(scores, cost, job.limits) * 1000) / 10  # never more than what works
+    return f"at most {shares['channels']:.1f} % of the channels can go ({shares['FLOPs']:.1f} % of the FLOPs), with {job.limits}"
+
+
+def removal_lines(cut):
+    """Return in words how many channels go, and what they were."""
+    counts = cut.graph.channel_counts()
+    removed = sum(int(counts[name][~mask].sum()) for name, mask in cut.keep.items())
+    total = cut.graph.prunable_channels()
+    gammas = gamma_scores(cut.before, cut.graph)
+    means = [(gammas[name] / counts[name])[~mask] for name, mask in cut.keep.items() if name in gammas]
+    largest = float(max((m.max() for m in means if len(m)), default=0.0))
+    line = f"{removed} of {total} channels go ({removed / total:.1%}), the largest gamma among them is {largest:.4g}"
+    if largest > IN_USE:
+        line += ("\nchannels that are in use go with them: expect a low mAP until fine-tuning; "
+                 "train_sparsity.py --st first costs less")  # fmt: skip
+    return line
+
+
+def report(job, cut):
+    """Validate and compare both networks, print the totals; return the bytes of the narrower checkpoint."""
+    options, rows = job.options, []
+    for name in ("before", "after"):
+        content = finished_content(getattr(cut, name))  # validated as it is stored, in FP16, as val.py will see it
+        data = checkpoint_bytes(content)
+        evaluation = job.config and not options.noval and validate(
+            content["model"], job.config, options.task, device=job.device, imgsz=options.imgsz,
+            batch_size=options.batch_size, workers=options.workers,
         )  # fmt: skip
-        rows.append(totals(name, getattr(cut, name), options.imgsz, len(files[name]), evaluation))
+        rows.append(totals(name, getattr(cut, name), options.imgsz, len(data), evaluation))
     print(totals_table(rows, options.imgsz))
-    write_result(out, files["after"])
-    print(f"written to {out}; next: python finetune_pruned.py --weights {out} --data {options.data}")
-    return cut
+    return data
 
 
 def write_result(path, data):
@@ -113,12 +172,3 @@ def write_result(path, data):
         path.rename(kept)
         print(f"{path} existed; the earlier one is kept as {kept}")
     write_atomically(path, data)
-
-
-def describe(cut):
-    """Print what is cut where."""
-    print(channel_table(cut.graph, cut.before, cut.after))
-    print(f"{cut.removed} of {cut.prunable} channels go ({cut.removed / cut.prunable:.1%}), "
-          f"the largest gamma among them is {cut.threshold:.4g}; at most {np.floor(cut.ceiling * 1000) / 10:.1f} % could go")  # fmt: skip
-    if cut.threshold > IN_USE:
-        print("channels that are in use go with them: expect a low mAP until fine-tuning; train_sparsity.py --st first costs less")

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from models.cost import count_gflops, count_parameters
+from utils.pruning.costs import NetworkCost
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,28 @@ def totals(name, model, image_size, size, evaluation=None):
     """Return the Totals of a model at an image size (pixels) whose checkpoint has `size` bytes."""
     scores = (evaluation.map50, evaluation.map) if evaluation else (None, None)
     return Totals(name, count_parameters(model), count_gflops(model, image_size), size, *scores)
+
+
+def group_table(graph, model, image_size):
+    """Return the table of the channel groups: width, what hangs on one channel (the mean over them), members and ties."""
+    ledgers = [NetworkCost.parameters(graph, model).ledger(), NetworkCost.flops(graph, model, image_size).ledger()]
+    wide = max(len(group.name) for group in graph.groups)
+    lines = [f"{'group':<{wide}}{'channels':>10}{'a channel: parameters':>23}{f'MFLOPs@{image_size}':>12}  members and ties"]
+    for group in graph.groups:
+        parameters, flops = (np.mean([ledger.gain(group.name, np.array([c])) for c in range(group.width)]) for ledger in ledgers)
+        hanging = f"{'-':>23}{'-':>12}" if group.protected else f"{parameters:23,.0f}{flops / 1e6:12.3f}"
+        lines.append(f"{group.name:<{wide}}{group.width:>10}{hanging}  {ties(graph, group)}")
+    return "\n".join(lines)
+
+
+def ties(graph, group):
+    """Return in words what else belongs to a group, why, and why it may not be cut."""
+    depthwise = [name for name in group.members if graph.layers[name].depthwise]
+    added = [name for name in group.members[1:] if name not in depthwise]
+    words = [f"protected: {group.protected}"] if group.protected else []
+    words += [f"tied by additions to {', '.join(added)}"] if added else []
+    words += [f"depth-wise behind it: {', '.join(depthwise)}"] if depthwise else []
+    return "; ".join(words) or "alone"
 
 
 def channel_table(graph, before, after):

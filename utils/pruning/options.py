@@ -1,0 +1,49 @@
+"""The flags of prune.py."""
+
+from dataclasses import dataclass
+
+from utils.errors import InputError
+from utils.options import option
+
+DEFAULT_PERCENT = 0.5
+BUDGETS = ("percent", "flops", "params")
+
+
+@dataclass
+class PruneOptions:
+    """Options of prune.py."""
+
+    weights: str = option("runs/train/exp/weights/last.pt", "checkpoint to prune, best after sparse training")
+    percent: float | None = option(None, f"budget: share of the channels that goes; {DEFAULT_PERCENT} without a budget", minimum=0, below=1)
+    flops: float | None = option(None, "budget: share of the FLOPs that stays", maximum=1)
+    params: float | None = option(None, "budget: share of the parameters that stays", maximum=1)
+    data: str = option("data/coco128.yaml", "data yaml for the validation before and after")
+    cfg: str = option("", "model yaml; only compared, the checkpoint decides")
+    out: str = option("pruned_model.pt", "file to write")
+    imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)
+    batch_size: int = option(32, "images in a validation batch", "--batch", minimum=1)
+    task: str = option("val", "split to validate on", choices=("train", "val", "test"))
+    noval: bool = option(False, "do not validate")
+    scope: str = option("global", "compare scores over the whole network, or take the same share of every layer", choices=("global", "layer"))
+    min_channels: int = option(8, "channels that every layer keeps", minimum=1)
+    max_layer_share: float = option(0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1)
+    round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
+    protect: list[str] = option([], "layers to leave whole, as patterns such as 'model.0.*'", nargs="+")
+    std_guard: float | None = option(None, "only channels that score below mean - K deviations of their layer go", minimum=0)
+    show: bool = option(False, "print the channel groups of the network and end")
+    dry_run: bool = option(False, "report, but write nothing")
+    device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
+    workers: int = option(4, "processes that load images", minimum=0)
+
+    def check(self):
+        """Raise InputError for values that are wrong alone or exclude each other; without a budget, set the default one."""
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise InputError(f"{flags}: only one budget at a time")
+        if not given:
+            self.percent = DEFAULT_PERCENT
+        for name in ("flops", "params"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"--{name} {value}: must be above 0 and at most 1, the share that stays")
