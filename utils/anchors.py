@@ -9,11 +9,19 @@ SMALLEST = 2.0  # px; smaller boxes do not take part in the search
 JITTER = 0.1  # training draws sizes around that of the image
 
 
+def box_sizes(shapes, labels, imgsz):
+    """Return width and height [n, 2] in pixels of all labels when the images' long side is imgsz.
+
+    shapes: [images, 2] width and height; labels: one array [m, 5] of class, cx, cy, w, h normalised per image.
+    """
+    fitted = imgsz * shapes / shapes.max(1, keepdims=True)
+    sizes = [rows[:, 3:5] * shape for rows, shape in zip(labels, fitted)]
+    return np.concatenate(sizes) if sizes else np.zeros((0, 2))
+
+
 def label_sizes(dataset, imgsz, rng):
     """Return width and height [n, 2] in pixels of all labels, images resized to imgsz and then a little up or down."""
-    shapes = imgsz * dataset.shapes / dataset.shapes.max(1, keepdims=True)  # [images, 2] w, h
-    sizes = [rows[:, 3:5] * shape for rows, shape in zip(dataset.labels, shapes)]
-    sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
+    sizes = box_sizes(dataset.shapes, dataset.labels, imgsz)
     return sizes * rng.uniform(1 - JITTER, 1 + JITTER, (len(sizes), 1))
 
 
