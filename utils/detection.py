@@ -16,11 +16,12 @@ from utils.checkpoint import load_checkpoint
 from utils.data.augment import letterbox
 from utils.data.sources import open_source
 from utils.device import select_device
+from utils.downloads import find_weights
 from utils.drawing import draw_detections
 from utils.errors import InputError
 from utils.evaluation import STAGES, Stopwatch, format_speed, split_output
 from utils.options import option
-from utils.paths import RunFolder, find_file, new_run
+from utils.paths import RunFolder, new_run
 from utils.predictions import write_labels
 from utils.validation import whole_strides
 
@@ -188,7 +189,7 @@ def describe(detections, names):
 
 def make_detector(options):
     """Return the Detector that DetectOptions ask for. Raises InputError."""
-    checkpoint = load_checkpoint(find_file(options.weights, "weights", what="weight file"))
+    checkpoint = load_checkpoint(find_weights(options.weights))
     model = checkpoint.ema or checkpoint.model
     strange = [index for index in options.classes or () if index >= model.nc]
     if strange:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.data.remote import Archive, by_hand, obtain, read_download
 from utils.errors import InputError
 from utils.paths import ROOT, find_file
 from utils.yaml_file import read_mapping
@@ -20,25 +21,34 @@ class DataConfig:
     """
 
     file: Path
-    path: Path  # the folder that relative splits start at
+    path: Path  # the folder that relative splits start at; where none is yet, the one that a download makes
     looked: tuple[Path, ...]  # every folder that was tried as `path`
     train: tuple[str, ...] | None
     val: tuple[str, ...] | None
     test: tuple[str, ...] | None
     names: dict[int, str]
-    download: str | None  # where the user can get the images; never run
+    download: tuple[Archive, ...] | str | None  # what is fetched when images are missing; a text is only shown
 
     @property
     def nc(self):
         """Number of classes."""
         return len(self.names)
 
+    def place(self, entry):
+        """Return the path of an entry of a split."""
+        return self.path / Path(entry).expanduser()
+
+    def present(self):
+        """Tell whether any entry of any split is there."""
+        entries = [entry for split in SPLITS for entry in getattr(self, split) or ()]
+        return any(self.place(entry).exists() for entry in entries)
+
 
 def load_data(name):
     """Read a data yaml, given by path or by its name in the project's data folder.
 
-    Images need not exist yet (split_images looks for them). Raises InputError for an unreadable file, a missing or
-    wrong key, and an nc that differs from the number of names.
+    Images need not exist yet (split_images looks for them, and downloads them). Raises InputError for an unreadable
+    file, a missing or wrong key, and an nc that differs from the number of names.
     """
     file = find_file(name, "data", what="data yaml")
     content = read_mapping(file, "train, val and names")
@@ -48,12 +58,15 @@ def load_data(name):
         raise InputError(f"{file}: none of the keys train, val, test is there; at least one must name a folder")
     looked = _candidate_roots(content.get("path"), file)
     entries = [entry for split in splits.values() for entry in split or ()]
-    path = next((root for root in looked if any((root / entry).exists() for entry in entries)), looked[0])
-    return DataConfig(file, path, looked, **splits, names=names, download=_download(content.get("download")))
+    home = _home(content.get("path"), looked)
+    path = next((root for root in looked if any((root / entry).exists() for entry in entries)), home)
+    return DataConfig(file, path, looked, **splits, names=names, download=read_download(content.get("download"), file))
 
 
-def split_images(config, split):
+def split_images(config, split, *, get=obtain):
     """Return the images of one split, sorted within each entry, or the COCO instances files that describe them.
+
+    Where nothing of the data set is there, `get(config)` first fetches the archives that the yaml names.
 
     Returns a list of Path: either all images, or all `.json`. Raises InputError when the yaml has no such split, when
     an entry does not exist, is empty, or when images and json files are mixed.
@@ -62,6 +75,8 @@ def split_images(config, split):
     if entries is None:
         given = ", ".join(s for s in SPLITS if getattr(config, s))
         raise InputError(f"{config.file}: key {split} is missing, but {split} images are asked for; it has {given}")
+    if isinstance(config.download, tuple) and not config.present():
+        get(config)
     found = [path for entry in entries for path in _entry_images(config, split, entry)]
     kinds = {path.suffix.lower() == ".json" for path in found}
     if len(kinds) > 1:
@@ -120,19 +135,18 @@ def _candidate_roots(path, file):
     return tuple(dict.fromkeys((base / given).resolve() for base in bases))
 
 
-def _download(value):
-    """Return what to show a user whose images are missing: URLs and one-line commands, not scripts."""
-    lines = value if isinstance(value, list) else str(value or "").strip().splitlines()
-    return " ".join(map(str, lines)) if lines and (isinstance(value, list) or len(lines) == 1) else None
+def _home(path, looked):
+    """Return which of the folders that `path` may mean a download makes: for a plain name that in datasets/."""
+    plain = path is not None and len(looked) > 1 and Path(path).parts[:1] not in (("..",), ("datasets",), ("~",))
+    return looked[1] if plain else looked[0]
 
 
 def _entry_images(config, split, entry):
     """Return the images of one entry of a split, or the entry itself when it is a COCO json."""
-    place = config.path / Path(entry).expanduser()
+    place = config.place(entry)
     if not place.exists():
         tried = ", ".join(str(root / entry) for root in config.looked)
-        hint = f"; to get the data: {config.download}" if config.download else ""
-        raise InputError(f"{config.file}: {split}: {entry} not found; looked for {tried}{hint}")
+        raise InputError(f"{config.file}: {split}: {entry} not found; looked for {tried}{by_hand(config)}")
     if place.suffix.lower() == ".json":
         return [place]
     if place.is_dir():
