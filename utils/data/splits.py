@@ -1,5 +1,6 @@
 """From a data yaml to the samples of one split, whichever way the split is described."""
 
+from utils.data.choice import ChosenClasses, choose_labels
 from utils.data.coco import read_coco
 from utils.data.config import split_images
 from utils.data.labels import label_path, scan
@@ -10,6 +11,9 @@ def load_split(config, split, workers=1, progress=True):
 
     Labels are YOLO text files beside the images, or come from COCO instances files. Raises InputError.
     """
+    if isinstance(config, ChosenClasses):
+        samples, counts = load_split(config.whole, split, workers, progress)
+        return choose_labels(samples, config), counts
     sources = split_images(config, split)
     if sources[0].suffix.lower() == ".json":
         return read_coco(sources, config, split)

@@ -1,0 +1,48 @@
+"""A data set seen by a detector that knows some of its classes only: their labels, renumbered; the others are background."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.data.config import DataConfig
+
+SHOWN = 5  # class names in a message
+
+
+@dataclass(frozen=True)
+class ChosenClasses(DataConfig):
+    """A DataConfig whose names are some of those of the `whole` data set, which its files are numbered by."""
+
+    whole: DataConfig | None = None
+
+
+def match_classes(config, names, say=print):
+    """Return a DataConfig as a detector with the classes `names` (index → name) sees it.
+
+    When these are some of the classes of the data, the result has only them, and `say` gets a line about it; otherwise the
+    config is returned as it is.
+    """
+    known = set(config.names.values())
+    if len(names) >= config.nc or not known.issuperset(names.values()):
+        return config
+    shown = ", ".join([*names.values()][:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    say(f"{config.file}: the model knows {len(names)} of its {config.nc} classes ({shown}); other labels do not count")
+    return ChosenClasses(**{**vars(config), "names": dict(names)}, whole=config)
+
+
+def choose_labels(samples, config):
+    """Return the Samples of a whole data set as those of a ChosenClasses: its classes only, with its numbers."""
+    number = {name: index for index, name in config.names.items()}
+    new = np.array([number.get(name, -1) for _, name in sorted(config.whole.names.items())])  # old index → new, −1: none
+    return [narrow(sample, new) for sample in samples]
+
+
+def narrow(sample, new):
+    """Return a Sample with its classes numbered by `new`, without those that it maps to −1."""
+    classes = new[sample.labels[:, 0].astype(int)]
+    kept = np.flatnonzero(classes >= 0)
+    labels = sample.labels[kept].copy()
+    labels[:, 0] = classes[kept]
+    segments = sample.segments and [sample.segments[row] for row in kept]
+    return dataclasses.replace(sample, labels=labels, segments=segments)
