@@ -2,11 +2,20 @@
 
 Each layer carries its index `i`, where its input comes from `f`, its `type` and its parameter count `np`, as the public
 YOLOv5 expects of a checkpoint. Channel counts are nowhere remembered: a network runs with whatever widths its tensors have.
+
+As a script, `python models/yolo.py --cfg yolov5n.yaml`, it prints the layers of a model yaml: see models.show.
 """
 
 import math
+import runpy
+import sys
 from copy import deepcopy
 from pathlib import Path
+
+if __name__ == "__main__":  # up here, because Python looks for modules beside a script, where `models` is not
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    runpy.run_module("models.show", run_name="__main__")
+    sys.exit()
 
 import torch
 from torch import nn
@@ -217,6 +226,13 @@ def build_layers(spec, ch):
 
 def build_layer(spec, row, inputs):
     """Return (module, output channels) of one row whose sources have the channel counts `inputs`."""
+    args, repeats, width = layer_arguments(spec, row, inputs)
+    modules = [LAYERS.get(row.name, Detect)(*args) for _ in range(repeats)]
+    return (modules[0] if repeats == 1 else nn.Sequential(*modules)), width
+
+
+def layer_arguments(spec, row, inputs):
+    """Return (constructor arguments, number of modules in a row, output channels) of one row, as for build_layer."""
     repeats, args = spec.repeats(row), list(row.args)
     width = inputs[0]
     if row.name == DETECT:
@@ -225,7 +241,7 @@ def build_layer(spec, row, inputs):
             anchors = [list(range(1, anchors * 2 + 1))] * len(inputs)
         if len(anchors) != len(inputs):
             raise ValueError(f"{len(anchors)} lists of anchors for {len(inputs)} scales")
-        return Detect(spec.nc, anchors, inputs), None
+        return [spec.nc, anchors, inputs], 1, None
     if row.name in CONVOLUTIONAL:
         width = spec.width(args[0])
         args[:1] = [inputs[0], width]
@@ -240,8 +256,7 @@ def build_layer(spec, row, inputs):
         width = inputs[0] // args[0] ** 2
     elif row.name == "nn.BatchNorm2d":
         args = inputs
-    modules = [LAYERS[row.name](*args) for _ in range(repeats)]
-    return (modules[0] if repeats == 1 else nn.Sequential(*modules)), width
+    return args, repeats, width
 
 
 def set_activation(layers, text):
