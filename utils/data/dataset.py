@@ -32,15 +32,17 @@ class DetectionDataset(Dataset):
         cache: None, 'ram' (resized images in memory) or 'disk' (decoded images as .npy beside the files).
         seed: with the epoch and the index it fixes everything that is drawn for an item.
         single_cls: all boxes get class 0.
+        shape: (h, w) that every item is letterboxed to, or None for squares of imgsz; without rect only.
 
     Attributes: samples (in the order of the items), labels (list of float32 [n, 5]), shapes (int [n, 2]: w, h),
     imgsz, epoch.
     """
 
     def __init__(self, samples, imgsz, *, hyp=None, rect=False, batch_size=16, stride=32, pad=0.0, cache=None, seed=0,
-                 single_cls=False, workers=1, progress=True):
+                 single_cls=False, shape=None, workers=1, progress=True):
         shapes = np.array([sample.shape[::-1] for sample in samples]).reshape(-1, 2)
         self.rect = rect
+        self.shape = shape or (imgsz, imgsz)
         self.batch_size = batch_size
         if rect:
             aspects = shapes[:, 1] / shapes[:, 0]
@@ -90,7 +92,7 @@ class DetectionDataset(Dataset):
 
     def item_shape(self, index):
         """Return (h, w) of the item."""
-        return self.batch_shapes[index // self.batch_size] if self.rect else (self.imgsz, self.imgsz)
+        return self.batch_shapes[index // self.batch_size] if self.rect else self.shape
 
     def read(self, index):
         """Return (image fitted to imgsz uint8 [h, w, 3] BGR, (h0, w0) of the file); from the cache where it is there.
