@@ -1,13 +1,9 @@
-"""Detect objects in images and videos and write down what was found: what detect.py does."""
+"""Detect objects in images, videos and streams and write down what was found: what detect.py does."""
 
-import re
-from collections import Counter
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -17,16 +13,14 @@ from utils.data.augment import letterbox
 from utils.data.sources import open_source
 from utils.device import select_device
 from utils.downloads import find_weights
-from utils.drawing import draw_detections
 from utils.errors import InputError
 from utils.evaluation import STAGES, Stopwatch, format_speed, split_output
+from utils.feature_maps import feature_maps
 from utils.options import option
 from utils.paths import RunFolder, new_run
-from utils.predictions import write_labels
+from utils.recording import Recorder, describe, draw
 from utils.validation import whole_strides
-
-CROP_MARGIN = 0.01, 10  # around a crop on each side: share of its size, and pixels
-WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # other images are written as .jpg
+from utils.window import require_display, show
 
 
 @dataclass
@@ -35,7 +29,9 @@ class DetectOptions:
 
     weights: str = option("yolov5s.pt", "checkpoint (.pt)")
     source: str = option(
-        "data/images", "image, video, folder, pattern such as 'photos/*.jpg', or .txt that lists images"
+        "data/images",
+        "image, video, folder, pattern such as 'photos/*.jpg', .txt that lists images, number of a camera, address of an "
+        "image, video or stream, or .streams that lists cameras and addresses",
     )
     data: str = option("", "not needed: the checkpoint names its classes")
     imgsz: list[int] = option([640], "height and width, or one number for both, in pixels", "--img", "--img-size",
@@ -44,7 +40,7 @@ class DetectOptions:
     iou_thres: float = option(0.45, "overlap above which non-maximum suppression drops a box", minimum=0, maximum=1)
     max_det: int = option(1000, "most detections an image", minimum=1)
     device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
-    view_img: bool = option(False, "not supported: show the pictures on the screen")
+    view_img: bool = option(False, "show the pictures in a window; a key goes on, q ends")
     save_txt: bool = option(False, "write the detections as label files")
     save_conf: bool = option(False, "with --save-txt, write the confidence too")
     save_crop: bool = option(False, "write each detection as a picture of its own")
@@ -52,7 +48,7 @@ class DetectOptions:
     classes: list[int] | None = option(None, "numbers of the classes to look for", nargs="+", minimum=0)
     agnostic_nms: bool = option(False, "let boxes of different classes suppress each other")
     augment: bool = option(False, "test-time augmentation: three scales, one of them flipped")
-    visualize: bool = option(False, "not supported: pictures of the feature maps")
+    visualize: bool = option(False, "draw the feature maps of every layer into a folder for each image")
     project: str = option("runs/detect", "folder of the runs")
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")
@@ -66,10 +62,13 @@ class DetectOptions:
     vid_stride: int = option(1, "look at every so many frames of a video", minimum=1)
 
     def check(self):
-        """Raise InputError for what is not supported and for flags without effect."""
-        for name in ("view_img", "visualize", "dnn"):
-            if getattr(self, name):
-                raise InputError(f"--{name.replace('_', '-')}: not supported")
+        """Raise InputError for what is not supported or possible and for flags without effect."""
+        if self.dnn:
+            raise InputError("--dnn: not supported; leave it out, the runtime follows from the weight file")
+        if self.visualize and self.augment:
+            raise InputError("--visualize and --augment exclude each other: the feature maps of three scales would mix")
+        if self.view_img:
+            require_display("--view-img")
         if self.save_conf and not self.save_txt:
             raise InputError("--save-conf: has no effect without --save-txt")
         if len(self.imgsz) > 2:
@@ -113,80 +112,6 @@ class Detector:
         return torch.cat((scale_boxes(found[:, :4], shape, image.shape[:2], ((scale, scale), border)), found[:, 4:]), 1)
 
 
-class Pictures:
-    """Writes pictures with boxes: each image under its own name, the frames of a video into one .mp4."""
-
-    def __init__(self, folder, names, options):
-        """folder: Path; names: class index → name; options: DetectOptions."""
-        self.folder, self.names, self.options = folder, names, options
-        self.video, self.video_path = None, None
-
-    def add(self, item, detections):
-        """Write one item of a source with its detections. Raises InputError when that fails."""
-        options = self.options
-        image = draw_detections(
-            item.image.copy(),
-            detections,
-            self.names,
-            options.line_thickness,
-            labels=not options.hide_labels,
-            scores=not options.hide_conf,
-        )
-        path = Path(item.path)
-        if item.frame is None:
-            file = self.folder / (path.name if path.suffix.lower() in WRITABLE else f"{path.stem}.jpg")
-            written = cv2.imwrite(str(file), image)
-        else:
-            file = self.folder / f"{path.stem}.mp4"
-            if self.video_path != item.path:
-                self.close()
-                size, rate = image.shape[1::-1], item.fps / options.vid_stride
-                self.video, self.video_path = (
-                    cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), rate, size),
-                    item.path,
-                )
-            written = self.video.isOpened()
-            self.video.write(image)
-        if not written:
-            raise InputError(f"{file}: cannot be written")
-
-    def close(self):
-        """Finish the last video."""
-        if self.video is not None:
-            self.video.release()
-
-
-def write_crops(folder, item, detections, names):
-    """Write every detection on an image with a little margin as folder/<class>/<item>.jpg, <item>_2.jpg, …"""
-    share, pixels = CROP_MARGIN
-    numbers = Counter()
-    for box, index in zip(detections[:, :4], detections[:, 5].int().tolist()):
-        margin = (box[2:] - box[:2]) * share + pixels
-        left, top = (box[:2] - margin).clamp(min=0).int().tolist()
-        right, bottom = (box[2:] + margin).ceil().int().tolist()
-        place = folder / file_name(names[index])
-        place.mkdir(parents=True, exist_ok=True)
-        numbers[index] += 1
-        number = f"_{numbers[index]}" if numbers[index] > 1 else ""
-        cv2.imwrite(str(place / f"{item_name(item)}{number}.jpg"), item.image[top:bottom, left:right])
-
-
-def file_name(name):
-    """Return a class name as the name of a folder: a checkpoint may call a class anything, ../.. included."""
-    return re.sub(r"[^\w .+-]", "_", name).strip(" .") or "_"
-
-
-def item_name(item):
-    """Return the name of an item of a source without suffix; frames of a video are numbered."""
-    return Path(item.path).stem + ("" if item.frame is None else f"_{item.frame}")
-
-
-def describe(detections, names):
-    """Return in words what was found: 2 persons, 1 dog."""
-    counts = sorted(Counter(detections[:, 5].int().tolist()).items())
-    return ", ".join(f"{count} {names[index]}{'s' * (count > 1)}" for index, count in counts) or "nothing"
-
-
 def make_detector(options):
     """Return the Detector that DetectOptions ask for. Raises InputError."""
     checkpoint = load_checkpoint(find_weights(options.weights))
@@ -205,36 +130,49 @@ def make_detector(options):
 def detect(options):
     """Detect as DetectOptions say: print a line for each image, write pictures, labels and crops into a new run.
 
-    Raises InputError.
+    Cameras and streams go on until the user interrupts. Raises InputError.
     """
     options.check()
     detector = make_detector(options)
     source = open_source(options.source, options.vid_stride)
-    source = chain([next(source)], source)  # nothing is written when not one picture can be decoded
-    writes = options.save_txt or options.save_crop or not options.nosave
-    folder = RunFolder(new_run(options.project, options.name, options.exist_ok)) if writes else None
-    if options.save_txt:
-        folder.text_labels.mkdir(exist_ok=True)
-    count = 0
-    with closing(Pictures(folder and folder.path, detector.names, options)) as pictures:
-        for count, item in enumerate(source, 1):
-            before = detector.watches[1].seconds
-            found = detector(item.image)
-            height, width = detector.fitted_shape(item.image)
-            frame = "" if item.frame is None else f" frame {item.frame}"
-            print(
-                f"{item.path}{frame}: {height}x{width} {describe(found, detector.names)}, "
-                f"{1000 * (detector.watches[1].seconds - before):.1f}ms"
-            )
-            if not options.nosave:
-                pictures.add(item, found)
-            if options.save_txt:
-                write_labels(
-                    folder.text_labels / f"{item_name(item)}.txt", found, item.image.shape[:2], options.save_conf
-                )
-            if options.save_crop:
-                write_crops(folder.crops, item, found, detector.names)
+    with closing(source):
+        items = chain([next(source)], source)  # nothing is written when not one picture can be decoded
+        writes = options.save_txt or options.save_crop or options.visualize or not options.nosave
+        folder = RunFolder(new_run(options.project, options.name, options.exist_ok)) if writes else None
+        with closing(Recorder(folder, detector.names, options)) as recorder:
+            count = detect_all(detector, items, recorder, options)
     speed = [1000 * watch.seconds / max(count, 1) for watch in detector.watches]
     print(format_speed(speed, (1, 3, *detector.imgsz)))
     if folder:
         print(f"Results saved to {folder.path}")
+
+
+def detect_all(detector, items, recorder, options):
+    """Detect on every Item, tell, show and record it; return how many there were."""
+    count, live = 0, False
+    try:
+        for count, item in enumerate(items, 1):
+            live = item.live
+            before = detector.watches[1].seconds
+            with watched(detector, item, recorder, options):
+                found = detector(item.image)
+            height, width = detector.fitted_shape(item.image)
+            frame = "" if item.frame is None else f" frame {item.frame}"
+            print(f"{item.path}{frame}: {height}x{width} {describe(found, detector.names)}, "
+                  f"{1000 * (detector.watches[1].seconds - before):.1f}ms")  # fmt: skip
+            drawn = draw(item, found, detector.names, options) if options.view_img or not options.nosave else None
+            recorder.add(item, found, drawn)
+            if options.view_img and not show(item.path, drawn, moving=item.frame is not None):
+                break
+    except KeyboardInterrupt:
+        if not live:
+            raise
+        print()  # behind the ^C; this is how a stream ends
+    return count
+
+
+def watched(detector, item, recorder, options):
+    """Return a context that draws the feature maps of an Item when the options ask for them."""
+    if not options.visualize:
+        return nullcontext()
+    return feature_maps(detector.model, recorder.folder.path / recorder.names.of_item(item))

@@ -1,14 +1,13 @@
 """Detection on images and videos with a network whose one answer is known."""
 
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from utils.checkpoint import finished_content, save_checkpoint
-from utils.detection import DetectOptions, Detector, describe, detect, file_name, item_name, make_detector, write_crops
+from utils.detection import DetectOptions, Detector, detect, make_detector
+from utils.data.sources import Item
 from utils.errors import InputError
 
 NAMES = {0: "cat", 1: "dog"}
@@ -112,7 +111,7 @@ def test_classes_select(options):
     "change",
     [
         {"view_img": True},
-        {"visualize": True},
+        {"visualize": True, "augment": True},
         {"dnn": True},
         {"save_conf": True},
         {"imgsz": [64, 64, 64]},
@@ -123,6 +122,9 @@ def test_classes_select(options):
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_written(options, tmp_path, monkeypatch, change):
     monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     for name, value in change.items():
         setattr(options, name, value)
@@ -131,26 +133,50 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(options, tmp_
     assert not (tmp_path / "runs").exists()
 
 
-def test_crops_have_a_margin_and_end_at_the_image(tmp_path):
-    image = np.arange(100 * 200 * 3, dtype=np.uint8).reshape(100, 200, 3)
-    found = torch.tensor([[50.0, 30, 100, 60, 0.9, 1], [190, 0, 200, 10, 0.8, 1]])
-    write_crops(tmp_path, SimpleNamespace(path="x/a.jpg", frame=None, image=image), found, NAMES)
-    assert written(tmp_path) == ["dog/a.jpg", "dog/a_2.jpg"]
-    assert cv2.imread(str(tmp_path / "dog/a.jpg")).shape == (52, 72, 3)  # 30 + 2·10.3, 50 + 2·10.5, whole pixels
-    assert cv2.imread(str(tmp_path / "dog/a_2.jpg")).shape == (21, 21, 3)
+def test_images_of_like_names_have_results_of_their_own(options, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "in/b.png"), np.zeros((48, 64, 3), np.uint8))
+    options.save_txt = True
+    detect(options)
+    assert written(tmp_path / "runs/exp") == ["a.png", "b.jpg", "b_2.png", "labels/a.txt", "labels/b.txt", "labels/b_2.txt"]
+    assert capsys.readouterr().err == f"{tmp_path}/in/b.png: its results are called b_2, those of {tmp_path}/in/b.jpg b\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "safe"), [("dog", "dog"), ("../../etc", "_.._etc"), ("a/b", "a_b"), ("..", "_"), ("日本", "日本")]
-)
-def test_class_names_cannot_leave_the_folder(name, safe):
-    assert file_name(name) == safe
+def test_feature_maps_of_each_image_have_a_folder(options, tmp_path):
+    options.visualize = options.nosave = True
+    detect(options)
+    files = written(tmp_path / "runs/exp")
+    assert {"a/stage0_Conv_features.png", "b/stage2_C3_features.png", "b/stage2_C3_features.npy"} <= set(files)
+    assert len(files) == 2 * 5 * 2
 
 
-def test_words():
-    assert (
-        describe(torch.tensor([[0, 0, 1, 1, 0.9, 1], [0, 0, 1, 1, 0.8, 0], [0, 0, 1, 1, 0.7, 1]]), NAMES)
-        == "1 cat, 2 dogs"
-    )
-    assert describe(torch.zeros(0, 6), NAMES) == "nothing"
-    assert item_name(SimpleNamespace(path="x/film.avi", frame=12)) == "film_12"
+def test_a_window_shows_what_is_drawn_until_the_user_ends_it(options, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("utils.detection.require_display", lambda flag: None)
+    monkeypatch.setattr("utils.detection.show", lambda title, image, moving: shown.append((title, image.any(), moving)))
+    options.view_img, options.nosave = True, True
+    detect(options)
+    assert shown == [(str(tmp_path / "in/a.png"), True, False)]  # None, which show returned, ends it
+
+
+def test_a_stream_ends_well_when_the_user_interrupts(options, tmp_path, monkeypatch, capsys):
+    def stream(source, stride):
+        for number in (1, 2):
+            yield Item("0", np.zeros((48, 64, 3), np.uint8), number, 10.0, live=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("utils.detection.open_source", stream)
+    options.save_txt = True
+    detect(options)
+    assert cv2.VideoCapture(str(tmp_path / "runs/exp/0.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 2
+    assert written(tmp_path / "runs/exp/labels") == ["0_1.txt", "0_2.txt"]
+    assert capsys.readouterr().out.splitlines()[-1] == f"Results saved to {tmp_path}/runs/exp"
+
+
+def test_files_are_interrupted_as_any_command(options, monkeypatch):
+    def files(source, stride):
+        yield Item("a.png", np.zeros((48, 64, 3), np.uint8))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("utils.detection.open_source", files)
+    with pytest.raises(KeyboardInterrupt):
+        detect(options)

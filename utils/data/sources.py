@@ -1,4 +1,4 @@
-"""What detection looks at: the images and the frames of the videos that a user names."""
+"""What detection looks at: images, videos, cameras and streams that a user names."""
 
 import glob
 import math
@@ -12,65 +12,114 @@ import numpy as np
 
 from utils.data.config import IMAGE_SUFFIXES
 from utils.data.images import read_image
+from utils.data.streams import newest_frames
+from utils.downloads import address_name, download, is_address
 from utils.errors import InputError
+from utils.paths import ROOT
 
 VIDEO_SUFFIXES = (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 KNOWN = f"images ({' '.join(IMAGE_SUFFIXES)}) and videos ({' '.join(VIDEO_SUFFIXES)})"
 USUAL_RATE = 30.0  # frames a second of a video that does not say
-LIVE = (  # what the public detect.py takes and this one does not, by the form of the name
-    (re.compile(r"\d+"), "cameras are not supported"),
-    (re.compile(r"[a-z][a-z0-9+.-]+://.*", re.I | re.S), "addresses are not supported; download the file and name it"),
-    (re.compile(r"screen(\s+\d+)*", re.I), "screenshots are not supported"),
-    (re.compile(r".*\.streams", re.I | re.S), "streams are not supported"),
-)
+LIVE = re.compile(r"\d+|(?:https?|rtsps?|rtmps?|rtp|udp|tcp|srt)://\S+", re.I)  # a camera's number, a stream's address
+STREAMS = ".streams"  # suffix of a list of them
+REFUSED = (  # what the public detect.py takes and this one does not, by the form of the name
+    (re.compile(r"https?://(?:[\w-]+\.)*(?:youtube\.com|youtu\.be)(?:[/:?].*)?", re.I | re.S),
+     "YouTube is not supported; save the video with another tool and name the file"),
+    (re.compile(r"screen(\s+\d+)*", re.I), "screenshots are not supported; save one as an image and name the file"),
+)  # fmt: skip
 
 
 @dataclass
 class Item:
-    """One picture uint8 [h, w, 3] in BGR of the file `path`.
+    """One picture uint8 [h, w, 3] in BGR of the file, camera or address `path`.
 
-    Of a video, frame is its number, from 1, and fps the video's frames a second; both are None for an image file.
+    Of a video or stream, frame is its number, from 1, and fps the frames a second that items have; both are None for an
+    image file. live: from a camera or stream, which only ends when the user ends it.
     """
 
     path: str
     image: np.ndarray
     frame: int | None = None
     fps: float | None = None
+    live: bool = False
 
 
-def open_source(source, vid_stride=1):
-    """Return an iterator of Item over an image, a video, a folder, a pattern or a .txt list of images and videos.
+def open_source(source, vid_stride=1, *, fetch=download, open_capture=cv2.VideoCapture):
+    """Return an iterator of Item over what a source names.
 
-    A folder's files are taken in the order of their names, without its subfolders. Lines of a list start at the list's
-    folder unless absolute. Of a video every vid_stride-th frame is taken, the first included. A file that cannot be
-    decoded is skipped with a line on stderr.
+    That is an image, a video, a folder, a pattern, a .txt list of images and videos, the address of one, a camera's
+    number, a stream's address (rtsp, rtmp, http, …) or a .streams list of those. A folder's files are taken in the
+    order of their names, without its subfolders. Lines of a list start at the list's folder unless absolute. Of a video
+    every vid_stride-th frame is taken, the first included; of a stream the newest that is. The image or video at an
+    address is downloaded into the working folder with fetch(address, path). A file that cannot be decoded is skipped
+    with a line on stderr. open_capture makes a cv2.VideoCapture of a camera's number or a stream's address.
 
-    Raises InputError at once for cameras, addresses and screenshots, and where there is no image or video; and at the
-    end when not a single file could be decoded.
+    Raises InputError at once where there is nothing of that kind, and for screenshots; with the first item for a stream
+    that can't be opened; and at the end when not a single file could be decoded.
     """
+    streams = find_streams(source)
+    if streams:
+        return _live(streams, vid_stride, open_capture)
+    if is_address(source) and _refusal(source) is None:
+        source = str(fetch(source, Path(address_name(source))))
     return _items(find_pictures(source), source, vid_stride)
 
 
+def find_streams(source):
+    """Return the cameras and addresses that a source names as a list of text, empty when it names files.
+
+    Raises InputError for a .streams list with other lines.
+    """
+    place, source = Path(source).expanduser(), source.strip()
+    if place.suffix.lower() == STREAMS and place.is_file():
+        lines = place.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+        for number, line in found:
+            if not LIVE.fullmatch(line) or _refusal(line):
+                raise InputError(f"{place}:{number}: {line}: {_refusal(line) or 'neither a camera number nor an address'}")
+        if not found:
+            raise InputError(f"source {source}: the list is empty; must have a camera's number or an address on each line")
+        return [line for _, line in found]
+    if place.exists() or not LIVE.fullmatch(source) or _refusal(source):
+        return []
+    return [] if is_address(source) and _known_suffix(address_name(source)) else [source]
+
+
+def _refusal(source):
+    """Return in words why a source is not supported, or None."""
+    return next((words for form, words in REFUSED if form.fullmatch(source.strip())), None)
+
+
+def _known_suffix(name):
+    """Tell whether a file name is that of an image or a video."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES
+
+
 def find_pictures(source):
-    """Return the files that a source names as a list of Path, not empty. Raises InputError as open_source does."""
+    """Return the files that a source names as a list of Path, not empty.
+
+    A relative path starts at the working folder or, where nothing is there, at the project's. Raises InputError as
+    open_source does.
+    """
     place = Path(source).expanduser()
     if not source.strip():
         raise InputError("source is empty; must be an image, a video, a folder, a pattern or a .txt list")
+    if not place.exists() and (ROOT / place).exists():
+        place = ROOT / place
     if place.is_dir():
         return _known(sorted(place.iterdir()), source, "folder")
     if place.is_file():
         return _listed(place) if place.suffix.lower() == ".txt" else _known([place], source, "file")
-    for form, refusal in LIVE:
-        if form.fullmatch(source.strip()):
-            raise InputError(f"source {source}: {refusal}; images, videos, folders, patterns and .txt lists are")
+    if _refusal(source):
+        raise InputError(f"source {source}: {_refusal(source)}")
     if glob.has_magic(source):
         return _known(map(Path, sorted(glob.glob(str(place), recursive=True))), source, "pattern")
-    raise InputError(f"source {source}: no such file or folder")
+    raise InputError(f"source {source}: no such file or folder, and neither a camera's number nor a stream's address")
 
 
 def _known(paths, source, kind):
     """Return the files whose suffix is known or raise InputError when there is none."""
-    found = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES and path.is_file()]
+    found = [path for path in paths if _known_suffix(path.name) and path.is_file()]
     if not found:
         raise InputError(f"source {source}: {kind} without images or videos; known are {KNOWN}")
     return found
@@ -89,6 +138,17 @@ def _listed(file):
     if not found:
         raise InputError(f"source {file}: the list is empty; must name an image or a video on each line")
     return found
+
+
+def _live(streams, vid_stride, open_capture):
+    """Yield the Items of streams."""
+    for name, number, image, rate in newest_frames(streams, vid_stride, open_capture=open_capture):
+        yield Item(name, image, number, (rate if _usable(rate) else USUAL_RATE) / vid_stride, live=True)
+
+
+def _usable(rate):
+    """Tell whether a number of frames a second makes sense."""
+    return math.isfinite(rate) and rate > 0
 
 
 def _items(paths, source, vid_stride):
@@ -117,7 +177,7 @@ def _frames(path, stride):
     """Yield every stride-th Item of a video file up to its end or its first broken frame."""
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS)
-    fps = rate if math.isfinite(rate) and rate > 0 else USUAL_RATE
+    fps = (rate if _usable(rate) else USUAL_RATE) / stride
     number = 1
     try:
         while (image := capture.read()[1]) is not None:

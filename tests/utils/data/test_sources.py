@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.data.sources import find_pictures, open_source
+from utils.data.sources import find_pictures, find_streams, open_source
 from utils.errors import InputError
 
 
@@ -70,7 +70,7 @@ def test_every_so_many_frames_of_a_video(film, stride, frames):
     items = list(open_source(str(film), stride))
     assert [item.frame for item in items] == frames
     assert [item.image.mean() for item in items] == pytest.approx([30 * frame for frame in frames], abs=3)
-    assert {item.fps for item in items} == {10}
+    assert {item.fps for item in items} == {10 / stride}  # so that a video of the items plays as fast
     assert items[0].image.shape == (48, 64, 3)
 
 
@@ -91,12 +91,15 @@ def test_nothing_but_broken_files_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("0", "cameras are not supported"),
-        ("rtsp://user@example.org/stream", "addresses are not supported"),
-        ("https://example.org/bus.jpg", "download the file"),
-        ("screen", "screenshots are not supported"),
+        ("https://youtu.be/LNwODJXcvt4", "YouTube is not supported; save the video"),
+        ("https://www.youtube.com/watch?v=LNwODJXcvt4", "YouTube is not supported"),
+        ("screen", "screenshots are not supported; save one as an image"),
         ("screen 0 100 100 512 256", "screenshots are not supported"),
-        ("list.streams", "streams are not supported"),
+        ("ftp://example.org/bus.jpg", "no such file or folder"),
+        ("absent.streams", "no such file or folder"),
+        ("blank.streams", "the list is empty"),
+        ("bad.streams", "bad.streams:2: good.jpg: neither a camera number nor an address"),
+        ("tube.streams", "tube.streams:1: https://youtu.be/LNwODJXcvt4: YouTube is not supported"),
         ("", "source is empty"),
         ("absent.jpg", "no such file or folder"),
         ("screenshots/a.png", "no such file or folder"),
@@ -112,7 +115,10 @@ def test_what_is_refused_is_one_line_before_anything_is_read(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "good.jpg")
     (tmp_path / "empty").mkdir()
-    texts = {"notes.md": "", "blank.txt": "\n", "bad.txt": "good.jpg\nabsent.png\n", "odd.txt": "notes.md"}
+    texts = {
+        "notes.md": "", "blank.txt": "\n", "bad.txt": "good.jpg\nabsent.png\n", "odd.txt": "notes.md",
+        "blank.streams": "\n", "bad.streams": "0\ngood.jpg\n", "tube.streams": "https://youtu.be/LNwODJXcvt4",
+    }  # fmt: skip
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError) as error:
@@ -125,3 +131,44 @@ def test_lists_cannot_name_folders(folder, tmp_path):
     (tmp_path / "list.txt").write_text("in\n")
     with pytest.raises(InputError, match="list.txt:1: in: no such file"):
         find_pictures(str(tmp_path / "list.txt"))
+
+
+@pytest.mark.parametrize("source", ["data/pictures", "data/pictures/a.png"])
+def test_the_projects_files_are_found_from_elsewhere(tmp_path, monkeypatch, write_image, source):
+    write_image(tmp_path / "project/data/pictures/a.png")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr("utils.data.sources.ROOT", tmp_path / "project")
+    assert find_pictures(source) == [tmp_path / "project/data/pictures/a.png"]
+
+
+def test_the_file_at_an_address_is_downloaded(tmp_path, monkeypatch, write_image):
+    monkeypatch.chdir(tmp_path)
+    calls = []
+
+    def fetch(url, target):
+        calls.append(url)
+        return write_image(target)
+
+    (item,) = open_source("https://example.org/x/bus.PNG?size=1", fetch=fetch)
+    assert item.path == "bus.PNG" and calls == ["https://example.org/x/bus.PNG?size=1"]
+
+
+@pytest.mark.parametrize(
+    ("source", "streams"),
+    [
+        ("0", ["0"]),
+        ("rtsp://user:secret@example.org:554/a", ["rtsp://user:secret@example.org:554/a"]),
+        ("https://example.org/live", ["https://example.org/live"]),
+        ("http://example.org/live.sdp?x=a.jpg", ["http://example.org/live.sdp?x=a.jpg"]),
+        ("rtmp://example.org/film.mp4", ["rtmp://example.org/film.mp4"]),
+        ("all.streams", ["0", "rtsp://example.org/a"]),
+        ("https://example.org/film.mp4", []),
+        ("https://youtu.be/LNwODJXcvt4", []),
+        ("photos", []),
+    ],
+)
+def test_what_is_a_stream(tmp_path, monkeypatch, source, streams):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all.streams").write_text("0\n\n rtsp://example.org/a \n")
+    assert find_streams(source) == streams
