@@ -46,6 +46,7 @@ class ChannelGraph:
     layers: dict[str, Layer]
     groups: list[ChannelGroup]
     frozen: dict[int, str] = field(default_factory=dict)  # label → why
+    behind: dict[str, tuple] = field(default_factory=dict)  # convolution → (batch norm right behind it, its first channel there)
 
     @property
     def free_groups(self):
@@ -92,27 +93,33 @@ def trace_channels(model, image_size=None, channels=3):
     size = image_size or max(64, 2 * int(stride.max()) if stride is not None else 0)
     first = next(model.parameters())
     training = model.training
-    model.eval()
+    traced = traced_network(model.eval())
+    walk = ChannelWalk(traced, size * size)
+    with torch.no_grad():
+        walk.run(torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype))
+    model.train(training)
+    behind = {name: place for name, place in walk.behind.items() if place}
+    return collect(walk.labels, walk.layers, behind)
+
+
+def traced_network(model):
+    """Return the fx.GraphModule of a network, its layers shared with it."""
     tracer = ChannelTracer()
     tracer.traced_func_name = "run_layers" if isinstance(model, DetectionModel) else "forward"
     graph = tracer.trace(model)
     traced = fx.GraphModule(model, graph)
     graph.eliminate_dead_code()  # what a module left behind that turned out not to be traceable
-    walk = ChannelWalk(traced, size * size)
-    with torch.no_grad():
-        walk.run(torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype))
-    model.train(training)
-    return collect(walk.labels, walk.layers)
+    return traced
 
 
-def collect(labels, layers):
+def collect(labels, layers, behind):
     """Return the ChannelGraph of the layers that a walk recorded."""
     frozen = {}
     for label, reason in labels.reasons.items():
         frozen.setdefault(labels.root(label), reason)
     for layer in layers.values():
         layer.inputs, layer.outputs = labels.roots(layer.inputs), labels.roots(layer.outputs)
-    return ChannelGraph(layers, group_layers(layers, frozen), frozen)
+    return ChannelGraph(layers, group_layers(layers, frozen), frozen, behind)
 
 
 def group_layers(layers, frozen):

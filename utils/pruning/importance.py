@@ -4,6 +4,9 @@ import numpy as np
 import torch
 
 from utils.errors import InputError
+from utils.pruning.criteria_weights import gamma
+
+AGGREGATES = ("sum", "mean", "max", "l2")
 
 
 class ChannelParameters:
@@ -37,6 +40,11 @@ class ChannelParameters:
         """All gammas [P], a copy."""
         return self.gather([norm.weight for norm in self.norms])
 
+    @property
+    def loudness(self):
+        """|gamma| + |beta| [P]: zero where nothing passes."""
+        return self.gamma.abs() + self.gather([norm.bias for norm in self.norms]).abs()
+
     def write(self, name, flat):
         """Set 'weight' or 'bias' of the batch norms from a flat vector [P]."""
         with torch.no_grad():
@@ -67,14 +75,44 @@ class ChannelParameters:
         return torch.from_numpy(np.concatenate([values[group.name] for group in self.groups])).to(self.index.device)
 
 
+def aggregate(graph, by_layer, way="sum"):
+    """Return {free group: [width] numpy}: the scores of all outputs that share a channel, joined.
+
+    by_layer: {layer: [c_out] scores of its outputs}; way: one of AGGREGATES. Groups without any score are left out.
+    """
+    groups = [group for group in graph.free_groups if {*group.members, *group.norms}.intersection(by_layer)]
+    if not groups:
+        return {}
+    labels = [label for group in groups for label in group.labels.tolist()]
+    number = dict(zip(labels, range(len(labels))))
+    names = [name for name in by_layer if name in graph.layers]
+    index = np.array([number.get(label, len(labels)) for name in names for label in graph.layers[name].outputs.tolist()])
+    values = np.concatenate([np.asarray(by_layer[name], dtype=float) for name in names])
+    joined = np.zeros(len(labels) + 1)
+    if way == "max":
+        np.maximum.at(joined, index, values)
+    else:
+        np.add.at(joined, index, values**2 if way == "l2" else values)
+    if way == "l2":
+        joined = np.sqrt(joined)
+    if way == "mean":
+        joined /= np.maximum(np.bincount(index, minlength=len(joined)), 1)
+    parts = np.split(joined[:-1], np.cumsum([group.width for group in groups])[:-1])
+    return {group.name: part for group, part in zip(groups, parts)}
+
+
 def gamma_scores(model, graph):
     """Return {group name: [width] sum of |gamma| over the batch norms that act on each channel} (Liu et al. 2017).
 
     Groups without a batch norm have no score and stay whole. Raises InputError when nothing can be scored.
     """
-    parameters = ChannelParameters(model, graph)
-    scores = parameters.by_group(parameters.per_channel(parameters.gamma.abs().double()))
+    ChannelParameters(model, graph)  # raises when there is no batch norm
+    return check_finite(aggregate(graph, gamma(model, graph)), "gamma")
+
+
+def check_finite(scores, source):
+    """Return scores {group: [width]}. Raises InputError when one is not a finite number; source: what they were made of."""
     for name, values in scores.items():
         if not np.isfinite(values).all():
-            raise InputError(f"{name}: gamma contains NaN or infinity; the checkpoint is damaged")
+            raise InputError(f"{name}: {source} contains NaN or infinity; the checkpoint is damaged")
     return scores

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 from utils.options import option
+from utils.pruning.compensation import WAYS
+from utils.pruning.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS
+from utils.pruning.importance import AGGREGATES
+from utils.pruning.selection import SCOPES
 
 DEFAULT_PERCENT = 0.5
 BUDGETS = ("percent", "flops", "params")
@@ -17,14 +21,19 @@ class PruneOptions:
     percent: float | None = option(None, f"budget: share of the channels that goes; {DEFAULT_PERCENT} without a budget", minimum=0, below=1)
     flops: float | None = option(None, "budget: share of the FLOPs that stays", maximum=1)
     params: float | None = option(None, "budget: share of the parameters that stays", maximum=1)
-    data: str = option("data/coco128.yaml", "data yaml for the validation before and after")
+    criterion: str = option("bn", "what a channel's loss is estimated by", choices=CRITERIA)
+    aggregate: str | None = option(None, "how the scores of tied channels are joined; sum if not given", choices=AGGREGATES)
+    compensate: str = option("none", "what takes the place of removed channels", choices=WAYS)
+    recalibrate: int = option(0, "images to estimate the batch norm statistics anew on; 0: leave them", minimum=0)
+    calib: int = option(64, "training images that criteria and compensation look at", minimum=1)
+    data: str = option("data/coco128.yaml", "data yaml for validation and calibration")
     cfg: str = option("", "model yaml; only compared, the checkpoint decides")
     out: str = option("pruned_model.pt", "file to write")
     imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)
     batch_size: int = option(32, "images in a validation batch", "--batch", minimum=1)
     task: str = option("val", "split to validate on", choices=("train", "val", "test"))
     noval: bool = option(False, "do not validate")
-    scope: str = option("global", "compare scores over the whole network, or take the same share of every layer", choices=("global", "layer"))
+    scope: str = option("global", "compare scores over the whole network, or take the same share of every layer", choices=SCOPES)
     min_channels: int = option(8, "channels that every layer keeps", minimum=1)
     max_layer_share: float = option(0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1)
     round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
@@ -32,8 +41,14 @@ class PruneOptions:
     std_guard: float | None = option(None, "only channels that score below mean - K deviations of their layer go", minimum=0)
     show: bool = option(False, "print the channel groups of the network and end")
     dry_run: bool = option(False, "report, but write nothing")
+    seed: int = option(0, "start of the random numbers that draw images and pixels", minimum=0)
     device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
     workers: int = option(4, "processes that load images", minimum=0)
+
+    @property
+    def needs_images(self):
+        """Tell whether a stage looks at calibration images."""
+        return self.criterion in FROM_DATA or self.compensate in ("mean", "lstsq") or self.recalibrate > 0
 
     def check(self):
         """Raise InputError for values that are wrong alone or exclude each other; without a budget, set the default one."""
@@ -47,3 +62,5 @@ class PruneOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name} {value}: must be above 0 and at most 1, the share that stays")
+        if self.aggregate is not None and self.criterion not in FROM_WEIGHTS:
+            raise InputError(f"--aggregate {self.aggregate}: has no effect with --criterion {self.criterion}, which judges tied channels together")

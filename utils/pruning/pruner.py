@@ -4,23 +4,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from utils.checkpoint import checkpoint_bytes, finished_content, load_checkpoint, write_atomically
 from utils.data.config import load_data
 from utils.device import select_device
 from utils.downloads import find_weights
 from utils.errors import InputError
+from utils.hyp import load_hyp
+from utils.loss import DetectionLoss
 from utils.network import compare
 from utils.paths import find_file, free_name
+from utils.pruning.calibration import load_calibration
 from utils.pruning.channels import trace_channels
+from utils.pruning.compensation import beta_constants, fold, mean_constants, recalibrate
 from utils.pruning.costs import ChannelCost, NetworkCost
-from utils.pruning.importance import gamma_scores
+from utils.pruning.criteria import FROM_DATA, score_channels
+from utils.pruning.criteria_data import Evidence
+from utils.pruning.importance import AGGREGATES, gamma_scores
 from utils.pruning.options import PruneOptions
 from utils.pruning.rebuild import rebuild
+from utils.pruning.reconstruction import reconstruct
 from utils.pruning.report import channel_table, group_table, totals, totals_table
 from utils.pruning.selection import Limits, largest_share, select_by_cost
-from utils.validation import check_classes, validate
+from utils.validation import check_classes, validate, whole_strides
 
+HYP = "hyp.scratch-low.yaml"  # gains of the loss that criteria take gradients of
 IN_USE = 0.05  # mean |gamma| above which a channel is no longer close to silent
 
 
@@ -33,6 +42,12 @@ class Job:
     model: object  # DetectionModel, float32, on the CPU, left as it is
     graph: object  # its ChannelGraph
     config: object  # DataConfig, or None when nothing needs data
+    calibration: object  # Calibration, or None when no stage looks at images
+
+    @property
+    def generator(self):
+        """A torch.Generator that starts at --seed."""
+        return torch.Generator().manual_seed(self.options.seed)
 
     @property
     def limits(self):
@@ -65,7 +80,7 @@ def prune_checkpoint(options):
     scores = score(job)
     print(ceiling_line(job, scores))
     keep = choose(job, scores)
-    cut = Cut(job.graph, job.model, rebuild(job.model, job.graph, keep), keep)
+    cut = make_cut(job, keep)
     print(channel_table(cut.graph, cut.before, cut.after))
     print(removal_lines(cut))
     data = report(job, cut)
@@ -94,17 +109,26 @@ def read(options):
     model = checkpoint.ema or checkpoint.model
     if options.cfg:
         compare(model, find_file(options.cfg, "models", "models/hub", what="model yaml"), print)
-    config = None if options.noval or options.show else load_data(options.data)
+    config = None if options.show or (options.noval and not options.needs_images) else load_data(options.data)
     if config:
         check_classes(model, config)
     graph = trace_channels(model)
     graph.protect(options.protect)
-    return Job(options, device, model, graph, config)
+    if options.show or not options.needs_images:
+        return Job(options, device, model, graph, config, None)
+    count, imgsz = max(options.calib, options.recalibrate), whole_strides(options.imgsz, model.size_multiple)
+    calibration = load_calibration(config, count, imgsz, np.random.default_rng(options.seed))
+    return Job(options, device, model.to(device), graph, config, calibration)
 
 
 def score(job):
     """Return {group: [width] what is lost with each channel}."""
-    return gamma_scores(job.model, job.graph)
+    options, evidence = job.options, None
+    if options.criterion in FROM_DATA:
+        loss = DetectionLoss(job.model, load_hyp(HYP), job.calibration.images.shape[-1])
+        evidence = Evidence(job.calibration.first(options.calib), loss, job.device)
+    way = options.aggregate or AGGREGATES[0]
+    return score_channels(job.model, job.graph, options.criterion, way, evidence, job.generator)
 
 
 def budget_cost(job):
@@ -125,6 +149,22 @@ def choose(job, scores):
     if abs(got / left - 1) > 0.02:
         print(f"{got:.1%} of the {cost.name} stay instead of {left:.1%}: as near as steps of {job.limits.multiple} channels come")
     return keep
+
+
+def make_cut(job, keep):
+    """Return the Cut of masks: the rebuilt network, compensated as the options say."""
+    options, model, graph = job.options, job.model, job.graph
+    narrow = rebuild(model, graph, keep)
+    images = job.calibration.first(options.calib) if job.calibration else None
+    if options.compensate == "beta":
+        fold(narrow, model, graph, keep, beta_constants(model, graph, keep))
+    elif options.compensate == "mean":
+        fold(narrow, model, graph, keep, mean_constants(model, graph, images, job.device))
+    elif options.compensate == "lstsq":
+        reconstruct(narrow, model, graph, keep, images, job.device, job.generator)
+    if options.recalibrate:
+        recalibrate(narrow, job.calibration.first(options.recalibrate), job.device)
+    return Cut(graph, model, narrow, keep)
 
 
 def ceiling_line(job, scores):

@@ -94,6 +94,8 @@ class ChannelWalk(fx.Interpreter):
         self.image_pixels = image_pixels
         self.labels, self.layers = Labels(), {}
         self.vectors = {}  # node → labels [C] of its 4-D output
+        self.fresh = {}  # node → [(convolution or None, channels)]: what its output consists of, if only one node reads it
+        self.behind = {}  # convolution → (batch norm that alone reads its outputs, index of the first of them there)
 
     def run_node(self, node):
         """Compute the value of a node and its labels."""
@@ -114,6 +116,9 @@ class ChannelWalk(fx.Interpreter):
         if node.op == "call_module":
             return self.label_module(node, self.fetch_attr(node.target), inputs, value)
         if node.target in CONCATS and self.joins_channels(node):
+            alone = len(node.users) == 1
+            parts = [self.fresh.get(n, [(None, len(self.vectors[n]))]) for n in node.args[0]]
+            self.fresh[node] = [(name if alone else None, count) for part in parts for name, count in part]
             return np.concatenate([self.vectors[n] for n in node.args[0]])
         if node.target in PRODUCTS or node.target in ADDITIONS:
             return self.label_arithmetic(node, inputs, value)
@@ -126,8 +131,10 @@ class ChannelWalk(fx.Interpreter):
         """Return the output labels of a layer and remember it when it has channels of its own."""
         known = len(inputs) == 1
         if known and isinstance(module, nn.Conv2d):
+            self.fresh[node] = [(node.target if len(node.users) == 1 else None, module.out_channels)]
             return self.label_conv(node.target, module, inputs[0], value)
         if known and isinstance(module, nn.BatchNorm2d):
+            self.note_behind(node)
             self.remember(node.target, inputs[0], inputs[0], value, is_conv=False)
             return inputs[0]
         if known and len(inputs[0]) == value.shape[1]:
@@ -162,6 +169,14 @@ class ChannelWalk(fx.Interpreter):
             self.labels.tie(inputs[0], inputs[1])
             return inputs[0]
         return self.not_understood(node, value)
+
+    def note_behind(self, node):
+        """Remember which convolutions a batch norm alone reads, directly or through a concat; not those used twice."""
+        first = 0
+        for name, count in self.fresh.get(node.args[0], ()):
+            if name is not None and node.target not in self.layers:
+                self.behind[name] = None if name in self.behind else (node.target, first)
+            first += count
 
     def joins_channels(self, node):
         """Tell whether a concat joins maps of known labels along their channels."""

@@ -1,0 +1,57 @@
+"""Criteria that read the weights alone. Each returns {layer: [c_out] scores of its outputs}; importance.py joins tied ones."""
+
+import torch
+
+
+def filters(model, graph):
+    """Yield (name, weights [c_out, c_in · k · k]) of every convolution, in float64."""
+    for layer in graph.layers.values():
+        if layer.is_conv:
+            yield layer.name, model.get_submodule(layer.name).weight.detach().double().flatten(1)
+
+
+def gamma(model, graph):
+    """|gamma| of every batch norm: network slimming (Liu et al. 2017)."""
+    norms = [layer.name for layer in graph.layers.values() if not layer.is_conv]
+    return {name: model.get_submodule(name).weight.detach().abs().double() for name in norms}
+
+
+def l1(model, graph):
+    """Sum of the absolute weights of each filter (Li et al. 2017)."""
+    return {name: weights.abs().sum(1) for name, weights in filters(model, graph)}
+
+
+def l2(model, graph):
+    """Euclidean norm of each filter (He et al. 2018, soft filter pruning)."""
+    return {name: weights.norm(dim=1) for name, weights in filters(model, graph)}
+
+
+def l1_std(model, graph):
+    """The l1 norm (Li et al. 2017) where its layer puts it: the share of a normal distribution with the mean and deviation of the
+    layer's norms that lies below. So layers of large and small weights lose alike. A filter of zeros scores zero.
+    """
+    scores = {}
+    for name, norms in l1(model, graph).items():
+        deviation = norms.std(correction=0).clamp(min=1e-12)
+        scores[name] = torch.special.ndtr((norms - norms.mean()) / deviation) * (norms > 0)
+    return scores
+
+
+def fpgm(model, graph):
+    """Sum of the distances to the layer's other filters: what lies near their geometric median is replaceable (He et al. 2019)."""
+    return {name: torch.cdist(weights, weights, compute_mode="donot_use_mm_for_euclid_dist").sum(1) for name, weights in filters(model, graph)}
+
+
+def lamp(model, graph):
+    """Squared norm of a filter over the sum of those at least as large in its layer (Lee et al. 2021, per filter)."""
+    scores = {}
+    for name, weights in filters(model, graph):
+        squares, order = weights.square().sum(1).sort(descending=True)
+        scores[name] = torch.empty_like(squares)
+        scores[name][order] = squares / squares.cumsum(0).clamp(min=1e-300)
+    return scores
+
+
+def chance(model, graph, generator):
+    """Uniform random numbers: the control that every criterion has to beat."""
+    return {name: torch.rand(len(weights), generator=generator).double() for name, weights in filters(model, graph)}
