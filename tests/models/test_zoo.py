@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.cost import count_parameters
+from models.cost import count_gflops, count_parameters
 from models.spec import read_yaml
 from models.yolo import DetectionModel
 from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.hyp import load_hyp
+from utils.loss import DetectionLoss
 from utils.paths import ROOT, find_file
 from utils.pruning.channels import trace_channels
 from utils.pruning.rebuild import masked, rebuild
@@ -58,12 +60,6 @@ def c3_ghost(c1, c2, n):
     return 2 * conv(c1, h) + conv(2 * h, c2) + n * (ghost(h, h // 2) + ghost(h // 2, h))
 
 
-def ghost_half(c1, c2):
-    """A GhostBottleneck of stride 2."""
-    h = c2 // 2
-    return ghost(c1, h) + conv(h, h, 3, h) + ghost(h, c2) + conv(c1, c1, 3, c1) + conv(c1, c2)
-
-
 def detect(*widths):
     return sum(255 * (c + 1) for c in widths)
 
@@ -98,9 +94,9 @@ BEFORE_FOLDING = {
     + ghost(128, 256, 3) + c3_ghost(256, 256, 3) + ghost(256, 512, 3) + c3_ghost(512, 512, 1) + sppf(512)
     + ghost(512, 256) + c3_ghost(512, 256, 1) + ghost(256, 128) + c3_ghost(256, 128, 1)
     + ghost(128, 128, 3) + c3_ghost(256, 256, 1) + ghost(256, 256, 3) + c3_ghost(512, 512, 1) + detect(128, 256, 512),
-    "yolov5n-light": conv(3, 16, 6) + ghost_half(16, 32) + c3_ghost(32, 32, 1)
-    + ghost_half(32, 64) + c3_ghost(64, 64, 2) + ghost_half(64, 128) + c3_ghost(128, 128, 3)
-    + ghost_half(128, 256) + c3_ghost(256, 256, 1) + sppf(256)
+    "yolov5n-light": conv(3, 16, 3) + conv(16, 32, 3) + c3(32, 32, 1)
+    + conv(32, 32, 3, 32) + conv(32, 64) + c3(64, 64, 1) + conv(64, 64, 3, 64) + conv(64, 128) + c3_ghost(128, 128, 2)
+    + conv(128, 128, 3, 128) + conv(128, 256) + c3_ghost(256, 256, 1) + sppf(256)
     + conv(256, 128) + c3_ghost(256, 128, 1) + conv(128, 64) + c3_ghost(128, 64, 1)
     + conv(64, 64, 3, 64) + c3_ghost(128, 128, 1) + conv(128, 128, 3, 128) + c3_ghost(256, 256, 1)
     + detect(64, 128, 256),
@@ -230,3 +226,22 @@ def test_images_suit_the_backbone_where_detect_stops_before_its_end():
 def test_anchors_left_open_have_no_size_of_zero():
     detect_layer = small("yolov5-p2")[0].model[-1]
     assert detect_layer.na == 3 and (detect_layer.anchors > 0).all()
+
+
+def test_the_light_network_is_light_and_learns():
+    model = DetectionModel(HUB / "yolov5n-light.yaml", nc=3)
+    ordinary = DetectionModel(ROOT / "models/yolov5n.yaml", nc=3)
+    assert count_parameters(model) < 0.5 * count_parameters(ordinary)
+    assert count_gflops(model, 640) < 0.55 * count_gflops(ordinary, 640)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([[0, 1, 0.5, 0.5, 0.4, 0.5], [1, 2, 0.3, 0.6, 0.2, 0.2]])
+    loss = DetectionLoss(model, load_hyp("hyp.scratch-low.yaml") | {"label_smoothing": 0.0})
+    optimizer = torch.optim.AdamW(model.parameters(), 0.005)
+    parts = []
+    for _ in range(10):
+        total, each = loss(model.train()(images), targets)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        parts.append(each)
+    assert (parts[-1] < 0.8 * parts[0]).all()  # box, objectness, class
