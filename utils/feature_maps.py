@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import cv2
 import numpy as np
+import torch
 
 CHANNELS = 32  # of a layer, the first ones, that are drawn
 ACROSS = 8  # of them in a row
@@ -12,19 +13,17 @@ GAP = 2  # px between them
 
 @contextmanager
 def feature_maps(model, folder):
-    """Within the body, write folder/stage<layer>_<type>_features.png and .npy for each layer of a DetectionModel that runs.
+    """After the body, write folder/stage<layer>_<type>_features.png and .npy for each layer of a DetectionModel that ran.
 
     The picture shows the first 32 channels of the first image, each stretched to its own smallest and largest value;
     the .npy holds all channels [C, H, W]. Detect, and outputs of a single row or column, are left out.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    seen = {}
 
     def record(layer, _, output):
         if output.ndim == 4 and min(output.shape[2:]) > 1:
-            file = folder / f"stage{layer.i}_{layer.type.rpartition('.')[2]}_features.png"
-            maps = output[0].float().cpu().numpy()
-            cv2.imwrite(str(file), tile(maps[:CHANNELS]))
-            np.save(file.with_suffix(".npy"), maps)
+            name = f"stage{layer.i}_{layer.type.rpartition('.')[2]}_features"
+            seen[name] = output[0].to("cpu", torch.float32, copy=True)  # later layers may change it in place
 
     handles = [layer.register_forward_hook(record) for layer in list(model.model)[:-1]]
     try:
@@ -32,6 +31,10 @@ def feature_maps(model, folder):
     finally:
         for handle in handles:
             handle.remove()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, maps in seen.items():  # here, so that the time of writing is not taken for that of the network
+        cv2.imwrite(str(folder / f"{name}.png"), tile(maps[:CHANNELS].numpy()))
+        np.save(folder / f"{name}.npy", maps.numpy())
 
 
 def tile(maps):
