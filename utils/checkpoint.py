@@ -7,57 +7,20 @@ tensors, and tensors and plain values are taken over. So a network pruned by any
 
 import io
 import os
-import pickle
-import warnings
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from models import common, yolo
-from models.spec import ACTIVATIONS, LAYERS, SpecError
+from models import common
+from models.spec import SpecError, read_yaml
 from models.yolo import DetectionModel
 from utils.errors import InputError
+from utils.records import ACTIVATION_CLASSES, Record, class_name, is_model, merged, plain, read_activation, read_file
 
-MODEL_CLASSES = {"models.yolo.DetectionModel", "models.yolo.Model"}  # the second in files before v6.2
-LEAF_CLASSES = (
-    *ACTIVATIONS.values(),
-    nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Upsample, nn.ZeroPad2d, nn.Identity,
-    nn.Linear, nn.MultiheadAttention, nn.modules.linear.NonDynamicallyQuantizableLinear, nn.Dropout, nn.Flatten,
-    nn.Sequential, nn.ModuleList,
-)  # fmt: skip
-PLAIN_CALLABLES = {"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"}
-
-
-
-def class_name(cls):
-    """Return the dotted name that a pickle uses for a class."""
-    return f"{cls.__module__}.{cls.__name__}"
-
-
-ACTIVATION_CLASSES = {class_name(cls): cls for cls in ACTIVATIONS.values()}
-
-
-class Record:
-    """An inert stand-in for an object of a checkpoint: its attributes and nothing else."""
-
-    def __init__(self, *args):
-        self.args = args
-
-    def __setstate__(self, state):
-        if isinstance(state, dict):
-            self.__dict__.update(state)
-
-
-def known_classes():
-    """Return {dotted name: Record subclass} of all that a checkpoint may name."""
-    blocks = [c for c in vars(common).values() if isinstance(c, type) and issubclass(c, nn.Module)]
-    names = {class_name(c) for c in (*LEAF_CLASSES, *LAYERS.values(), *blocks, yolo.Detect)}
-    names |= MODEL_CLASSES | PLAIN_CALLABLES | {"pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath"}
-    return {name: type(name, (Record,), {"kind": name}) for name in names}
+WEIGHTS_ENTRIES = ("state_dict", "model_state_dict", "model", "ema")  # where files without a network keep its tensors
 
 
 @dataclass
@@ -70,70 +33,80 @@ class Checkpoint:
     entries: dict = field(default_factory=dict)  # epoch, best_fitness, updates, optimizer, opt, date, state
 
 
-def read_file(path):
-    """Return the content of a `.pt` with every object in it as a Record. Raises InputError that names what is wrong."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such weight file")
-    classes = known_classes()
-    try:
-        with safe_globals([(cls, name) for name, cls in classes.items()]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on pickles that are none of PyTorch's: the error says it
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(f"{path}: {explain_refusal(path, classes)}") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, OSError, UnicodeDecodeError) as error:
-        known = isinstance(error, (RuntimeError, OSError)) and str(error)
-        reason = str(error).splitlines()[0].partition(". ")[0] if known else "no such format"
-        raise InputError(f"{path}: not a readable PyTorch checkpoint ({reason})") from None
-
-
-def explain_refusal(path, known):
-    """Return in words what in the file is not allowed."""
-    try:
-        found = sorted(set(get_unsafe_globals_in_checkpoint(path)) - set(known))
-    except (RuntimeError, ValueError, pickle.UnpicklingError):
-        found = []
-    if not found:
-        return "not a readable PyTorch checkpoint"
-    return f"refused, it contains {', '.join(found[:5])}, which is no part of a YOLOv5 checkpoint and could run code"
-
-
-def load_checkpoint(path):
+def load_checkpoint(path, cfg=None):
     """Return the Checkpoint in a `.pt` file: `ema` of an unfinished run stands in for a model that is None.
+
+    cfg: path of the model yaml of a file that holds tensors only (a state dict); no other file needs it.
 
     Raises InputError when the file is missing, unreadable, contains foreign classes, or holds no detector.
     """
     content = read_file(path)
-    if not isinstance(content, dict) or not any(is_model(content.get(key)) for key in ("model", "ema")):
-        found = ", ".join(map(str, list(content)[:6])) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: no YOLOv5 detection model inside (found: {found}); expected an entry 'model' or 'ema'")
-    models = {}
-    for key in ("model", "ema"):
-        try:
-            models[key] = build_model(content[key]) if is_model(content.get(key)) else None
-        except SpecError as error:
-            raise InputError(f"{path}: {error}") from None
+    tensors = find_tensors(content)
+    try:
+        if tensors is not None and cfg:
+            return Checkpoint(Path(path), model_from_tensors(read_yaml(cfg), tensors))
+        if tensors is not None:
+            raise InputError(f"{path}: holds tensors only (a state dict); say its architecture, such as --cfg yolov5s.yaml")
+        if not isinstance(content, dict) or not any(is_model(content.get(key)) for key in ("model", "ema")):
+            found = ", ".join(map(str, list(content)[:6])) if isinstance(content, dict) else type(content).__name__
+            raise InputError(f"{path}: no YOLOv5 detection model inside (found: {found}); expected an entry 'model' or 'ema'")
+        models = {key: build_model(content[key]) if is_model(content.get(key)) else None for key in ("model", "ema")}
+    except SpecError as error:
+        raise InputError(f"{path}: {error}") from None
     entries = {k: plain(v) for k, v in content.items() if k not in models}
     if models["model"] is None:
         models = {"model": models["ema"], "ema": None}
     return Checkpoint(Path(path), models["model"], models["ema"], entries)
 
 
-def is_model(value):
-    """Tell whether a value read from a file is a detection network."""
-    return getattr(value, "kind", None) in MODEL_CLASSES
+def find_tensors(content):
+    """Return the {name: tensor} that a file without a network consists of, or holds under a usual name; else None."""
+    places = [content, *(content.get(key) for key in WEIGHTS_ENTRIES)] if isinstance(content, dict) else []
+    for place in places:
+        if isinstance(place, dict) and place and all(isinstance(value, torch.Tensor) for value in place.values()):
+            return {name.removeprefix("module."): value for name, value in place.items()}  # of DistributedDataParallel
+    return None
 
 
-def plain(value):
-    """Return a value of a checkpoint without Records: numpy scalars as floats, other objects as None."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(plain(v) for v in value)
-    if isinstance(value, Record):
-        return None
-    return value
+def model_from_tensors(config, tensors):
+    """Return the DetectionModel of a model yaml's content with the tensors {name: tensor} of a state dict.
+
+    The number of classes and all widths are those of the tensors. Raises SpecError when they do not belong together.
+    """
+    skeleton = empty_model(config)
+    detect = skeleton.model[-1]
+    bias = tensors.get(f"model.{len(skeleton.model) - 1}.m.0.bias")
+    if bias is None:
+        raise SpecError(f"model.{len(skeleton.model) - 1}.m.0.bias is missing in the file: it does not fit the model yaml")
+    record, used = record_of(skeleton, tensors)
+    extra = sorted(name for name in set(tensors) - used if not name.endswith("anchor_grid"))  # a buffer until v5
+    if extra:
+        raise SpecError(f"{extra[0]}: in the file, but not in the rows of the model yaml")
+    record.yaml, record.nc = config, len(bias) // detect.na - 5
+    return build_model(record)
+
+
+def record_of(module, tensors, prefix=""):
+    """Return (Record of a module with the tensors whose names start with prefix, the set of names used)."""
+    record = Record()
+    record.kind, used = class_name(type(module)), set()
+    for key in ("_parameters", "_buffers"):
+        names = {name: prefix + name for name in getattr(module, key)}
+        setattr(record, key, {name: tensors.get(full) for name, full in names.items()})
+        used |= tensors.keys() & names.values()
+    record._modules = {}
+    for name, child in module._modules.items():
+        folded = name == "bn" and not any(key.startswith(f"{prefix}bn.") for key in tensors)
+        if child is not None and not folded:
+            record._modules[name], below = record_of(child, tensors, f"{prefix}{name}.")
+            used |= below
+    return record, used
+
+
+def empty_model(config):
+    """Return the DetectionModel of a yaml's content without values: shapes only."""
+    with torch.device("meta"):
+        return DetectionModel(config)
 
 
 def build_model(record):
@@ -145,8 +118,7 @@ def build_model(record):
     if not isinstance(config, dict):
         raise SpecError("the model carries no yaml rows, so its architecture is unknown")
     config = {**config, "nc": getattr(record, "nc", config.get("nc"))}
-    with torch.device("meta"):  # shapes only: the values come from the file
-        model = DetectionModel(config)
+    model = empty_model(config)
     model.yaml = config
     take_over(model, record, "model")
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
@@ -207,21 +179,10 @@ def take_over(module, record, path):
         module.add = bool(getattr(record, "add", module.add))
 
 
-def merged(record, key):
-    """Return a module dictionary of a Record ({} when absent)."""
-    return getattr(record, key, None) or {}
-
-
-def read_activation(record):
-    """Return the activation module that a Record describes."""
-    settings = {k: getattr(record, k) for k in ("inplace", "negative_slope", "alpha") if hasattr(record, k)}
-    return ACTIVATION_CLASSES[record.kind](**settings)
-
-
 def keep_place(old, new):
     """Give `new` the attributes that mark a layer's place in the network, and return it."""
     for name in ("i", "f", "type", "np"):
-        if hasattr(old, name):
+        if name in vars(old):  # nn.Module has a method `type`
             setattr(new, name, getattr(old, name))
     return new
 

@@ -82,6 +82,7 @@ class Run:
     amp: torch.dtype | None = None  # the type of mixed precision
     multi_scale: bool = False
     patience: int = 0  # epochs without a better fitness after which the run stops; 0: never
+    loss_gain: float = 1.0  # images that went into one image of a batch
     epoch: int = 0
     step: int = 0  # optimizer steps done
     best_fitness: float = 0.0
@@ -232,7 +233,7 @@ def learn(run, network, images, targets):
             "A smaller lr0 in the hyp file, or --amp off, may help"
         )
     # Processes average their gradients; the loss is a sum over the images of all of them.
-    run.scaler.scale(loss * run.world_size).backward()
+    run.scaler.scale(loss * run.loss_gain * run.world_size).backward()
     return items
 
 

@@ -6,6 +6,7 @@ from torch import nn
 from models.spec import read_yaml
 from models.yolo import DetectionModel, Detect
 from utils.checkpoint import load_checkpoint
+from utils.downloads import find_weights
 from utils.engine import Hook
 from utils.errors import InputError
 from utils.paths import find_file
@@ -29,7 +30,7 @@ def starting_network(weights, cfg, names, hyp_anchors=None, transfer=True, say=p
             raise InputError("--weights and --cfg are both empty; give a .pt or a model yaml")
         model = DetectionModel(cfg, nc=len(names), anchors=hyp_anchors)
     else:
-        checkpoint = load_checkpoint(find_file(weights, "weights", what="weight file"))
+        checkpoint = load_checkpoint(find_weights(weights), cfg)
         model = checkpoint.model
         if cfg is not None:
             compare(model, cfg, say)

@@ -15,6 +15,7 @@ from utils.autobatch import fitting_batch
 from utils.balancing import ImageWeightsHook
 from utils.checkpoint import load_checkpoint
 from utils.data.config import DataConfig, load_data
+from utils.data.loader import QUAD
 from utils.device import select_device
 from utils.distributed import Team, joined, team_from
 from utils.drawing import BatchPainter
@@ -68,7 +69,7 @@ class TrainOptions:
     project: str = option("runs/train", "folder of the runs")
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")
-    quad: bool = option(False, "not supported; train at twice --imgsz instead")
+    quad: bool = option(False, "join four images, or enlarge one, to batches a quarter as large at twice --imgsz")
     cos_lr: bool = option(False, "let the learning rate fall as a cosine instead of a line")
     label_smoothing: float = option(0.0, "how far class targets stay from 0 and 1", minimum=0, below=1)
     patience: int = option(100, "epochs without improvement after which training stops; 0: never", minimum=0)
@@ -82,8 +83,6 @@ class TrainOptions:
         check(self)
         if self.batch_size == 0:
             raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
-        if self.quad:
-            raise InputError("--quad: not supported; train at twice --imgsz instead")
         if self.rect and self.image_weights:
             raise InputError("--rect and --image-weights exclude each other: rectangular batches are fixed")
 
@@ -220,7 +219,7 @@ def build_run(plan, model, batches, folder):
     return Run(
         model, build_optimizer(model, options.optimizer, hyp["lr0"], hyp["momentum"], decay),
         DetectionLoss(model, hyp, options.imgsz, plan.team.average), pace, folder, plan.device, options.imgsz, ema,
-        plan.team, options.seed, plan.amp, options.multi_scale, options.patience,
+        plan.team, options.seed, plan.amp, options.multi_scale, options.patience, QUAD if options.quad else 1,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def make_loaders(plan, stride):
                                batch_size=plan.local_batch, **shared)
     pin = plan.device.type == "cuda"
     loader = make_loader(dataset, plan.local_batch, workers, shuffle=True, seed=options.seed, rank=team.rank,
-                         world_size=team.world_size, pin_memory=pin)
+                         world_size=team.world_size, quad=options.quad, pin_memory=pin)
     if not team.main:
         return loader, None
     batch = plan.local_batch * VAL_BATCH

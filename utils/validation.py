@@ -4,20 +4,23 @@ import os
 import sys
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import finished_content, save_checkpoint
 from utils.data.config import load_data
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
+from utils.deploy.runtimes import Runtime, open_weights
 from utils.device import select_device
 from utils.drawing import BatchPainter
 from utils.errors import InputError
 from utils.evaluation import evaluate, format_speed, format_table
 from utils.options import option
-from utils.paths import RunFolder, find_file, new_run
+from utils.paths import RunFolder, new_run
 from utils.plots import plot_evaluation
 from utils.predictions import CocoWriter, LabelWriter
+from utils.unstructured import zero_smallest
 
 PAD = 0.5  # strides of grey around the images: the border that published numbers are measured with
 FEW_CLASSES = 50  # up to here every class gets its row without --verbose
@@ -28,7 +31,8 @@ class ValidationOptions:
     """Options of val.py."""
 
     data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
-    weights: str = option("yolov5s.pt", "checkpoint (.pt)")
+    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript, _openvino_model")
+    cfg: str = option("", "model yaml, only for a weight file that holds tensors alone (a state dict)")
     batch_size: int = option(32, "images in a batch", "--batch", minimum=1)
     imgsz: int = option(640, "longest side of the images in pixels", "--img", "--img-size", minimum=32)
     conf_thres: float = option(0.001, "least confidence of a detection", minimum=0, below=1)
@@ -48,18 +52,25 @@ class ValidationOptions:
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")
     half: bool = option(False, "compute in float16")
+    sparsity: float = option(0.0, "set this share of each convolution's weights to zero first, by magnitude", minimum=0, below=1)
+    save_sparse: str = option("", "with --sparsity, write the network with those zeros to this .pt")
     dnn: bool = option(False, "not supported: OpenCV's runtime for ONNX files")
 
     def check(self):
         """Raise InputError for what is not supported and for flags without effect."""
         if self.task in ("speed", "study"):
-            raise InputError(f"--task {self.task}: not supported; must be train, val or test")
+            instead = "benchmark.py measures speed" if self.task == "speed" else "run val.py once for each --imgsz"
+            raise InputError(f"--task {self.task}: not supported; {instead}")
         if self.save_hybrid:
             raise InputError("--save-hybrid: not supported; the mAP would count labels as predictions. Use --save-txt")
         if self.dnn:
-            raise InputError("--dnn: not supported; val.py runs .pt checkpoints with PyTorch")
+            raise InputError("--dnn: not supported; leave it out, the runtime follows from the weight file")
         if self.save_conf and not self.save_txt:
             raise InputError("--save-conf: has no effect without --save-txt")
+        if self.save_sparse and not self.sparsity:
+            raise InputError(f"--save-sparse {self.save_sparse}: has no effect without --sparsity")
+        if self.save_sparse and Path(self.save_sparse).exists():
+            raise InputError(f"--save-sparse {self.save_sparse}: exists already; must be a new file")
 
 
 def validate(
@@ -92,8 +103,12 @@ def validate(
 
 
 def measure(model, loader, *, device, **options):
-    """Return the Evaluation of a float32 copy of a DetectionModel with folded batch norms; options as for evaluate."""
-    return evaluate(deepcopy(model).float().eval().fuse().to(device), loader, device=device, **options)
+    """Return the Evaluation of a float32 copy of a DetectionModel with folded batch norms, or of the runtime of a file.
+
+    Options as for evaluate.
+    """
+    ready = model if isinstance(model, Runtime) else deepcopy(model).float().eval().fuse().to(device)
+    return evaluate(ready, loader, device=device, **options)
 
 
 def evaluated_names(config, single_cls):
@@ -116,15 +131,19 @@ def check_classes(model, config):
 def make_validation_loader(model, config, split, imgsz, batch_size, workers, single_cls=False, progress=True):
     """Return the DataLoader of a split: batches of images of like shape, letterboxed for the model.
 
+    A model with an attribute `shape` (height, width) gets all images letterboxed to that shape, whatever imgsz says.
+
     Raises InputError when the classes differ or the split has no usable images.
     """
     if not single_cls:
         check_classes(model, config)
     samples, _ = load_split(config, split, max(workers, 1), progress)
+    shape = getattr(model, "shape", None)
     dataset = DetectionDataset(
         samples,
-        imgsz,
-        rect=True,
+        max(shape) if shape else imgsz,
+        rect=not shape,
+        shape=shape,
         batch_size=batch_size,
         stride=model.size_multiple,
         pad=PAD,
@@ -142,28 +161,40 @@ def validate_checkpoint(options):
     options.check()
     device = select_device(options.device)
     config = load_data(options.data)
-    checkpoint = load_checkpoint(find_file(options.weights, "weights", what="weight file"))
-    model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
-    imgsz, batch = whole_strides(options.imgsz, model.size_multiple), options.batch_size
+    model = open_weights(options, device)
+    shape = getattr(model, "shape", None)
+    imgsz = max(shape) if shape else whole_strides(options.imgsz, model.size_multiple)
+    batch = options.batch_size
     loader = make_validation_loader(model, config, options.task, imgsz, batch, options.workers, options.single_cls)
     names = evaluated_names(config, options.single_cls)
     coco = CocoWriter(config, options.task) if options.save_json else None
+    if options.sparsity:
+        sparsify(model, options)
     folder = RunFolder(new_run(options.project, options.name, options.exist_ok))
     text = LabelWriter(folder.text_labels, options.save_conf) if options.save_txt else None
-    size = f"{len(loader.dataset)} images, {imgsz} pixels, batch {batch}, {device}"
-    print(f"Validating {checkpoint.path} on {config.file} ({options.task}): {size}")
+    pixels = "x".join(map(str, shape)) if shape else imgsz
+    size = f"{len(loader.dataset)} images, {pixels} pixels, batch {batch}, {device}"
+    print(f"Validating {options.weights} on {config.file} ({options.task}): {size}")
     evaluation = measure(
         model, loader, names=names, device=device, conf=options.conf_thres, iou=options.iou_thres,
         max_det=options.max_det, single_cls=options.single_cls, augment=options.augment, half=options.half,
         confusion=True, observer=all_of(BatchPainter(folder, names), text, coco),
     )  # fmt: skip
     print(format_table(evaluation, options.verbose or config.nc < FEW_CLASSES))
-    print(format_speed(evaluation.speed, (batch, 3, imgsz, imgsz)))
+    print(format_speed(evaluation.speed, (batch, 3, *(shape or (imgsz, imgsz)))))
     plot_evaluation(evaluation, names, folder)
     if coco:
-        coco.finish(folder.path / f"{checkpoint.path.stem}_predictions.json")
+        coco.finish(folder.path / f"{Path(options.weights).stem}_predictions.json")
     print(f"Results saved to {folder.path}")
     return evaluation
+
+
+def sparsify(model, options):
+    """Zero weights as --sparsity says and write the result where --save-sparse says."""
+    zeros = zero_smallest(model, options.sparsity)
+    print(f"{options.sparsity:.1%} of each convolution's weights set to zero: {zeros:.1%} of all parameters")
+    if options.save_sparse:
+        save_checkpoint(options.save_sparse, finished_content(model))
 
 
 def whole_strides(size, stride):

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from models.cost import count_parameters
@@ -79,9 +80,43 @@ def test_unreadable_files(tmp_path, content, words):
     assert "x.pt" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_state_dict_alone_is_named(tiny_config, tmp_path):
+def dense(model):
+    return model
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}])
+@pytest.mark.parametrize("change", [dense, half_of_each, DetectionModel.fuse], ids=["dense", "pruned", "fused"])
+def test_a_state_dict_with_a_model_yaml_gives_the_network(tiny_config, tmp_path, change, wrap):
+    model = change(DetectionModel(tiny_config).eval())
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**tiny_config, "nc": 80}))  # the tensors know better
+    torch.save(wrap(dict(model.state_dict())), tmp_path / "x.pt")
+    loaded = load_checkpoint(tmp_path / "x.pt", tmp_path / "tiny.yaml").model
+    assert torch.equal(predictions(loaded), predictions(model))
+    assert loaded.names == {0: "class0", 1: "class1"}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda s: s.pop("model.3.conv.weight"), "model.3.conv.weight is missing in the file"),
+        (lambda s: s.pop("model.24.m.0.bias"), "model.24.m.0.bias is missing"),
+        (lambda s: s.update({"model.3.other.weight": torch.zeros(1)}), "model.3.other.weight: in the file, but not"),
+        (lambda s: s.update({"model.3.conv.weight": torch.zeros(16, 7, 3, 3)}), "do not fit"),
+    ],
+)
+def test_a_state_dict_of_another_architecture_is_refused(tiny_config, tmp_path, change, words):
+    state = dict(DetectionModel(tiny_config).state_dict())
+    change(state)
+    torch.save(state, tmp_path / "x.pt")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny_config))
+    with pytest.raises(InputError, match=words) as error:
+        load_checkpoint(tmp_path / "x.pt", tmp_path / "tiny.yaml")
+    assert "x.pt" in str(error.value)
+
+
+def test_a_state_dict_alone_asks_for_its_architecture(tiny_config, tmp_path):
     torch.save(DetectionModel(tiny_config).state_dict(), tmp_path / "x.pt")
-    with pytest.raises(InputError, match="no YOLOv5 detection model inside"):
+    with pytest.raises(InputError, match="holds tensors only .* --cfg"):
         load_checkpoint(tmp_path / "x.pt")
 
 

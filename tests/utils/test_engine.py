@@ -91,6 +91,17 @@ class Recorder(Hook):
         self.events.append("finish")
 
 
+def test_the_loss_gain_multiplies_gradients(tiny_model, tmp_path):
+    class Norm(Once):
+        def before_step(self, run):
+            norms.append(math.sqrt(sum(float(p.grad.square().sum()) for p in run.model.parameters())))
+
+    norms = []
+    for gain in (0.001, 0.004):  # small: clipping must not hide it
+        train(make_run(deepcopy(tiny_model), tmp_path, loss_gain=gain), [batch()], [Norm()])
+    assert norms[1] == pytest.approx(4 * norms[0], rel=1e-5)
+
+
 def test_order_of_events(tiny_model, tmp_path):
     recorder = Recorder()
     run = make_run(tiny_model, tmp_path, replace(STEADY, epochs=202, batches=2))

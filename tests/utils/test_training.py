@@ -130,6 +130,16 @@ def test_nosave_noval_and_period(tmp_path, drawn_data, tiny_yaml):
     assert all(torch.equal(saved[key], average[key]) for key in saved)
 
 
+def test_quad_trains_on_a_quarter_as_many_images_of_twice_the_side(tmp_path, drawn_data, tiny_yaml):
+    class Look(Hook):
+        def after_batch(self, run, images, targets, paths):
+            assert images.shape == (1, 3, 128, 128)
+            assert run.loss_gain == 4
+
+    run = train(options(tmp_path, drawn_data, tiny_yaml, quad=True, epochs=1), hooks=[Look()])
+    assert run.size == 128
+
+
 def test_other_classes_replace_detect_or_are_refused(tmp_path, drawn_data, tiny_yaml, capsys):
     first = train(options(tmp_path, drawn_data, tiny_yaml, epochs=1))
     config = yaml.safe_load(drawn_data.read_text()) | {"names": ["blue", "green", "red", "none"]}
@@ -146,7 +156,6 @@ def test_other_classes_replace_detect_or_are_refused(tmp_path, drawn_data, tiny_
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"quad": True}, "--quad"),
         ({"batch_size": 0}, "--batch-size 0"),
         ({"freeze": [9]}, "--freeze 9"),
         ({"freeze": [6]}, "no layer is left"),

@@ -10,6 +10,7 @@ import yaml
 from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.data.config import load_data
 from utils.errors import InputError
+from utils.unstructured import zero_share, zero_smallest
 from utils.validation import ValidationOptions, check_classes, validate, validate_checkpoint, whole_strides
 
 CPU = torch.device("cpu")
@@ -63,9 +64,22 @@ def test_flags_give_finite_numbers(options, flag):
     assert result.confusion.nc == (1 if flag == "single_cls" else 3)
 
 
+def test_sparsity_is_saved_as_it_was_measured(options, tmp_path, capsys):
+    options.sparsity, options.save_sparse = 0.5, str(tmp_path / "sparse.pt")
+    result = validate_checkpoint(options)
+    assert "50.0% of each convolution's weights set to zero: " in capsys.readouterr().out
+    saved = load_checkpoint(tmp_path / "sparse.pt").model
+    assert zero_share(saved.model[0].conv) == 0.5
+    again = validate(saved, load_data(options.data), device=CPU, imgsz=64, batch_size=2, workers=0, progress=False)
+    assert (again.map50, again.map) == pytest.approx((result.map50, result.map), abs=1e-6)
+    with pytest.raises(InputError, match="sparse.pt: exists already"):
+        validate_checkpoint(options)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"save_sparse": "x.pt"},
         {"task": "study"},
         {"save_hybrid": True},
         {"dnn": True},
@@ -111,13 +125,32 @@ def test_sizes_are_rounded_up_to_whole_strides(capsys):
     assert "672 is used" in capsys.readouterr().err
 
 
-def test_agreement_with_the_public_code(shared_data, tmp_path):
-    """One image a batch: its shape then does not depend on how images of equal aspect ratio are ordered."""
+def test_weights_without_a_network_are_validated_with_their_yaml(options, tiny_model, tiny_yaml, tmp_path):
+    expected = validate_checkpoint(options)
+    torch.save(tiny_model.half().float().state_dict(), tmp_path / "state.pt")
+    options.weights, options.cfg = str(tmp_path / "state.pt"), str(tiny_yaml)
+    assert validate_checkpoint(options).map50 == pytest.approx(expected.map50, abs=1e-9)
+
+
+def test_agreement_on_unstructured_sparsity(shared_data, tmp_path):
+    model = load_checkpoint(shared_data / "weights/yolov5n.pt").model
+    assert zero_smallest(model, 0.3) == pytest.approx(0.3, abs=2e-3)
+    result = validate(model, coco_val(shared_data, tmp_path), device=CPU, imgsz=640, batch_size=16, workers=0, progress=False)
+    assert (result.map50, result.map) == pytest.approx((0.211, 0.119), abs=1e-3)
+
+
+def coco_val(shared_data, tmp_path):
+    """Return the DataConfig of the val2017 images with the names of the train images' COCO file."""
     content = json.loads((shared_data / "coco128/annotations/instances_train2017.json").read_text())
     names = [category["name"] for category in content["categories"]]
     data = tmp_path / "coco.yaml"
     data.write_text(yaml.safe_dump({"path": str(shared_data / "coco128"), "val": "images/val2017", "names": names}))
+    return load_data(data)
+
+
+def test_agreement_with_the_public_code(shared_data, tmp_path):
+    """One image a batch: its shape then does not depend on how images of equal aspect ratio are ordered."""
     model = load_checkpoint(shared_data / "weights/yolov5n.pt").model
-    result = validate(model, load_data(data), device=CPU, imgsz=640, batch_size=1, workers=0, progress=False)
+    result = validate(model, coco_val(shared_data, tmp_path), device=CPU, imgsz=640, batch_size=1, workers=0, progress=False)
     assert (result.map50, result.map) == pytest.approx((0.532, 0.346), abs=1e-3)
     assert (result.precision, result.recall) == pytest.approx((0.560, 0.506), abs=5e-3)
