@@ -1,0 +1,93 @@
+"""Small charts as SVG text, for a page that loads nothing. Colours are classes of the page's style sheet."""
+
+import math
+from html import escape
+
+WIDTH = 320  # of a chart in its own units; about the pixels of a phone, so that text keeps its size there
+LEFT, RIGHT, TOP, BOTTOM = 40, 14, 10, 32  # margins around the plotting area
+
+
+class Frame:
+    """The plotting area of a chart: maps values to places, and draws axes with ticks."""
+
+    def __init__(self, x_range, y_range, height):
+        """x_range, y_range: (lowest, highest) values; height: of the whole chart."""
+        self.x_range, self.y_range, self.height = x_range, y_range, height
+
+    def x(self, value):
+        """Return the horizontal place of a value."""
+        low, high = self.x_range
+        return LEFT + (value - low) / (high - low or 1) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value):
+        """Return the vertical place of a value."""
+        low, high = self.y_range
+        return self.height - BOTTOM - (value - low) / (high - low or 1) * (self.height - TOP - BOTTOM)
+
+    def axes(self, x_ticks, y_ticks, x_label, y_label):
+        """Return grid lines and labels as SVG; ticks are pairs (value, text)."""
+        parts = []
+        for value, text in y_ticks:
+            parts.append(f'<path class="grid" d="M{LEFT} {self.y(value):.1f}H{WIDTH - RIGHT}"/>')
+            parts.append(f'<text x="{LEFT - 5}" y="{self.y(value) + 3.5:.1f}" class="end">{escape(text)}</text>')
+        for value, text in x_ticks:
+            parts.append(f'<text x="{self.x(value):.1f}" y="{self.height - BOTTOM + 14}" class="middle">{escape(text)}</text>')
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        parts.append(f'<text x="{middle}" y="{self.height - 3}" class="middle">{escape(x_label)}</text>')
+        parts.append(f'<text x="4" y="{TOP - 1}" class="name">{escape(y_label)}</text>' if y_label else "")
+        return "".join(parts)
+
+
+def svg(body, height, title):
+    """Return an SVG element; the title is what screen readers say and what the pointer shows."""
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img"><title>{escape(title)}</title>{body}</svg>'
+
+
+def ticks(high, count=4):
+    """Return at most count + 1 pairs (round value, text) from 0 to `high`, which is above 0."""
+    power = 10.0 ** math.floor(math.log10(high / count))
+    step = next(factor * power for factor in (1, 2, 5, 10) if high / (factor * power) <= count)
+    return [(k * step, f"{k * step:g}") for k in range(int(high / step + 1e-9) + 1)]
+
+
+def histogram(kept, removed, high, title):
+    """Return a histogram of values from 0 to `high` as SVG: counts per bin of what stays, and of what goes on top of it."""
+    height, top = 110, max(max((k + r for k, r in zip(kept, removed)), default=0), 1)
+    frame = Frame((0, len(kept)), (0, top), height)
+    parts = [frame.axes([(0, "0"), (len(kept), f"{high:.2g}")], [(0, "0"), (top, str(top))], "|gamma|", "")]
+    width = frame.x(1) - frame.x(0)
+    for i, (stays, goes) in enumerate(zip(kept, removed)):
+        for name, start, count in (("kept", 0, stays), ("gone", stays, goes)):
+            if count:
+                y, h = frame.y(start + count), frame.y(start) - frame.y(start + count)
+                parts.append(f'<rect class="{name}" x="{frame.x(i):.1f}" y="{y:.1f}" width="{width - 0.5:.1f}" height="{h:.1f}"/>')
+    return svg("".join(parts), height, title)
+
+
+def curve(xs, ys, y_top, title, x_label):
+    """Return one curve of shares (0 to 1) against values from 0 to y_top as SVG."""
+    height = 120
+    frame = Frame((0, 1), (0, y_top), height)
+    body = frame.axes([(x, f"{x:.0%}") for x in (0, 0.5, 1)], ticks(y_top, 3), x_label, "")
+    points = [(frame.x(x), frame.y(y)) for x, y in zip(xs, ys)]
+    body += f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+    body += "".join(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points)
+    return svg(body, height, title)
+
+
+def scatter(points, x_label, y_label, title):
+    """Return points as SVG, joined in their order by a thin line; each is (x, y, name, class of the style sheet).
+
+    Both axes begin at 0; the highest value of each must be above 0.
+    """
+    height = 220
+    x_top, y_top = (max(point[axis] for point in points) * 1.15 for axis in (0, 1))
+    frame = Frame((0, x_top), (0, y_top), height)
+    places = [(frame.x(x), frame.y(y)) for x, y, *_ in points]
+    parts = [frame.axes(ticks(x_top), ticks(y_top), x_label, y_label)]
+    parts.append(f'<polyline class="path" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>')
+    for i, ((x, y), (*_, name, style)) in enumerate(zip(places, points)):
+        lift = 8 + 11 * (i % 2)  # neighbours often share a height: their names alternate
+        parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
+        parts.append(f'<text x="{x:.1f}" y="{y - lift:.1f}" class="middle">{escape(name)}</text>')
+    return svg("".join(parts), height, title)
