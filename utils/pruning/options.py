@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 from utils.options import option
+from utils.pruning.budgets import RUNTIMES
 from utils.pruning.compensation import WAYS
 from utils.pruning.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS
 from utils.pruning.importance import AGGREGATES
 from utils.pruning.selection import SCOPES
 
 DEFAULT_PERCENT = 0.5
-BUDGETS = ("percent", "flops", "params")
+BUDGETS = ("percent", "flops", "params", "size_mb", "latency_ms", "max_drop")
 
 
 @dataclass
@@ -26,6 +27,10 @@ class PruneOptions:
     compensate: str = option("none", "what takes the place of removed channels", choices=WAYS)
     recalibrate: int = option(0, "images to estimate the batch norm statistics anew on; 0: leave them", minimum=0)
     calib: int = option(64, "training images that criteria and compensation look at", minimum=1)
+    size_mb: float | None = option(None, "budget: size of the checkpoint in MB (millions of bytes)", minimum=0)
+    latency_ms: float | None = option(None, "budget: milliseconds an image at --imgsz, measured on this machine's CPU", minimum=0)
+    runtime: str = option("torch", "what --latency-ms is measured in", choices=RUNTIMES)
+    max_drop: float | None = option(None, "budget: mAP50-95 that may be lost on the --task images of --data", minimum=0, below=1)
     data: str = option("data/coco128.yaml", "data yaml for validation and calibration")
     cfg: str = option("", "model yaml; only compared, the checkpoint decides")
     out: str = option("pruned_model.pt", "file to write")
@@ -62,5 +67,9 @@ class PruneOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name} {value}: must be above 0 and at most 1, the share that stays")
+        if self.max_drop is not None and self.noval:
+            raise InputError("--noval: --max-drop is about validation results")
+        if self.runtime != "torch" and self.latency_ms is None:
+            raise InputError(f"--runtime {self.runtime}: has no effect without --latency-ms")
         if self.aggregate is not None and self.criterion not in FROM_WEIGHTS:
             raise InputError(f"--aggregate {self.aggregate}: has no effect with --criterion {self.criterion}, which judges tied channels together")

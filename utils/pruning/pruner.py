@@ -1,6 +1,7 @@
 """From a checkpoint to a narrower one: what prune.py does, stage by stage: read, score, select, rebuild, report, write."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from utils.hyp import load_hyp
 from utils.loss import DetectionLoss
 from utils.network import compare
 from utils.paths import find_file, free_name
+from utils.pruning.budgets import confirmed, file_megabytes, largest_fitting, milliseconds, smallest_within
 from utils.pruning.calibration import load_calibration
 from utils.pruning.channels import trace_channels
 from utils.pruning.compensation import beta_constants, fold, mean_constants, recalibrate
@@ -131,24 +133,50 @@ def score(job):
     return score_channels(job.model, job.graph, options.criterion, way, evidence, job.generator)
 
 
-def budget_cost(job):
-    """Return (cost, share of it that stays) of a budget by counting."""
-    options = job.options
-    if options.flops is not None:
-        return NetworkCost.flops(job.graph, job.model, options.imgsz), options.flops
-    if options.params is not None:
-        return NetworkCost.parameters(job.graph, job.model), options.params
-    return ChannelCost(job.graph.channel_counts()), 1 - options.percent
-
-
 def choose(job, scores):
-    """Return the masks {group: bool [width]} that meet the budget; says so when they miss it by more than 2 %."""
-    cost, left = budget_cost(job)
+    """Return the masks {group: bool [width]} that meet the budget; says what a search found and what misses by more than 2 %."""
+    cost, left = budget(job, scores)
     keep = select_by_cost(scores, cost, left, job.limits, job.options.scope)
     got = cost.of(keep) / cost.total
     if abs(got / left - 1) > 0.02:
         print(f"{got:.1%} of the {cost.name} stay instead of {left:.1%}: as near as steps of {job.limits.multiple} channels come")
     return keep
+
+
+def budget(job, scores):
+    """Return (cost, share of it that stays) of the budget that the options give."""
+    o, graph, model = job.options, job.graph, job.model
+    if o.percent is not None:
+        return ChannelCost(graph.channel_counts()), 1 - o.percent
+    if o.params is not None or o.size_mb is not None:
+        cost = NetworkCost.parameters(graph, model)
+    else:
+        cost = NetworkCost.flops(graph, model, o.imgsz)
+    given = o.flops if o.params is None else o.params
+    return cost, given if given is not None else search(job, scores, cost)
+
+
+def search(job, scores, cost):
+    """Return the share of a cost that stays under a budget that has to be measured. Raises InputError when none does."""
+    o, floor = job.options, 1 - largest_share(scores, cost, job.limits)
+
+    def masks(left):
+        return select_by_cost(scores, cost, left, job.limits, o.scope)
+
+    def narrow(left):
+        return rebuild(job.model, job.graph, masks(left))
+
+    if o.size_mb is not None:
+        return largest_fitting(lambda left: file_megabytes(narrow(left)), o.size_mb, floor, "--size-mb", "MB")
+    if o.latency_ms is not None:
+        imgsz = whole_strides(o.imgsz, job.model.size_multiple)
+        times = partial(milliseconds, image_size=imgsz, runtime=o.runtime)
+        left = largest_fitting(lambda left: times(narrow(left)), o.latency_ms, floor, "--latency-ms", "ms")
+        left, found = confirmed(lambda left: times(narrow(left)), o.latency_ms, left, floor)
+        print(f"{found:.1f} ms an image in {o.runtime} at {left:.1%} of the FLOPs, {times(job.model):.1f} ms before; asked for {o.latency_ms:g}")
+        return left
+    whole = evaluate_stored(job, job.model)[1].map
+    return smallest_within(lambda left: whole - evaluate_stored(job, make_cut(job, masks(left)).after)[1].map, o.max_drop, floor)
 
 
 def make_cut(job, keep):
@@ -190,18 +218,23 @@ def removal_lines(cut):
     return line
 
 
+def evaluate_stored(job, model):
+    """Return (bytes of the checkpoint of a model, its Evaluation as it is stored, in FP16; None with --noval)."""
+    options, content = job.options, finished_content(model)
+    evaluation = None if options.noval else validate(
+        content["model"], job.config, options.task, device=job.device, imgsz=options.imgsz,
+        batch_size=options.batch_size, workers=options.workers,
+    )  # fmt: skip
+    return checkpoint_bytes(content), evaluation
+
+
 def report(job, cut):
     """Validate and compare both networks, print the totals; return the bytes of the narrower checkpoint."""
-    options, rows = job.options, []
-    for name in ("before", "after"):
-        content = finished_content(getattr(cut, name))  # validated as it is stored, in FP16, as val.py will see it
-        data = checkpoint_bytes(content)
-        evaluation = job.config and not options.noval and validate(
-            content["model"], job.config, options.task, device=job.device, imgsz=options.imgsz,
-            batch_size=options.batch_size, workers=options.workers,
-        )  # fmt: skip
-        rows.append(totals(name, getattr(cut, name), options.imgsz, len(data), evaluation))
-    print(totals_table(rows, options.imgsz))
+    rows = []
+    for name, model in (("before", cut.before), ("after", cut.after)):
+        data, evaluation = evaluate_stored(job, model)
+        rows.append(totals(name, model, job.options.imgsz, len(data), evaluation))
+    print(totals_table(rows, job.options.imgsz))
     return data
 
 

@@ -10,8 +10,8 @@ from utils.errors import InputError
 from utils.pruning.costs import ChannelCost
 
 SCOPES = ("global", "layer")
-TOLERANCE = 0.01  # of what shall stay: further away than this, blocks out of turn may go to come nearer
-CEILING_SLACK = 0.005  # of the whole: as near to a budget counts as reached when the limits are
+TOLERANCE = 0.005  # of what shall stay: as near to a budget counts as met
+CEILING_SLACK = 0.005  # of the whole: as near to a budget is near enough when the limits allow no more
 
 
 @dataclass(frozen=True)
@@ -103,26 +103,31 @@ def select_by_cost(scores, cost, left, limits, scope="global"):
     """Return {group: bool [width], True for the channels that stay} so that about `left` of a network's cost stays.
 
     scores: {group: [width]}, what is lost with a channel; cost: see costs.py. The blocks of limits.multiple channels go in
-    the order of loss per gain (or of depth, see Queue) as long as that brings the cost nearer to its budget; where it ends
-    further away than TOLERANCE, smaller blocks go out of turn. Raises InputError when `left` is outside (0, 1] or the limits do
-    not allow it.
+    the order of loss per gain (or of depth, see Queue) until the budget is met within TOLERANCE. One that would overshoot it by
+    more lets smaller ones go first, and goes after all if nothing else comes nearer. Raises InputError when `left` is
+    outside (0, 1] or the limits do not allow it.
     """
     if not 0 < left <= 1:
         raise InputError(f"share {left} of the {cost.name} to be left: must be above 0 and at most 1")
     budget, ledger = left * cost.total, cost.ledger()
     keep = {name: np.ones(len(s), dtype=bool) for name, s in scores.items()}
-    queue, coarse = Queue(scores, ledger, limits, scope), False
+    queue, too_large = Queue(scores, ledger, limits, scope), []
     while queue.heap:
         number, block = queue.pop()
-        if ledger.left - ledger.gain(block.group, block.channels) / 2 < budget:
-            coarse = True  # too large a step; the group rests
-            if ledger.left <= budget * (1 + TOLERANCE):
-                break
+        over, after = ledger.left - budget, ledger.left - ledger.gain(block.group, block.channels) - budget
+        if abs(after) > over and over <= budget * TOLERANCE:
+            break
+        if after < -budget * TOLERANCE:
+            too_large.append(block)  # and the group rests
             continue
         keep[block.group][block.channels] = False
         ledger.remove(block.group, block.channels)
         queue.advance(number)
-    if not coarse and ledger.left > budget + CEILING_SLACK * cost.total:
+    over = ledger.left - budget
+    nearest = min(too_large, key=lambda b: abs(over - ledger.gain(b.group, b.channels)), default=None)
+    if nearest and over > budget * TOLERANCE and abs(over - ledger.gain(nearest.group, nearest.channels)) < over:
+        keep[nearest.group][nearest.channels] = False
+    if not too_large and over > CEILING_SLACK * cost.total:
         ceiling = 1 - ledger.left / cost.total
         raise InputError(f"{1 - left:.1%} of the {cost.name} cannot go: at most {ceiling:.1%} with {limits}")
     return keep

@@ -1,0 +1,87 @@
+"""Budgets that only a built network can be held against: the bytes of its file, its milliseconds, its accuracy.
+
+Each is met by bisection over the share of the FLOPs (or parameters) that stays, and confirmed on the network that is kept.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from utils.checkpoint import checkpoint_bytes, finished_content
+from utils.deploy.latency import WARM_UP, measure_latency
+from utils.deploy.metadata import describe_model
+from utils.deploy.onnx import onnx_bytes, onnx_graph
+from utils.deploy.runtimes import OnnxRuntime
+from utils.errors import InputError
+
+RUNTIMES = ("torch", "onnx")
+STEP = 0.005  # share of the cost at which a bisection ends
+ROUNDS = 30  # runs of a time measurement
+
+
+def bisect(fits, good, bad, step=STEP):
+    """Return the share nearest to `bad` that still fits, to within `step`; `good` fits, `bad` does not."""
+    while abs(good - bad) > step:
+        middle = (good + bad) / 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return good
+
+
+def largest_fitting(measure, limit, floor, flag, unit):
+    """Return the largest share left, from `floor` to 1, at which measure(share) is at most `limit`.
+
+    flag, unit: how messages call limit. Raises InputError when even the smallest network is above it.
+    """
+    if measure(1.0) <= limit:
+        return 1.0
+    smallest = measure(floor)
+    if smallest > limit:
+        raise InputError(f"{flag} {limit:g}: cannot be met; the smallest network that the limits allow has {smallest:.3g} {unit}")
+    return bisect(lambda left: measure(left) <= limit, floor, 1.0)
+
+
+def smallest_within(drop, limit, floor):
+    """Return the smallest share left, from `floor` to 1, at which drop(share) is at most `limit`; the whole network's drop is 0."""
+    return floor if drop(floor) <= limit else bisect(lambda left: drop(left) <= limit, 1.0, floor)
+
+
+def confirmed(measure, limit, left, floor):
+    """Return (share left, what was measured): a network that meets the limit when it is measured anew, cut further if it must be."""
+    while True:
+        value = measure(left)
+        if value <= limit or left <= floor:
+            return left, value
+        left = max(floor, left * (0.99 * limit / value))
+
+
+def file_megabytes(model):
+    """Return the size of a DetectionModel's finished checkpoint in MB (10⁶ bytes)."""
+    return len(checkpoint_bytes(finished_content(model))) / 1e6
+
+
+def milliseconds(model, image_size, runtime, threads=1, rounds=ROUNDS, clock=time.perf_counter):
+    """Return the median milliseconds an image (side in pixels) of a DetectionModel on the CPU, batch 1, float32.
+
+    runtime: one of RUNTIMES. Raises InputError when its package is missing.
+    """
+    if runtime == "torch":
+        return measure_latency({"": model}, image_size, rounds, threads, clock)[""]
+    image = torch.rand(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        network = in_onnx(model, image_size, Path(folder) / "network.onnx", threads)
+        times = []
+        for _ in range(WARM_UP + rounds):
+            start = clock()
+            network(image)
+            times.append(clock() - start)
+    return statistics.median(times[WARM_UP:]) * 1000
+
+
+def in_onnx(model, image_size, file, threads):
+    """Write a DetectionModel to an .onnx file; return it as it runs in ONNX Runtime."""
+    metadata = describe_model(model, (image_size, image_size))
+    file.write_bytes(onnx_bytes(onnx_graph(model, metadata), metadata))
+    return OnnxRuntime(file, threads=threads)
