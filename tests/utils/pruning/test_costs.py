@@ -29,7 +29,7 @@ def random_masks(graph, rng):
 def wrap(block):
     with torch.no_grad():
         out = block.eval()(torch.zeros(1, 16, 8, 8)).shape[1]
-    return nn.Sequential(Conv(3, 16), block, Conv(out, 8, 3), nn.Conv2d(8, 2, 1))
+    return nn.Sequential(Conv(3, 16, 3, 4), block, Conv(out, 8, 3), nn.Conv2d(8, 2, 1))
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda b: type(b).__name__)
