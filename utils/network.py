@@ -6,6 +6,7 @@ from torch import nn
 from models.spec import read_yaml
 from models.yolo import DetectionModel, Detect
 from utils.checkpoint import load_checkpoint
+from utils.data.choice import KEPT_CLASSES
 from utils.downloads import find_weights
 from utils.engine import Hook
 from utils.errors import InputError
@@ -16,7 +17,8 @@ def starting_network(weights, cfg, names, hyp_anchors=None, transfer=True, say=p
     """Return the DetectionModel to train on data with `names` (class index → name).
 
     The network of the checkpoint itself is trained, pruned or not. One with another number of classes gets a new
-    Detect layer when `transfer` allows it. Without weights the network is built from cfg.
+    Detect layer when `transfer` allows it; when it does not, a network that was cut to some of the classes keeps them.
+    Without weights the network is built from cfg.
 
     Args:
         weights: path of a .pt, or "".
@@ -35,6 +37,8 @@ def starting_network(weights, cfg, names, hyp_anchors=None, transfer=True, say=p
         if cfg is not None:
             compare(model, cfg, say)
         if model.nc != len(names):
+            if not transfer and KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values()):
+                return model
             if not transfer:
                 raise InputError(f"{checkpoint.path}: has {model.nc} classes, the data {len(names)}; they must agree")
             replace_detect(model, len(names))

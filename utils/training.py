@@ -14,6 +14,7 @@ from utils.anchors import check_anchors
 from utils.autobatch import fitting_batch
 from utils.balancing import ImageWeightsHook
 from utils.checkpoint import load_checkpoint
+from utils.data.choice import KEPT_CLASSES, match_classes
 from utils.data.config import DataConfig, load_data
 from utils.data.loader import QUAD
 from utils.device import select_device
@@ -144,7 +145,7 @@ def train(options, *, hooks=(), transfer=True, model=None):
     torch.backends.cudnn.deterministic = True  # a resumed run must repeat what an uninterrupted one does
     seed_everything(plan.options.seed)
     checkpoint = unfinished_checkpoint(plan.options.resume) if plan.options.resume else None
-    model = choose_network(plan, checkpoint.model if checkpoint is not None else model, transfer)
+    plan, model = choose_network(plan, checkpoint.model if checkpoint is not None else model, transfer)
     freeze = FreezeHook(model, frozen_layers(plan.options.freeze, len(model.model)))
     notify(hooks, "prepare", model)
     plan = fit_sizes(plan, model)
@@ -183,14 +184,19 @@ def make_plan(options):
 
 
 def choose_network(plan, model, transfer):
-    """Return the DetectionModel to train: `model` when one is given, else that of the options. Raises InputError."""
+    """Return (plan, DetectionModel to train): `model` when one is given, else that of the options.
+
+    For a model that was cut to some of the classes, the data of the plan is what it knows of it. Raises InputError.
+    """
     options = plan.options
     if model is None:
-        return starting_network(options.weights, options.cfg, plan.names, plan.hyp.get("anchors"), transfer, plan.say)
+        model = starting_network(options.weights, options.cfg, plan.names, plan.hyp.get("anchors"), transfer, plan.say)
+    if KEPT_CLASSES in model.yaml:
+        plan = replace(plan, config=match_classes(plan.config, model.names, plan.say))
     if model.nc != len(plan.names):
         raise InputError(f"{plan.config.file}: {len(plan.names)} classes, the model has {model.nc}; they must agree")
     model.names = dict(plan.names)
-    return model
+    return plan, model
 
 
 def fit_sizes(plan, model):

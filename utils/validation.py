@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.checkpoint import finished_content, save_checkpoint
+from utils.data.choice import match_classes
 from utils.data.config import load_data
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
@@ -162,6 +163,7 @@ def validate_checkpoint(options):
     device = select_device(options.device)
     config = load_data(options.data)
     model = open_weights(options, device)
+    config = match_classes(config, model.names)
     shape = getattr(model, "shape", None)
     imgsz = max(shape) if shape else whole_strides(options.imgsz, model.size_multiple)
     batch = options.batch_size

@@ -7,6 +7,7 @@ import numpy as np
 
 from utils.data.config import DataConfig
 
+KEPT_CLASSES = "kept_classes"  # key in the yaml of a network whose predictions were cut to some of the classes
 SHOWN = 5  # class names in a message
 
 

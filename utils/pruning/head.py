@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from models.yolo import with_coarsest
+from utils.data.choice import KEPT_CLASSES
 from utils.errors import InputError
 from utils.pruning.rebuild import narrow_conv
 
@@ -128,7 +129,10 @@ def class_indices(names, wanted):
 
 
 def keep_classes(model, indices):
-    """Return a copy of a DetectionModel that predicts only the classes with these indices, numbered 0, 1, … in this order."""
+    """Return a copy of a DetectionModel that predicts only the classes with these indices, numbered 0, 1, … in this order.
+
+    Its yaml says so (KEPT_CLASSES): fine-tuning on the data of all classes then leaves the other labels out.
+    """
     model = deepcopy(model)
     detect = model.model[-1]
     outputs = torch.tensor([*range(BOX_OUTPUTS), *(BOX_OUTPUTS + index for index in indices)])
@@ -138,6 +142,6 @@ def keep_classes(model, indices):
     detect.nc, detect.no = len(indices), BOX_OUTPUTS + len(indices)
     detect.np = sum(p.numel() for p in detect.parameters())
     model.nc = len(indices)
-    model.yaml = {**model.yaml, "nc": len(indices)}
     model.names = {new: model.names[old] for new, old in enumerate(indices)}
+    model.yaml = {**model.yaml, "nc": model.nc, KEPT_CLASSES: [*model.names.values()]}
     return model

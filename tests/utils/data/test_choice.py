@@ -1,10 +1,16 @@
 import numpy as np
 import pytest
 
+from models.yolo import DetectionModel
+from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.data.choice import ChosenClasses, match_classes
 from utils.data.config import load_data
 from utils.data.shapes import draw_shapes
 from utils.data.splits import load_split
+from utils.errors import InputError
+from utils.pruning.head import keep_classes
+from utils.training import TrainOptions, train
+from utils.validation import ValidationOptions, validate_checkpoint
 
 
 @pytest.fixture
@@ -34,3 +40,38 @@ def test_the_same_and_foreign_classes_change_nothing(config):
     assert match_classes(config, config.names, silent.append) is config
     assert match_classes(config, {0: "unicorn"}, silent.append) is config
     assert not isinstance(config, ChosenClasses) and silent == []
+
+
+@pytest.fixture
+def two(tiny_config, config, tmp_path):
+    """A checkpoint that knows two of the five classes."""
+    model = DetectionModel({**tiny_config, "nc": 5})
+    model.names = config.names
+    model = keep_classes(model, [3, 1])
+    save_checkpoint(tmp_path / "two.pt", finished_content(model))
+    return tmp_path / "two.pt"
+
+
+def test_validation_and_fine_tuning_keep_to_the_classes_of_the_network(two, config, tmp_path, capsys):
+    common = {"data": str(config.file), "weights": str(two), "imgsz": 64, "batch_size": 2, "device": "cpu", "workers": 0}
+    evaluation = validate_checkpoint(ValidationOptions(project=str(tmp_path / "val"), **common))
+    whole, _ = load_split(config, "val", progress=False)
+    assert evaluation.instances == sum(int(np.isin(s.labels[:, 0], [3, 1]).sum()) for s in whole)
+    options = TrainOptions(epochs=1, noplots=True, project=str(tmp_path / "runs"), **common)
+    run = train(options, transfer=False)
+    assert load_checkpoint(run.folder.last).model.names == {0: config.names[3], 1: config.names[1]}
+    assert capsys.readouterr().out.count("the model knows 2 of its 5 classes") == 2
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_network_of_other_classes_is_still_refused(two, config, tmp_path, foreign):
+    checkpoint = load_checkpoint(two)
+    if foreign:
+        checkpoint.model.names = {0: "unicorn", 1: config.names[0]}
+    else:
+        del checkpoint.model.yaml["kept_classes"]  # never had more classes: the data may just have got a new one
+    save_checkpoint(two, finished_content(checkpoint.model))
+    options = TrainOptions(weights=str(two), data=str(config.file), epochs=1, device="cpu", project=str(tmp_path / "runs"))
+    with pytest.raises(InputError, match="has 2 classes, the data 5"):
+        train(options, transfer=False)
+    assert not (tmp_path / "runs").exists()
