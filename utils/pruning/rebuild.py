@@ -41,8 +41,11 @@ def silence(model, graph, removed):
 
 
 def rebuild(model, graph, keep):
-    """Return a copy of a network without the removed channels: same classes and attributes, other widths."""
-    model = deepcopy(model)
+    """Return a copy of a network without the removed channels: same classes and attributes, other widths.
+
+    Only what stays is copied, so that a large network is not held twice.
+    """
+    model = deepcopy(model, {id(t): t for t in (*model.parameters(), *model.buffers())})  # the memo keeps tensors shared
     removed = removed_labels(graph, keep)
     for layer in graph.layers.values():
         outputs, inputs = (torch.from_numpy(~np.isin(v, removed)) for v in (layer.outputs, layer.inputs))
@@ -51,9 +54,22 @@ def rebuild(model, graph, keep):
             narrow_conv(module, outputs, inputs)
         else:
             narrow_norm(module, outputs)
+    own_tensors(model, set(graph.layers))
     for layer in getattr(model, "model", ()):
         layer.np = sum(p.numel() for p in layer.parameters())
     return model
+
+
+def own_tensors(model, narrowed):
+    """Copy the tensors of all modules but the narrowed ones (names), which have their own already; in place."""
+    for name, module in model.named_modules():
+        if name not in narrowed:
+            for key, value in module._parameters.items():
+                if value is not None:
+                    module._parameters[key] = nn.Parameter(value.detach().clone(), requires_grad=value.requires_grad)
+        for key, value in module._buffers.items():
+            if value is not None and (name not in narrowed or not value.dim()):  # num_batches_tracked has no channels
+                module._buffers[key] = value.clone()
 
 
 def narrow_conv(conv, outputs, inputs):

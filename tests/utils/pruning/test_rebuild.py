@@ -98,3 +98,14 @@ def test_counts_of_a_cut_by_hand():
     assert count_parameters(narrow) == 9 + 6 + 108 + 8 + 10
     assert torch.equal(narrow[1].conv.weight, model[1].conv.weight[2:][:, [0, 2, 3]])
     assert torch.equal(narrow[0].bn.running_mean, model[0].bn.running_mean[[0, 2, 3]])
+
+
+def test_no_tensor_is_shared_with_the_given_network(tiny_config):
+    model = DetectionModel(tiny_config)
+    narrow = rebuild(model, trace_channels(model), {})
+    places = {t.data_ptr() for t in (*model.parameters(), *model.buffers())}
+    assert not places.intersection(t.data_ptr() for t in (*narrow.parameters(), *narrow.buffers()))
+    with_attention = nn.Sequential(Conv(3, 8), C3TR(8, 8), nn.Conv2d(8, 2, 1))
+    copy = rebuild(with_attention, trace_channels(with_attention), {})
+    places = {t.data_ptr() for t in with_attention.state_dict().values()}
+    assert not places.intersection(t.data_ptr() for t in copy.state_dict().values())
