@@ -51,10 +51,10 @@ def unpack(archive, folder):
         folder.mkdir(parents=True, exist_ok=True)
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as content:
-                write(folder, zip_members(content), content.open, room(archive, folder))
+                write(folder, zip_members(content), content.open, room(archive, folder), archive)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as content:
-                write(folder, tar_members(content), content.extractfile, room(archive, folder))
+                write(folder, tar_members(content), content.extractfile, room(archive, folder), archive)
                 while content.fileobj.read(CHUNK):  # the checksum of a .gz is at its very end
                     pass
         else:
@@ -125,10 +125,10 @@ def safe_path(folder, name):
     return folder.joinpath(*parts)
 
 
-def write(folder, members, opened, room):
-    """Write members below a folder: files through `opened(handle)`, in the end links. Raises Refusal."""
+def write(folder, members, opened, room, archive):
+    """Write an archive's members below a folder: files through `opened(handle)`, in the end links. Raises Refusal."""
     links, written = [], 0
-    with tqdm(desc=f"unpacking {folder.name}", unit="B", unit_scale=True, disable=None) as bar:
+    with tqdm(desc=f"unpacking {Path(archive).name}", unit="B", unit_scale=True, disable=None) as bar:
         for count, member in enumerate(members, 1):
             path = safe_path(folder, member.name)
             written += member.size
