@@ -27,6 +27,7 @@ class ChannelGroup:
     members: tuple[str, ...]  # convolutions whose outputs these are
     norms: tuple[str, ...]  # batch norms that act on them
     protected: str | None  # why none of them may be cut, or None
+    ties: tuple[str, ...] = ()  # what ties the members: additions, products, shared weights
 
     @property
     def width(self):
@@ -35,7 +36,7 @@ class ChannelGroup:
 
     def __str__(self):
         state = f"protected: {self.protected}" if self.protected else "free"
-        tied = f", tied by additions to {', '.join(self.members[1:])}" if len(self.members) > 1 else ""
+        tied = f", tied by {' and '.join(self.ties)} to {', '.join(self.members[1:])}" if self.ties else ""
         return f"{self.name}: {self.width} channels{tied} ({state})"
 
 
@@ -119,10 +120,10 @@ def collect(labels, layers, behind):
         frozen.setdefault(labels.root(label), reason)
     for layer in layers.values():
         layer.inputs, layer.outputs = labels.roots(layer.inputs), labels.roots(layer.outputs)
-    return ChannelGraph(layers, group_layers(layers, frozen), frozen, behind)
+    return ChannelGraph(layers, group_layers(layers, frozen, labels.ties), frozen, behind)
 
 
-def group_layers(layers, frozen):
+def group_layers(layers, frozen, ties):
     """Return the ChannelGroups: convolutions joined whenever they share a label, in the order of the network."""
     owner, groups = {}, []  # label → group number; group number → convolution names (None when merged away)
     for layer in layers.values():
@@ -138,10 +139,10 @@ def group_layers(layers, frozen):
             groups[other] = None
         groups[target].append(layer.name)
         owner.update(dict.fromkeys(layer.outputs.tolist(), target))
-    return [make_group(members, layers, frozen) for members in groups if members]
+    return [make_group(members, layers, frozen, ties) for members in groups if members]
 
 
-def make_group(members, layers, frozen):
+def make_group(members, layers, frozen, ties):
     """Return the ChannelGroup of some convolutions; one frozen channel protects the whole group."""
     labels = np.array(list(dict.fromkeys(label for name in members for label in layers[name].outputs.tolist())))
     known = set(labels.tolist())
@@ -149,4 +150,5 @@ def make_group(members, layers, frozen):
     acting = [layer for layer in layers.values() if known.intersection(layer.outputs.tolist())]
     depthwise = tuple(layer.name for layer in acting if layer.depthwise)
     norms = tuple(layer.name for layer in acting if not layer.is_conv)
-    return ChannelGroup(members[0], labels, (*members, *depthwise), norms, reasons[0] if reasons else None)
+    how = tuple(sorted(set().union(*(ties.get(label, ()) for label in known))))
+    return ChannelGroup(members[0], labels, (*members, *depthwise), norms, reasons[0] if reasons else None, how)

@@ -43,7 +43,7 @@ def ties(graph, group):
     depthwise = [name for name in group.members if graph.layers[name].depthwise]
     added = [name for name in group.members[1:] if name not in depthwise]
     words = [f"protected: {group.protected}"] if group.protected else []
-    words += [f"tied by additions to {', '.join(added)}"] if added else []
+    words += [f"tied by {' and '.join(group.ties)} to {', '.join(added)}"] if added else []
     words += [f"depth-wise behind it: {', '.join(depthwise)}"] if depthwise else []
     return "; ".join(words) or "alone"
 

@@ -40,7 +40,7 @@ class Labels:
     """Union-find over channel labels, with a reason for each frozen one."""
 
     def __init__(self):
-        self.parent, self.reasons = [], {}
+        self.parent, self.reasons, self.ties = [], {}, {}  # ties: root → what made labels the same
 
     def fresh(self, count):
         """Return `count` new labels."""
@@ -59,11 +59,13 @@ class Labels:
         """Return the representatives of a vector of labels."""
         return np.array([self.root(label) for label in vector.tolist()], dtype=np.int64)
 
-    def tie(self, first, second):
-        """Make the labels at each index of two vectors the same."""
+    def tie(self, first, second, how):
+        """Make the labels at each index of two vectors the same; how: by what, in words."""
         for a, b in zip(first.tolist(), second.tolist()):
             a, b = sorted((self.root(a), self.root(b)))
-            self.parent[b] = a
+            if a != b:
+                self.parent[b] = a
+                self.ties[a] = self.ties.get(a, set()) | self.ties.pop(b, set()) | {how}
 
     def freeze(self, vector, reason):
         """Forbid cutting these labels; the first reason stays."""
@@ -166,7 +168,7 @@ class ChannelWalk(fx.Interpreter):
         if len(inputs) == 1 and node.args[0] is node.args[1]:
             return inputs[0]
         if len(inputs) == 2 and len(inputs[0]) == len(inputs[1]) == value.shape[1]:
-            self.labels.tie(inputs[0], inputs[1])
+            self.labels.tie(inputs[0], inputs[1], "products" if node.target in PRODUCTS else "additions")
             return inputs[0]
         return self.not_understood(node, value)
 
@@ -201,8 +203,8 @@ class ChannelWalk(fx.Interpreter):
         area = value.shape[-2] * value.shape[-1] / self.image_pixels
         if name in self.layers:
             layer = self.layers[name]
-            self.labels.tie(layer.inputs, inputs)
-            self.labels.tie(layer.outputs, outputs)
+            self.labels.tie(layer.inputs, inputs, "shared weights")
+            self.labels.tie(layer.outputs, outputs, "shared weights")
             layer.area += area
             return layer
         self.layers[name] = Layer(name, inputs, outputs, is_conv, area, depthwise)

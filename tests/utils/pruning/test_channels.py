@@ -1,12 +1,15 @@
 """Channels by tracing: what is tied, what is protected, and why."""
 
+import pytest
 import torch
 from torch import nn
 
 from models.common import Bottleneck, BottleneckCSP, C3Ghost, C3TR, Contract, Conv, Focus, SPP
 from models.yolo import DetectionModel
+from utils.errors import InputError
 from utils.paths import ROOT
 from utils.pruning.channels import trace_channels
+from utils.pruning.report import group_table
 
 
 class Chain(nn.Sequential):
@@ -116,6 +119,44 @@ def test_a_layer_used_twice_has_one_set_of_channels():
 
     groups = groups_of(Twice())
     assert groups["first.conv"].members == ("first.conv", "shared.conv")
+    assert groups["first.conv"].ties == ("shared weights",)
+
+
+def test_a_product_of_maps_ties_them():
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.last = Conv(3, 8), Conv(3, 8), nn.Conv2d(8, 2, 1)
+
+        def forward(self, x):
+            return self.last(self.a(x) * self.b(x))
+
+    groups = groups_of(Gate())
+    assert groups["a.conv"].members == ("a.conv", "b.conv") and groups["a.conv"].ties == ("products",)
+
+
+def test_batch_norms_know_the_convolutions_they_alone_read():
+    graph = trace_channels(Chain(Conv(3, 8), BottleneckCSP(8, 8), nn.Conv2d(8, 2, 1)))
+    assert graph.behind["0.conv"] == ("0.bn", 0)
+    assert graph.behind["1.cv3"] == ("1.bn", 0) and graph.behind["1.cv2"] == ("1.bn", 4)  # a concat of 4 and 4
+    assert "2" not in graph.behind
+
+
+def test_patterns_protect_layers_and_what_is_tied_to_them():
+    graph = trace_channels(Chain(Conv(3, 8), Bottleneck(8, 8), Conv(8, 8), nn.Conv2d(8, 2, 1)))
+    graph.protect(["1.cv2"])
+    protected = {group.name: group.protected for group in graph.groups}
+    assert protected["0.conv"] == "asked for by --protect 1.cv2" and protected["2.conv"] is None
+    with pytest.raises(InputError, match="--protect 7: matches no layer"):
+        graph.protect(["7"])
+
+
+def test_a_module_never_seen_prints_what_it_protects():
+    table = group_table(trace_channels(Odd()), Odd(), 640)
+    lines = {line.split()[0]: line for line in table.splitlines()}
+    assert "tied by additions to b.conv" in lines["a.conv"] and "convolution in 4 groups" in lines["a.conv"]
+    # A channel of d: 12 weights, gamma and beta, two weights of the last: 16; 12 + 2 multiply-adds a pixel.
+    assert lines["d.conv"].split()[1:4] == ["6", "16", f"{2 * 14 * 640 * 640 / 1e6:.3f}"]
 
 
 def test_a_group_prints_itself():
