@@ -38,7 +38,7 @@ def layer_table(cfg, model):
         args, _, width = layer_arguments(spec, row, [widths[s] if widths else model.yaml["ch"] for s in sources])
         widths.append(width)
         rows.append((layer.i, layer.f, spec.repeats(row), layer.np, layer.type, as_written(args)))
-    return "\n".join(f"{i!s:>3}{f!s:>18}{n!s:>3}{params!s:>10}  {kind:<40}{args!s}" for i, f, n, params, kind, args in rows)
+    return "\n".join(f"{i!s:>3}{f!s:>18}{n!s:>3}{np!s:>10}  {kind:<40}{args!s}" for i, f, n, np, kind, args in rows)
 
 
 def as_written(value):
@@ -50,9 +50,10 @@ def as_written(value):
 
 def summary(name, model):
     """Return a line with the numbers of modules, parameters, gradients, and billions of operations at SIDE pixels."""
-    layers, gradients = len(list(model.modules())), sum(p.numel() for p in model.parameters() if p.requires_grad)
+    layers, parameters = len(list(model.modules())), count_parameters(model)
+    gradients = sum(p.numel() for p in model.parameters() if p.requires_grad)
     gflops = count_gflops(model, SIDE, model.yaml["ch"])
-    return f"{name} summary: {layers} layers, {count_parameters(model)} parameters, {gradients} gradients, {gflops:.1f} GFLOPs"
+    return f"{name} summary: {layers} layers, {parameters} parameters, {gradients} gradients, {gflops:.1f} GFLOPs"
 
 
 def pass_times(model, images, clock=time.perf_counter):
@@ -117,13 +118,13 @@ def show(options):
     print(summary(cfg.stem, model))
     if options.line_profile:
         times = layer_times(model, images)
-        print(f"{'ms':>10}  layer ({len(images)} images of {SIDE} pixels on {device})")
+        print(f"{'ms':>10}  layer, {len(images)} images of {SIDE} px on {device}")
         for layer, milliseconds in zip(model.model, times):
             print(f"{milliseconds:10.2f}  {layer.i} {layer.type}")
         print(f"{sum(times):10.2f}  total")
     elif options.profile:
         forward, backward = pass_times(model, images)
-        print(f"{forward:.1f} ms forward, {backward:.1f} ms backward ({len(images)} images of {SIDE} pixels on {device})")
+        print(f"{forward:.1f} ms forward, {backward:.1f} ms backward, {len(images)} images of {SIDE} px on {device}")
     else:
         print(summary(f"{cfg.stem} with folded batch norms", model.eval().requires_grad_(False).fuse()))
 
@@ -149,7 +150,7 @@ class Parser(argparse.ArgumentParser):
 def main():
     """Read the command line; wrong input ends with one line and code 2."""
     parser = Parser(prog="yolo.py", description="Print the layers and sizes of a model yaml.")
-    parser.add_argument("--cfg", default="yolov5s.yaml", help="model yaml, by path or by name in models/ or models/hub/")
+    parser.add_argument("--cfg", default="yolov5s.yaml", help="model yaml, by path or by name in models/, models/hub/")
     parser.add_argument("--batch-size", type=int, default=1, help="images in a timed pass")
     parser.add_argument("--device", default="", help="cpu, or the number of a GPU; empty: a GPU if there is one")
     parser.add_argument("--profile", action="store_true", help="time a forward and a backward pass")

@@ -45,7 +45,8 @@ def workplace(tmp_path, monkeypatch):
 
 
 def test_train_val_and_detect(workplace, capsys):
-    said = run("python train.py --imgsz 64 --batch 32 --weights yolov5n.pt --cfg yolov5n.yaml --epochs 1 --device cpu", capsys)
+    start = "--weights yolov5n.pt --cfg yolov5n.yaml"
+    said = run(f"python train.py --imgsz 64 --batch 32 {start} --epochs 1 --device cpu", capsys)
     assert "train: 8 found, 0 missing, 0 empty, 0 corrupt, 0 duplicate" in said
     assert load_checkpoint(BEST).model.names[0] == "person"
     said = run(f"python val.py --imgsz 64 --batch 32 --weights {BEST} --device cpu", capsys)

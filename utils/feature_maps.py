@@ -13,10 +13,11 @@ GAP = 2  # px between them
 
 @contextmanager
 def feature_maps(model, folder):
-    """After the body, write folder/stage<layer>_<type>_features.png and .npy for each layer of a DetectionModel that ran.
+    """After the body, write what the layers of a DetectionModel gave in it.
 
-    The picture shows the first 32 channels of the first image, each stretched to its own smallest and largest value;
-    the .npy holds all channels [C, H, W]. Detect, and outputs of a single row or column, are left out.
+    For each layer that is folder/stage<layer>_<type>_features.png and .npy. The picture shows the first 32 channels of
+    the first image, each stretched to its own smallest and largest value; the .npy holds all channels [C, H, W].
+    Detect, and outputs of a single row or column, are left out.
     """
     seen = {}
 

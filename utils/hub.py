@@ -1,5 +1,7 @@
-"""Models for use in other people's programs: any picture in, detections out. The interface is that of the public YOLOv5's
-torch.hub models."""
+"""Models for use in other people's programs: any picture in, detections out.
+
+The interface is that of the public YOLOv5's torch.hub models.
+"""
 
 import sys
 from pathlib import Path
@@ -61,15 +63,15 @@ def make_entry(name):
 
     Args:
         pretrained: with the public weights, {name}.pt, downloaded where they are missing.
-        channels, classes: of another network than the public one, to be trained. The weights that fit are taken over, and
-            the DetectionModel itself is returned, whatever autoshape says, as the public YOLOv5 does.
+        channels, classes: of another network than the public one, to be trained. The weights that fit are taken over,
+            and the DetectionModel itself is returned, whatever autoshape says, as the public YOLOv5 does.
         autoshape, _verbose, device: as for custom.
     """
     return entry
 
 
 def start(name, pretrained, channels, classes, verbose, device):
-    """Return the DetectionModel of a model yaml to train, on a device; if pretrained with the public weights that fit."""
+    """Return the DetectionModel of a model yaml to train; if pretrained, with those public weights that fit."""
     model = DetectionModel(find_file(f"{name}.yaml", "models", "models/hub", what="model yaml"), channels, classes)
     if pretrained:
         public = load_checkpoint(find_weights(f"{name}.pt")).model
@@ -153,7 +155,7 @@ class AutoShape(nn.Module):
 
 
 def read_pictures(sources):
-    """Return (list of pictures uint8 [h, w, 3] RGB, list of file names) of a picture or a list of them. Raises InputError."""
+    """Return (pictures uint8 [h, w, 3] RGB, file names), two lists, of a picture or a list. Raises InputError."""
     sources = sources if isinstance(sources, (list, tuple)) else [sources]
     if not len(sources):
         raise InputError("the list of images is empty")
@@ -178,8 +180,8 @@ def read_picture(source, name):
     if isinstance(source, (str, Path)):
         image = read_address(str(source)) if is_address(source) else read_image(source)
         if image is None:
-            problem = "cannot be decoded as an image" if Path(source).exists() or is_address(source) else "no such image"
-            raise InputError(f"{source}: {problem}")
+            known = is_address(source) or Path(source).exists()
+            raise InputError(f"{source}: {'cannot be decoded as an image' if known else 'no such image'}")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), address_name(source) if is_address(source) else Path(source).name
     if isinstance(source, Image.Image):
         upright = ImageOps.exif_transpose(source).convert("RGB")
@@ -206,7 +208,7 @@ def as_picture(array, name):
     if array.ndim == 2:
         array = np.stack([array] * 3, 2)
     if array.ndim != 3 or array.shape[2] < 3 or not array.size or array.dtype.kind not in "uif":
-        raise InputError(f"{name}: an array of shape {array.shape} and type {array.dtype} is no image; must be [H, W, 3]")
+        raise InputError(f"{name}: an array of shape {array.shape}, {array.dtype}, is no image; must be [H, W, 3]")
     if array.dtype.kind == "f" and 0 < array.max() <= 1:
         raise InputError(f"{name}: its values go from 0 to 1; must go from 0 to 255")
     return np.ascontiguousarray(array[..., :3].clip(0, 255).astype(np.uint8))

@@ -33,7 +33,8 @@ class ItemNames:
             number += 1
             name = f"{own}_{number}"
         if name != own:
-            print(f"{item.path}: its results are called {name}, those of {self.owners[own.casefold()]} {own}", file=sys.stderr)
+            owner = self.owners[own.casefold()]
+            print(f"{item.path}: its results are called {name}, those of {owner} {own}", file=sys.stderr)
         self.names[item.path], self.owners[name.casefold()] = name, item.path
         return name
 
@@ -54,14 +55,14 @@ class Recorder:
     """Writes what was found on the items of a source into the folder of a run, as DetectOptions say."""
 
     def __init__(self, folder, names, options):
-        """folder: RunFolder or None when nothing is to be written; names: class index → name; options: DetectOptions."""
+        """folder: RunFolder, None when nothing is to be written; names: class index → name; options: DetectOptions."""
         self.folder, self.classes, self.options = folder, names, options
         self.names, self.videos = ItemNames(), {}
         if options.save_txt:
             folder.text_labels.mkdir(exist_ok=True)
 
     def add(self, item, detections, drawn):
-        """Write one Item with its detections [n, 6]; drawn: its picture with boxes. Raises InputError when that fails."""
+        """Write one Item with its detections [n, 6]; drawn: its picture with boxes. Raises InputError if that fails."""
         options = self.options
         if not options.nosave:
             self.add_frame(item, drawn) if item.frame is not None else self.add_picture(item, drawn)
@@ -137,7 +138,8 @@ def file_name(name):
 def describe(detections, names):
     """Return in words what was found: 2 persons, 1 dog."""
     counts = sorted(Counter(detections[:, 5].int().tolist()).items())
-    return ", ".join(f"{count} {names[index] if count == 1 else plural(names[index])}" for index, count in counts) or "nothing"
+    words = [f"{count} {names[index] if count == 1 else plural(names[index])}" for index, count in counts]
+    return ", ".join(words) or "nothing"
 
 
 def plural(name):

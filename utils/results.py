@@ -25,8 +25,8 @@ SAVE_DIR = "runs/detect/exp"
 class Detections:
     """The detections on n pictures.
 
-    Lists with an entry for each picture: ims (uint8 [h, w, 3] RGB), files (names), and the detections [k, 6], the surest
-    first, with score and class behind the box: xyxy and xywh in pixels, xyxyn and xywhn as shares of width and height.
+    Lists with an entry for each picture: ims (uint8 [h, w, 3] RGB), files (names), and the detections [k, 6], the
+    surest first, with score and class behind the box: xyxy and xywh in pixels, xyxyn and xywhn as shares of the sides.
     n: how many pictures. names: class index → name. s: shape of the batch that the network saw. times: seconds of
     pre-processing, inference and suppression of all pictures; t: milliseconds of one.
     """
@@ -76,7 +76,7 @@ class Detections:
                 for image, rows, file in zip(self.ims, self.pred, self.files)]  # fmt: skip
 
     def pandas(self):
-        """Return a copy whose xyxy, xyxyn, xywh and xywhn are lists of pandas.DataFrame. Raises InputError without pandas."""
+        """Return a copy whose xyxy, xyxyn, xywh, xywhn are lists of DataFrame. Raises InputError without pandas."""
         try:
             from pandas import DataFrame
         except ImportError:
@@ -96,7 +96,7 @@ class Detections:
         return self.ims
 
     def show(self, labels=True):
-        """Show the pictures with boxes: in a notebook, otherwise in the system's viewer. Raises InputError without a display."""
+        """Show the pictures with boxes in the notebook or the system's viewer. Raises InputError without a display."""
         notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
         display = not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         if not notebook and not display:
@@ -106,7 +106,7 @@ class Detections:
             sys.modules["IPython"].display.display(picture) if notebook else picture.show()
 
     def save(self, labels=True, save_dir=SAVE_DIR, exist_ok=False):
-        """Write the pictures with boxes into a folder, or the first free of save_dir2, …; say where. Raises InputError."""
+        """Write the pictures with boxes into a folder, the first free of save_dir, save_dir2, …. Raises InputError."""
         folder = self.folder(save_dir, exist_ok)
         for picture, file in zip(self.render(labels), self.files):
             if not cv2.imwrite(str(folder / file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):

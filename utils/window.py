@@ -19,7 +19,8 @@ def require_display(flag, *, environment=os.environ, platform=sys.platform, fram
     if platform.startswith("linux") and not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
         raise InputError(f"{flag}: there is no display here; leave it out and look at the files in the run's folder")
     if not framework():
-        raise InputError(f"{flag}: this OpenCV has no windows; pip uninstall opencv-python-headless, pip install opencv-python")
+        packages = "pip uninstall opencv-python-headless, pip install opencv-python"
+        raise InputError(f"{flag}: this OpenCV has no windows; {packages}")
 
 
 def show(title, image, moving, *, window=cv2):

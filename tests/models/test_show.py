@@ -26,7 +26,8 @@ def test_the_script_prints_layers_and_published_sizes(tmp_path):
     # By hand: 6·6·3·16 weights and 2·16 of the batch norm.
     assert lines[1].split(maxsplit=5) == ["0", "-1", "1", "1760", "models.common.Conv", "[3, 16, 6, 2, 2]"]
     assert lines[7].split(maxsplit=5)[2:] == ["3", "156928", "models.common.C3", "[128, 128, 3]"]
-    assert lines[25].endswith("[80, [[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119], [116, 90, 156, 198, 373, 326]], [64, 128, 256]]")
+    anchors = "[[10, 13, 16, 30, 33, 23], [30, 61, 62, 45, 59, 119], [116, 90, 156, 198, 373, 326]]"
+    assert lines[25].endswith(f"[80, {anchors}, [64, 128, 256]]")
     assert len(lines) == 1 + 25 + 2
     assert "1872157 parameters, 1872157 gradients, 4.5 GFLOPs" in lines[26]  # as published
     assert "1867405 parameters, 0 gradients" in lines[27]

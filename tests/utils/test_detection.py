@@ -137,8 +137,10 @@ def test_images_of_like_names_have_results_of_their_own(options, tmp_path, capsy
     cv2.imwrite(str(tmp_path / "in/b.png"), np.zeros((48, 64, 3), np.uint8))
     options.save_txt = True
     detect(options)
-    assert written(tmp_path / "runs/exp") == ["a.png", "b.jpg", "b_2.png", "labels/a.txt", "labels/b.txt", "labels/b_2.txt"]
-    assert capsys.readouterr().err == f"{tmp_path}/in/b.png: its results are called b_2, those of {tmp_path}/in/b.jpg b\n"
+    labels = ["labels/a.txt", "labels/b.txt", "labels/b_2.txt"]
+    assert written(tmp_path / "runs/exp") == ["a.png", "b.jpg", "b_2.png", *labels]
+    said = capsys.readouterr().err
+    assert said == f"{tmp_path}/in/b.png: its results are called b_2, those of {tmp_path}/in/b.jpg b\n"
 
 
 def test_feature_maps_of_each_image_have_a_folder(options, tmp_path):

@@ -29,8 +29,8 @@ def test_maps_of_one_row_are_left_out(tiny_model, tmp_path):
 
 
 def test_each_map_is_stretched_to_its_own_range_and_constant_ones_are_flat():
-    maps = np.stack((np.array([[0, 1], [2, 3]]), np.array([[100, 110], [120, 130]]), np.full((2, 2), 7))).astype(np.float32)
-    picture = tile(maps)
+    maps = [[[0, 1], [2, 3]], [[100, 110], [120, 130]], [[7, 7], [7, 7]]]
+    picture = tile(np.array(maps, np.float32))
     assert picture.shape == (2, 3 * 4 - 2, 3)
     first, second, third = picture[:, 0:2], picture[:, 4:6], picture[:, 8:10]
     assert (first == second).all()

@@ -106,8 +106,8 @@ def test_words():
 
 @pytest.mark.parametrize(
     ("one", "many"),
-    [("person", "persons"), ("RBC", "RBCs"), ("Platelets", "Platelets"), ("skis", "skis"), ("bus", "buses"), ("box", "boxes"),
-     ("wine glass", "wine glasses"), ("bench", "benches"), ("toothbrush", "toothbrushes")],
+    [("person", "persons"), ("RBC", "RBCs"), ("Platelets", "Platelets"), ("skis", "skis"), ("bus", "buses"),
+     ("box", "boxes"), ("wine glass", "wine glasses"), ("bench", "benches"), ("toothbrush", "toothbrushes")],
 )  # fmt: skip
 def test_plurals(one, many):
     assert plural(one) == many
@@ -115,5 +115,6 @@ def test_plurals(one, many):
 
 def test_options_decide_what_is_drawn():
     item = picture("a.jpg")
-    plain, bare = (draw(item, DOG, NAMES, SimpleNamespace(line_thickness=1, hide_labels=hide, hide_conf=False)) for hide in (False, True))
+    options = [SimpleNamespace(line_thickness=1, hide_labels=hide, hide_conf=False) for hide in (False, True)]
+    plain, bare = (draw(item, DOG, NAMES, one) for one in options)
     assert not item.image.any() and bare.any() and (plain != bare).any()

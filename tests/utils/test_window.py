@@ -21,7 +21,9 @@ def test_without_a_window_it_is_one_line(environment, platform, framework, words
         require_display("--view-img", environment=environment, platform=platform, framework=lambda: framework)
 
 
-@pytest.mark.parametrize(("environment", "platform"), [({"WAYLAND_DISPLAY": "w"}, "linux"), ({}, "darwin"), ({}, "win32")])
+@pytest.mark.parametrize(
+    ("environment", "platform"), [({"WAYLAND_DISPLAY": "w"}, "linux"), ({}, "darwin"), ({}, "win32")]
+)
 def test_with_a_window_nothing_is_said(environment, platform):
     require_display("--view-img", environment=environment, platform=platform, framework=lambda: "QT5")
 

@@ -34,8 +34,8 @@ def read_download(value, file):
     for entry in value if isinstance(value, list) else [None]:
         url, folder = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (entry, None)
         if not is_address(url) or (folder is not None and not is_below(folder)):
-            raise InputError(f"{file}: download: {entry or value!r}: must be an address, a list of them, or in that list "
-                             "address: folder below the data set's")  # fmt: skip
+            allowed = "an address, a list of them, or in that list address: folder below the data set's"
+            raise InputError(f"{file}: download: {entry or value!r}: must be {allowed}")
         archives.append(Archive(url, folder))
     return tuple(archives)
 
@@ -108,4 +108,5 @@ def by_hand(config):
     lines = config.file.read_text(encoding="utf-8", errors="replace").splitlines()
     number = next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
     text = "\n".join(f"    {line}" for line in config.download.splitlines())
-    return f"; {config.file}:{number}: download is no address, and scripts are never run. By hand, do what it says:\n{text}"
+    place = f"{config.file}:{number}: download is no address"
+    return f"; {place}, and scripts are never run. By hand, do what it says:\n{text}"

@@ -76,9 +76,10 @@ def find_streams(source):
         found = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
         for number, line in found:
             if not LIVE.fullmatch(line) or _refusal(line):
-                raise InputError(f"{place}:{number}: {line}: {_refusal(line) or 'neither a camera number nor an address'}")
+                problem = _refusal(line) or "neither a camera number nor an address"
+                raise InputError(f"{place}:{number}: {line}: {problem}")
         if not found:
-            raise InputError(f"source {source}: the list is empty; must have a camera's number or an address on each line")
+            raise InputError(f"source {source}: the list is empty; must name a camera or an address on each line")
         return [line for _, line in found]
     if place.exists() or not LIVE.fullmatch(source) or _refusal(source):
         return []

@@ -25,8 +25,8 @@ class Stream:
         image = self.capture.read()[1] if self.capture.isOpened() else None
         if image is None:
             self.capture.release()
-            hint = "is a camera of this number connected, and free?" if camera else "is the address right, and reachable?"
-            raise InputError(f"source {source}: cannot be opened; {hint}")
+            hint = "is a camera of this number connected, and free" if camera else "is the address right, and reachable"
+            raise InputError(f"source {source}: cannot be opened; {hint}?")
         self.rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.number, self.image, self.shown = 1, image, 0  # newest frame, and the last one that was taken
         self.ended = self.closing = False
@@ -53,7 +53,7 @@ class Stream:
         self.capture.release()
 
     def newest(self, seconds):
-        """Return (number, image) of a frame that was not returned before, or None when none comes in so many seconds."""
+        """Return (number, image) of a frame that was not returned before, None when none comes in so many seconds."""
         with self.news:
             self.news.wait_for(lambda: self.number > self.shown or self.ended, seconds)
             if self.number == self.shown:

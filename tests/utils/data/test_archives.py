@@ -47,7 +47,8 @@ def files(folder):
 
 
 def test_zip(make_zip, tmp_path):
-    unpack(make_zip(("set/a.txt", "A", 0o100644), ("set/deep/b.txt", "B", 0), ("set/empty/", "", 0o40755)), tmp_path / "out")
+    members = ("set/a.txt", "A", 0o100644), ("set/deep/b.txt", "B", 0), ("set/empty/", "", 0o40755)
+    unpack(make_zip(*members), tmp_path / "out")
     assert files(tmp_path / "out") == {"set/a.txt": "A", "set/deep/b.txt": "B"}
     assert (tmp_path / "out/set/empty").is_dir()
 
@@ -148,8 +149,8 @@ def damaged(path):
 def test_damaged_archives_are_one_line(make_zip, make_tar, tmp_path):
     text = "".join(map(str, range(5000)))
     (tmp_path / "page.zip").write_text("<html>")
-    cases = damaged(make_zip(("a", text, 0))), damaged(make_tar(("a", text.encode(), tarfile.REGTYPE, ""))), tmp_path / "page.zip"
-    for archive in cases:
+    packed = make_zip(("a", text, 0)), make_tar(("a", text.encode(), tarfile.REGTYPE, ""))
+    for archive in (*map(damaged, packed), tmp_path / "page.zip"):
         with pytest.raises(InputError) as error:
             unpack(archive, tmp_path / "out")
         assert str(error.value).startswith(f"{archive}: ") and "\n" not in str(error.value)

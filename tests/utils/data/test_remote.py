@@ -98,8 +98,8 @@ def test_a_path_with_folders_is_taken_at_its_word(tmp_path, monkeypatch, interne
 
 def test_archives_of_one_set_are_put_together(write, internet, tmp_path):
     base = "https://example.org"
-    config = write(train="train.txt", val="val.txt",
-                   download=[f"{base}/labels.zip", {f"{base}/train.zip": "images"}, {f"{base}/val.zip": "images"}])  # fmt: skip
+    addresses = [f"{base}/labels.zip", {f"{base}/train.zip": "images"}, {f"{base}/val.zip": "images"}]
+    config = write(train="train.txt", val="val.txt", download=addresses)
     labels = {"tiny/train.txt": "images/train/a.jpg", "tiny/val.txt": "images/val/b.jpg", "tiny/labels/val/b.txt": ""}
     get = internet(labels=labels, train={"train/a.jpg": "A"}, val={"val/b.jpg": "B"})
     assert [path.read_text() for path in split_images(config, "train", get=get)] == ["A"]
