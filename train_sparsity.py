@@ -11,7 +11,7 @@ def main(options):
     options = resolve(options)
     result = train(options, hooks=sparsity_hooks(options))
     if options.st and result.team.main:
-        print(verdict(result.ema.model, result.folder.last))
+        print(verdict(result.ema.model, result.folder.last, options.goal()))
 
 
 if __name__ == "__main__":

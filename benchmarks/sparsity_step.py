@@ -19,7 +19,7 @@ from utils.engine import Hook  # noqa: E402
 from utils.optim import ModelEMA, build_optimizer  # noqa: E402
 from utils.options import option, run  # noqa: E402
 from utils.paths import ROOT  # noqa: E402
-from utils.pruning.sparsity import PENALTIES, FadeOut, GammaPenalty  # noqa: E402
+from utils.pruning.sparsity import PENALTIES, FadeOut, GammaPenalty, Goal  # noqa: E402
 
 
 @dataclass
@@ -39,7 +39,7 @@ def main(options):
     images = torch.rand(options.batch_size, 3, options.imgsz, options.imgsz).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, "SGD", 1e-4, 0.9, 0.0)
     state = SimpleNamespace(model=model, optimizer=optimizer, lr=1e-4, ema=ModelEMA(model), step=0, total_steps=10**6)
-    hooks = {"none": Hook(), **{f"--sr, {p}": GammaPenalty(0.005, p) for p in PENALTIES}, "--sr auto": FadeOut(0.5)}
+    hooks = {"none": Hook(), **{f"--sr, {p}": GammaPenalty(0.005, p) for p in PENALTIES}, "--sr auto": FadeOut(Goal("channels", 0.5))}
     whole, alone = ({name: [] for name in hooks} for _ in range(2))
     for hook in hooks.values():
         hook.prepare(model)

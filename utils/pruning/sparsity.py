@@ -13,8 +13,9 @@ from utils.engine import Hook
 from utils.errors import InputError
 from utils.options import option
 from utils.pruning.channels import trace_channels
+from utils.pruning.costs import ChannelCost, NetworkCost
 from utils.pruning.importance import ChannelParameters
-from utils.pruning.selection import Limits, select
+from utils.pruning.selection import Limits, select_by_cost
 from utils.tracking import NEAR_ZERO
 from utils.training import TrainOptions
 
@@ -30,25 +31,63 @@ class SparsityOptions(TrainOptions):
     sr: str = option("0.005", "strength of the L1 penalty on gamma; auto: none to tune, --target says how far to go")
     penalty: str = option("subgradient", "how --sr NUMBER acts on gamma", choices=PENALTIES)
     target: float | None = option(None, "with --sr auto: share of the channels that shall be zero in the end, 0.5 for half")
+    target_flops: float | None = option(None, "with --sr auto, instead of --target: share of the FLOPs that shall be left")
 
     def check(self):
         """Raise InputError for values that are wrong alone or exclude each other."""
         super().check()
         strength = parse_strength(self.sr)
-        if strength == AUTO and self.target is None:
-            raise InputError("--sr auto: needs --target, the share of the channels that shall go, such as 0.5")
-        if self.target is not None and not 0 < self.target < 1:
-            raise InputError(f"--target {self.target}: must be above 0 and below 1")
-        if self.target is not None and strength != AUTO:
-            raise InputError(f"--target {self.target}: only means something with --sr auto")
+        given = {flag: getattr(self, flag) for flag in ("target", "target_flops") if getattr(self, flag) is not None}
+        for flag, value in given.items():
+            if not 0 < value < 1:
+                raise InputError(f"--{flag.replace('_', '-')} {value}: must be above 0 and below 1")
+        if strength != AUTO and given:
+            raise InputError(f"--{' --'.join(given).replace('_', '-')}: only means something with --sr auto")
+        if strength == AUTO and len(given) != 1:
+            raise InputError(
+                "--sr auto: needs one goal: --target, the share of the channels that shall go, such as 0.5, or "
+                "--target-flops, the share of the FLOPs that shall be left, such as 0.3"
+            )
+
+    def goal(self):
+        """Return the Goal of --sr auto, None of a number."""
+        given = ("channels", self.target) if self.target is not None else ("FLOPs", self.target_flops)
+        return Goal(*given) if parse_strength(self.sr) == AUTO else None
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What --sr auto drives a run to."""
+
+    kind: str  # channels: `share` of them goes; FLOPs: `share` of them is left
+    share: float
+
+    @property
+    def left(self):
+        """Share of the cost that is left."""
+        return 1 - self.share if self.kind == "channels" else self.share
+
+    @property
+    def flag(self):
+        """The flag of train_sparsity.py that asks for it."""
+        return f"--target{'-flops' if self.kind == 'FLOPs' else ''} {self.share:g}"
+
+    @property
+    def cut(self):
+        """The flag with which prune.py cuts what such a run has silenced."""
+        return f"{'--flops' if self.kind == 'FLOPs' else '--percent'} {self.share:g}"
+
+    def cost(self, graph, model):
+        """Return the cost (see costs.py) that the goal is a share of."""
+        return NetworkCost.flops(graph, model) if self.kind == "FLOPs" else ChannelCost(graph.channel_counts())
 
 
 def sparsity_hooks(options):
     """Return the hooks that SparsityOptions ask for."""
     if not options.st:
         return []
-    strength = parse_strength(options.sr)
-    return [FadeOut(options.target) if strength == AUTO else GammaPenalty(strength, options.penalty)]
+    goal = options.goal()
+    return [FadeOut(goal) if goal else GammaPenalty(parse_strength(options.sr), options.penalty)]
 
 
 def pull(run, sr):
@@ -126,15 +165,16 @@ class FadeOut(GammaHook):
     while the others train freely. Beta fades with gamma: cutting the channels changes nothing, picture borders included.
     """
 
-    def __init__(self, target, limits=Limits(), choose_until=0.3, fade_until=0.6):
-        """target: share of the prunable channels that shall be at zero in the end."""
-        self.target, self.limits = target, limits
+    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6):
+        """goal: Goal; limits: of the selection; choose_until, fade_until: shares of the run."""
+        self.goal, self.limits = goal, limits
         self.choose_until, self.fade_until = choose_until, fade_until
         self.seen = 0  # steps that the scores are a mean of
 
     def prepare(self, model):
         """Trace the network; check that the target can be reached."""
         super().prepare(model)
+        self.cost = self.goal.cost(self.graph, model)
         self.scores = torch.ones(self.parameters.count)  # replaced by the first step's; all count as in use
         self.choose()
 
@@ -179,7 +219,7 @@ class FadeOut(GammaHook):
 
     def choose(self):
         """Decide by the scores which channels are to go."""
-        keep = select(self.parameters.by_group(self.scores), self.graph.channel_counts(), self.target, self.limits)
+        keep = select_by_cost(self.parameters.by_group(self.scores), self.cost, self.goal.left, self.limits)
         self.keep = self.parameters.from_groups(keep)
 
     def after_epoch(self, run):
@@ -194,27 +234,30 @@ class FadeOut(GammaHook):
 
     def state_dict(self):
         """Return scores and choice."""
-        return {"scores": self.scores.cpu(), "keep": self.keep.cpu(), "seen": self.seen, "target": self.target}
+        return {"scores": self.scores.cpu(), "keep": self.keep.cpu(), "seen": self.seen, "goal": self.goal.flag}
 
     def load_state_dict(self, state):
         """Take over scores and choice. Raises InputError when the run had another target."""
-        if state["target"] != self.target:
-            raise InputError(f"--target {self.target}: the run to resume has --target {state['target']}")
+        if state["goal"] != self.goal.flag:
+            raise InputError(f"{self.goal.flag}: the run to resume has {state['goal']}")
         self.scores, self.keep, self.seen = state["scores"], state["keep"], state["seen"]
 
 
-def verdict(model, weights):
-    """Return in words what may be cut from a sparsely trained DetectionModel whose checkpoint is `weights`."""
+def verdict(model, weights, goal=None):
+    """Return in words what may be cut from a sparsely trained DetectionModel whose checkpoint is `weights`.
+
+    goal: Goal of the run if it had one.
+    """
     graph = trace_channels(model)
     parameters = ChannelParameters(model, graph)
-    loud = parameters.per_channel((parameters.gamma.abs() >= NEAR_ZERO).float())
-    silent = parameters.by_group((loud == 0).float())
-    counts = graph.channel_counts()
-    share = sum(float((silent[name] * counts[name]).sum()) for name in silent) / graph.prunable_channels()
-    line = f"{share:.1%} of the channels are at zero"
+    loud = parameters.by_group(parameters.per_channel((parameters.gamma.abs() >= NEAR_ZERO).float()))
+    keep = {name: values > 0 for name, values in loud.items()}
+    share, flops = (1 - cost.of(keep) / cost.total for cost in (ChannelCost(graph.channel_counts()), NetworkCost.flops(graph, model)))
+    line = f"{share:.1%} of the channels are at zero, {flops:.1%} of the FLOPs"
     if share < 0.01:
         return f"{line}: a cut will cost accuracy. Train longer, raise --sr, or let --sr auto --target 0.5 choose"
-    return f"{line}, so cutting them costs next to nothing: python prune.py --percent {share:.2g} --weights {weights}"
+    cut = goal.cut if goal else f"--percent {share:.2g}"
+    return f"{line}, so cutting them costs next to nothing: python prune.py {cut} --weights {weights}"
 
 
 def parse_strength(text):

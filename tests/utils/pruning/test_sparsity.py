@@ -10,8 +10,20 @@ from torch import nn
 from models.common import Bottleneck, Conv
 from utils.errors import InputError
 from utils.optim import ModelEMA, build_optimizer
-from utils.pruning.selection import Limits
-from utils.pruning.sparsity import FadeOut, GammaPenalty, SparsityOptions, parse_strength, soft_threshold, sparsity_hooks
+from utils.pruning.channels import trace_channels
+from utils.pruning.costs import NetworkCost
+from utils.pruning.importance import gamma_scores
+from utils.pruning.selection import Limits, select_by_cost
+from utils.pruning.sparsity import (
+    FadeOut,
+    GammaPenalty,
+    Goal,
+    SparsityOptions,
+    parse_strength,
+    soft_threshold,
+    sparsity_hooks,
+    verdict,
+)
 
 LR, MOMENTUM = 0.01, 0.9
 ANY = Limits(1, 1.0, 1)
@@ -108,7 +120,7 @@ def test_fading_reaches_exact_zeros_in_the_planned_channels_and_leaves_the_other
     with torch.no_grad():  # the gradient is the same everywhere, so a small gamma means a small Taylor estimate
         model[2].bn.weight[:8] = 1e-3
         model[1].cv1.bn.weight[:4] = 1e-3
-    hook = start(FadeOut(12 / 56, ANY, choose_until=0.2, fade_until=0.6), run)
+    hook = start(FadeOut(Goal("channels", 12 / 56), ANY, choose_until=0.2, fade_until=0.6), run)
     zeros = []
     for _ in range(20):
         step(run, hook, gradient=1e-4)
@@ -127,7 +139,7 @@ def test_fading_is_linear_and_tied_channels_fade_together():
         for norm in (model[0].bn, model[1].cv2.bn):
             norm.weight[3] = 1e-3
     run = make_run(model, total_steps=10)
-    hook = start(FadeOut(2 / 56, ANY, choose_until=0.2, fade_until=0.6), run)
+    hook = start(FadeOut(Goal("channels", 2 / 56), ANY, choose_until=0.2, fade_until=0.6), run)
     values = []
     for _ in range(7):
         step(run, hook, gradient=1e-9)
@@ -140,7 +152,7 @@ def test_fading_is_linear_and_tied_channels_fade_together():
 @pytest.mark.parametrize(("done", "stops"), [(5, False), (6, True)])
 def test_patience_does_not_end_a_run_before_the_fade_has(done, stops):
     run = make_run(network(), total_steps=10)
-    hook = start(FadeOut(0.4, fade_until=0.6), run)
+    hook = start(FadeOut(Goal("channels", 0.4), fade_until=0.6), run)
     run.step, run.stop = done, True
     hook.after_validation(run)
     assert run.stop is stops
@@ -153,14 +165,14 @@ def test_a_resumed_fade_goes_on_as_if_nothing_had_happened():
 
     torch.manual_seed(0)
     one = make_run(network(), total_steps=20)
-    whole = start(FadeOut(0.5, ANY), one)
+    whole = start(FadeOut(Goal("channels", 0.5), ANY), one)
     run_to(9, whole, one)
     torch.manual_seed(1)
     two = make_run(network(), total_steps=20)
     two.model.load_state_dict(one.model.state_dict())
     two.optimizer.load_state_dict(deepcopy(one.optimizer.state_dict()))
     two.step = one.step
-    again = FadeOut(0.5, ANY)
+    again = FadeOut(Goal("channels", 0.5), ANY)
     again.prepare(two.model)
     again.load_state_dict(deepcopy(whole.state_dict()))
     again.start(two)
@@ -169,15 +181,30 @@ def test_a_resumed_fade_goes_on_as_if_nothing_had_happened():
     assert all(torch.equal(a, b) for a, b in zip(one.model.state_dict().values(), two.model.state_dict().values()))
 
 
+def test_a_goal_in_flops_silences_what_prune_cuts_for_the_same_budget():
+    run = make_run(network(), total_steps=20)
+    hook = start(FadeOut(Goal("FLOPs", 0.4), ANY, choose_until=0.2, fade_until=0.6), run)
+    for _ in range(20):
+        step(run, hook, gradient=1e-3)
+    graph = trace_channels(run.model)
+    cost, scores = NetworkCost.flops(graph, run.model), gamma_scores(run.model, graph)
+    silent = {name: values > 0 for name, values in scores.items()}
+    assert cost.of(silent) == pytest.approx(0.4 * cost.total, rel=0.02)
+    keep = select_by_cost(scores, cost, 0.4, ANY)
+    assert all((keep[name] == silent[name]).all() for name in keep)
+    words = verdict(run.model, "last.pt", hook.goal)
+    assert words.endswith("python prune.py --flops 0.4 --weights last.pt")
+
+
 def test_a_fade_to_another_target_is_not_resumed():
-    hook = start(FadeOut(0.4), make_run(network()))
+    hook = start(FadeOut(Goal("channels", 0.4)), make_run(network()))
     with pytest.raises(InputError, match="--target 0.3"):
-        FadeOut(0.3).load_state_dict(hook.state_dict())
+        FadeOut(Goal("channels", 0.3)).load_state_dict(hook.state_dict())
 
 
 def test_a_target_above_what_the_floors_allow_stops_before_training():
     with pytest.raises(InputError, match="at most"):
-        start(FadeOut(0.95), make_run(network()))
+        start(FadeOut(Goal("channels", 0.95)), make_run(network()))
 
 
 def test_a_fused_network_cannot_be_trained_sparsely():
@@ -191,7 +218,16 @@ def test_wrong_strengths(text):
         parse_strength(text)
 
 
-@pytest.mark.parametrize("given", [{"sr": "auto"}, {"sr": "auto", "target": 1.0}, {"sr": "0.1", "target": 0.5}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sr": "auto"},
+        {"sr": "auto", "target": 1.0},
+        {"sr": "auto", "target_flops": 0.0},
+        {"sr": "auto", "target": 0.5, "target_flops": 0.5},
+        {"sr": "0.1", "target": 0.5},
+    ],
+)
 def test_options_that_do_not_fit_each_other(given):
     with pytest.raises(InputError):
         SparsityOptions(st=True, **given).check()
