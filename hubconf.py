@@ -11,7 +11,7 @@ utils.results.Detections for what it returns.
 
 from utils.hub import load_custom, make_entry
 
-dependencies = ["torch", "torchvision", "cv2", "numpy", "yaml", "tqdm"]
+dependencies = ["torch", "torchvision", "cv2", "PIL", "numpy", "yaml", "tqdm"]
 
 custom = load_custom
 yolov5n = make_entry("yolov5n")

@@ -25,7 +25,7 @@ def read_download(value, file):
     Archives are an address, or a list of addresses and of {address: folder below the data set's}.
     Raises InputError for anything else.
     """
-    if value is None or value == "" or value == []:
+    if not value:
         return None
     if isinstance(value, str):
         lines = value.split()
@@ -58,7 +58,10 @@ def obtain(config, *, fetch=download):
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of an earlier try that was interrupted
         for number, (file, archive) in enumerate(zip(files, config.download)):
-            unpack(file, staging / str(number))
+            try:
+                unpack(file, staging / str(number))
+            except InputError as error:
+                raise InputError(f"{error}; remove the file to fetch it again") from None
         for number, archive in enumerate(config.download):
             unpacked = staging / str(number)
             if archive.folder is None:

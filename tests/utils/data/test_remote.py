@@ -58,6 +58,7 @@ def inside(name):
     [
         (None, None),
         ("", None),
+        (False, None),
         (URL, (Archive(URL),)),
         (f"{URL}\n{URL}2\n", (Archive(URL), Archive(f"{URL}2"))),
         ([URL, {URL: "images"}], (Archive(URL), Archive(URL, "images"))),
@@ -130,7 +131,7 @@ def test_an_archive_without_the_images_is_one_line(write, internet):
 
 
 def test_nothing_is_moved_from_an_archive_that_is_refused(write, internet, tmp_path):
-    with pytest.raises(InputError, match="leads out of the folder"):
+    with pytest.raises(InputError, match="leads out of the folder; remove the file to fetch it again"):
         split_images(write(), "val", get=internet(tiny={**inside("tiny"), "../evil": "1"}))
     assert below(tmp_path) == {"tiny.yaml", "datasets/tiny.zip"}
 
