@@ -132,3 +132,11 @@ def relative_change(expected, got):
     """Return the mean squared difference of two maps [B, na, ny, nx, no] over the variance of the first, output by output."""
     difference = (got - expected).pow(2).mean((0, 2, 3))
     return float((difference / expected.var((0, 2, 3)).clamp(min=1e-9)).mean())
+
+
+def channels_of(model, name):
+    """Return the output channels of the convolution with this name; 0 where Identity took the place of its block."""
+    try:
+        return model.get_submodule(name).out_channels
+    except AttributeError:
+        return 0

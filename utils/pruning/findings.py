@@ -4,6 +4,7 @@ import numpy as np
 from torch import nn
 
 from models.yolo import Detect
+from utils.pruning.branches import channels_of
 from utils.pruning.rebuild import removed_labels
 
 BINS = 24  # of a gamma histogram
@@ -25,13 +26,11 @@ def file_parts(model, size):
 
 
 def layer_rows(graph, before, after):
-    """Return [{layer, before, after, kept, protected}] of every convolution of a ChannelGraph; None where it is gone."""
+    """Return [{layer, before, after, kept, protected}] of every convolution of a ChannelGraph."""
     protected = {name: group.protected for group in graph.groups for name in group.members}
-    modules = dict(after.named_modules())
     rows = []
     for name in (layer.name for layer in graph.layers.values() if layer.is_conv):
-        old = before.get_submodule(name).out_channels
-        new = modules[name].out_channels if name in modules else 0
+        old, new = (channels_of(model, name) for model in (before, after))
         rows.append({"layer": name, "before": old, "after": new, "kept": new / old, "protected": protected.get(name)})
     return rows
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.anchors import worst_ratios
+from utils.anchors import box_sizes, worst_ratios
+from utils.errors import InputError
 from utils.pruning.head import scale_names
 
 ANCHOR_T = 4.0  # largest factor between the sides of a box and of an anchor that predicts it, as in all hyp files
@@ -67,3 +68,22 @@ def advise(uses):
     names = [use.name for use in spare]
     reasons = "; ".join(f"{u.name} fits {u.best:.1%} of the boxes best, {u.alone:.1%} fit nothing else" for u in spare)
     return f"hardly used: {reasons}. To drop {'it' if len(spare) == 1 else 'them'}: --drop-scale {','.join(names)}"
+
+
+def suggest(model, samples, imgsz, origin):
+    """Return the table of the scales that a data set uses, as text.
+
+    Args:
+        model: DetectionModel; its classes need not be those of the data.
+        samples: list of utils.data.labels.Sample.
+        imgsz: long side of the images in pixels.
+        origin: what messages call the data.
+
+    Raises InputError when there is not one box.
+    """
+    shapes = np.array([sample.shape[::-1] for sample in samples]).reshape(-1, 2)
+    sizes = box_sizes(shapes, [sample.labels for sample in samples], imgsz)
+    sizes = sizes[(sizes > 0).all(1)]
+    if not len(sizes):
+        raise InputError(f"{origin}: has no box, so nothing can be said about scales")
+    return f"{len(sizes)} boxes of {origin} at {imgsz} px\n{format_scale_uses(scale_uses(model, sizes))}"

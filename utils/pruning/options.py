@@ -19,11 +19,15 @@ class PruneOptions:
     """Options of prune.py."""
 
     weights: str = option("runs/train/exp/weights/last.pt", "checkpoint to prune, best after sparse training")
-    percent: float | None = option(None, f"budget: share of the channels that goes; {DEFAULT_PERCENT} without a budget", minimum=0, below=1)
+    percent: float | None = option(None, f"budget: share of the channels that goes; {DEFAULT_PERCENT} without a budget, 0 with one of the three flags below", minimum=0, below=1)
+    drop_scale: list[str] = option([], "detection scales to remove, such as P5, and all layers that only they need", nargs="+")
+    keep_classes: list[str] = option([], "classes to go on predicting, by name or number; with the trained weights", nargs="+")
+    drop_branches: str = option("", "bottlenecks with a shortcut to leave out, those that change the outputs least: a number, or a share such as 0.25")
     flops: float | None = option(None, "budget: share of the FLOPs that stays", maximum=1)
     params: float | None = option(None, "budget: share of the parameters that stays", maximum=1)
     criterion: str = option("bn", "what a channel's loss is estimated by", choices=CRITERIA)
     aggregate: str | None = option(None, "how the scores of tied channels are joined; sum if not given", choices=AGGREGATES)
+    power: float = option(1.0, "scores are raised to this before they are compared; 0.5 spreads the cut over more layers", minimum=0.1)
     compensate: str = option("none", "what takes the place of removed channels", choices=WAYS)
     recalibrate: int = option(0, "images to estimate the batch norm statistics anew on; 0: leave them", minimum=0)
     calib: int = option(64, "training images that criteria and compensation look at", minimum=1)
@@ -37,13 +41,15 @@ class PruneOptions:
     imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)
     batch_size: int = option(32, "images in a validation batch", "--batch", minimum=1)
     task: str = option("val", "split to validate on", choices=("train", "val", "test"))
-    noval: bool = option(False, "do not validate")
+    noval: bool = option(False, "do not validate, nor measure times")
     scope: str = option("global", "compare scores over the whole network, or take the same share of every layer", choices=SCOPES)
     min_channels: int = option(8, "channels that every layer keeps", minimum=1)
     max_layer_share: float = option(0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1)
     round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
     protect: list[str] = option([], "layers to leave whole, as patterns such as 'model.0.*'", nargs="+")
     std_guard: float | None = option(None, "only channels that score below mean - K deviations of their layer go", minimum=0)
+    sensitivity: bool = option(False, "measure for the report what each layer and deeper cuts cost; takes minutes")
+    suggest_head: bool = option(False, "say which detection scales the boxes of --data use at --imgsz, and end")
     show: bool = option(False, "print the channel groups of the network and end")
     dry_run: bool = option(False, "report, but write nothing")
     seed: int = option(0, "start of the random numbers that draw images and pixels", minimum=0)
@@ -53,7 +59,13 @@ class PruneOptions:
     @property
     def needs_images(self):
         """Tell whether a stage looks at calibration images."""
-        return self.criterion in FROM_DATA or self.compensate in ("mean", "lstsq") or self.recalibrate > 0
+        stages = (self.criterion in FROM_DATA, self.compensate in ("mean", "lstsq"), self.recalibrate > 0, bool(self.drop_branches))
+        return any(stages)
+
+    @property
+    def shortens(self):
+        """Tell whether scales, classes or branches are to go before any channel."""
+        return bool(self.drop_scale or self.keep_classes or self.drop_branches)
 
     def check(self):
         """Raise InputError for values that are wrong alone or exclude each other; without a budget, set the default one."""
@@ -62,13 +74,15 @@ class PruneOptions:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise InputError(f"{flags}: only one budget at a time")
         if not given:
-            self.percent = DEFAULT_PERCENT
+            self.percent = 0.0 if self.shortens else DEFAULT_PERCENT
         for name in ("flops", "params"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name} {value}: must be above 0 and at most 1, the share that stays")
         if self.max_drop is not None and self.noval:
             raise InputError("--noval: --max-drop is about validation results")
+        if self.sensitivity and self.noval:
+            raise InputError("--noval: --sensitivity is about validation results")
         if self.runtime != "torch" and self.latency_ms is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --latency-ms")
         if self.aggregate is not None and self.criterion not in FROM_WEIGHTS:

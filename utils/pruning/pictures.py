@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.drawing import draw_detections
+from utils.pruning.branches import channels_of
 
 DENSE, PRUNED = "#c7ccd4", "#1f6feb"
 
@@ -13,7 +14,7 @@ DENSE, PRUNED = "#c7ccd4", "#1f6feb"
 def draw_channels(axes, graph, before, after):
     """Draw the output channels of every convolution of two networks as bars, the narrower one in front."""
     names = [layer.name for layer in graph.layers.values() if layer.is_conv]
-    wide, narrow = ([model.get_submodule(name).out_channels for name in names] for model in (before, after))
+    wide, narrow = ([channels_of(model, name) for name in names] for model in (before, after))
     places = np.arange(len(names))
     axes.bar(places, wide, color=DENSE, width=0.9, label="before")
     axes.bar(places, narrow, color=PRUNED, width=0.9, label="after")

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils.checkpoint import checkpoint_bytes, finished_content, load_checkpoint, write_atomically
+from models.cost import count_gflops, count_parameters
+from utils.checkpoint import load_checkpoint
+from utils.data.choice import match_classes
 from utils.data.config import load_data
 from utils.device import select_device
 from utils.downloads import find_weights
@@ -15,7 +17,7 @@ from utils.errors import InputError
 from utils.hyp import load_hyp
 from utils.loss import DetectionLoss
 from utils.network import compare
-from utils.paths import find_file, free_name
+from utils.paths import find_file
 from utils.pruning.budgets import confirmed, file_megabytes, largest_fitting, milliseconds, smallest_within
 from utils.pruning.calibration import load_calibration
 from utils.pruning.channels import trace_channels
@@ -27,9 +29,12 @@ from utils.pruning.importance import AGGREGATES, gamma_scores
 from utils.pruning.options import PruneOptions
 from utils.pruning.rebuild import rebuild
 from utils.pruning.reconstruction import reconstruct
-from utils.pruning.report import channel_table, group_table, totals, totals_table
+from utils.pruning.report import channel_table, group_table
+from utils.pruning.reporting import evaluate_stored, report, write_result
 from utils.pruning.selection import Limits, largest_share, select_by_cost
-from utils.validation import check_classes, validate, whole_strides
+from utils.pruning.sensitivity import DEPTHS, explore
+from utils.pruning.surgery import drop_silent, drop_some_scales, drop_weakest, keep_some_classes, suggest_head
+from utils.validation import check_classes, whole_strides
 
 HYP = "hyp.scratch-low.yaml"  # gains of the loss that criteria take gradients of
 IN_USE = 0.05  # mean |gamma| above which a channel is no longer close to silent
@@ -41,10 +46,13 @@ class Job:
 
     options: PruneOptions
     device: object  # torch.device
-    model: object  # DetectionModel, float32, on the CPU, left as it is
+    model: object  # DetectionModel whose channels are cut, float32, left as it is
     graph: object  # its ChannelGraph
-    config: object  # DataConfig, or None when nothing needs data
+    config: object  # DataConfig with the classes of the model, or None when nothing needs data
     calibration: object  # Calibration, or None when no stage looks at images
+    whole: object  # DetectionModel as it was read, with all scales, classes and branches
+    reference: object  # the same with the classes of the model, to compare mAP with
+    notes: list  # lines that say what went before any channel
 
     @property
     def generator(self):
@@ -69,13 +77,17 @@ class Cut:
 
 
 def prune_checkpoint(options):
-    """Prune as the PruneOptions say: print the report, write the narrower checkpoint; return the Cut (None with --show).
+    """Prune as the PruneOptions say: print the report, write the narrower checkpoint; return the Cut.
 
-    Raises InputError.
+    With --show and --suggest-head there is none. Raises InputError.
     """
     options.check()
+    if options.suggest_head:
+        print(suggest_head(options))
+        return None
     out = check_output(options.out)
     job = read(options)
+    print(*job.notes, sep="\n", end="\n" if job.notes else "")
     if options.show:
         print(group_table(job.graph, job.model, options.imgsz))
         return None
@@ -85,12 +97,12 @@ def prune_checkpoint(options):
     cut = make_cut(job, keep)
     print(channel_table(cut.graph, cut.before, cut.after))
     print(removal_lines(cut))
-    data = report(job, cut)
+    data, findings = report(job, cut, explore(job, scores, deeper_cuts(job, scores)) if options.sensitivity else {})
     if options.dry_run:
         print("dry run: nothing is written")
     else:
-        write_result(out, data)
-        print(f"written to {out}; next: python finetune_pruned.py --weights {out} --data {options.data}")
+        write_result(out, data, findings)
+        print(f"next: python finetune_pruned.py --weights {out} --data {options.data}")
     return cut
 
 
@@ -113,14 +125,23 @@ def read(options):
         compare(model, find_file(options.cfg, "models", "models/hub", what="model yaml"), print)
     config = None if options.show or (options.noval and not options.needs_images) else load_data(options.data)
     if config:
+        config = match_classes(config, model.names)  # those that an earlier cut left
         check_classes(model, config)
+    whole, (reference, notes) = model, keep_some_classes(model, options)
+    config = config and match_classes(config, reference.names, say=notes.append)
+    model, more = drop_some_scales(reference, options)
+    calibration = None
+    if options.needs_images and not options.show:
+        count, imgsz = max(options.calib, options.recalibrate), whole_strides(options.imgsz, model.size_multiple)
+        calibration = load_calibration(config, count, imgsz, np.random.default_rng(options.seed))
+        model.to(device)
+    model, silent = drop_silent(model)
+    weakest = []
+    if options.drop_branches and calibration:
+        model, weakest = drop_weakest(model, options.drop_branches, calibration, device)
     graph = trace_channels(model)
     graph.protect(options.protect)
-    if options.show or not options.needs_images:
-        return Job(options, device, model, graph, config, None)
-    count, imgsz = max(options.calib, options.recalibrate), whole_strides(options.imgsz, model.size_multiple)
-    calibration = load_calibration(config, count, imgsz, np.random.default_rng(options.seed))
-    return Job(options, device, model.to(device), graph, config, calibration)
+    return Job(options, device, model, graph, config, calibration, whole, reference, [*notes, *more, *silent, *weakest])
 
 
 def score(job):
@@ -130,7 +151,8 @@ def score(job):
         loss = DetectionLoss(job.model, load_hyp(HYP), job.calibration.images.shape[-1])
         evidence = Evidence(job.calibration.first(options.calib), loss, job.device)
     way = options.aggregate or AGGREGATES[0]
-    return score_channels(job.model, job.graph, options.criterion, way, evidence, job.generator)
+    scores = score_channels(job.model, job.graph, options.criterion, way, evidence, job.generator)
+    return {name: values**options.power for name, values in scores.items()}
 
 
 def choose(job, scores):
@@ -153,7 +175,10 @@ def budget(job, scores):
     else:
         cost = NetworkCost.flops(graph, model, o.imgsz)
     given = o.flops if o.params is None else o.params
-    return cost, given if given is not None else search(job, scores, cost)
+    if given is None:
+        return cost, search(job, scores, cost)
+    count = count_parameters if o.params is not None else count_gflops
+    return cost, min(given * count(job.whole) / count(model), 1.0)  # of the network as it was read
 
 
 def search(job, scores, cost):
@@ -175,8 +200,8 @@ def search(job, scores, cost):
         left, found = confirmed(lambda left: times(narrow(left)), o.latency_ms, left, floor)
         print(f"{found:.1f} ms an image in {o.runtime} at {left:.1%} of the FLOPs, {times(job.model):.1f} ms before; asked for {o.latency_ms:g}")
         return left
-    whole = evaluate_stored(job, job.model)[1].map
-    return smallest_within(lambda left: whole - evaluate_stored(job, make_cut(job, masks(left)).after)[1].map, o.max_drop, floor)
+    whole = evaluate_stored(job, job.reference).map
+    return smallest_within(lambda left: whole - evaluate_stored(job, make_cut(job, masks(left)).after).map, o.max_drop, floor)
 
 
 def make_cut(job, keep):
@@ -192,7 +217,15 @@ def make_cut(job, keep):
         reconstruct(narrow, model, graph, keep, images, job.device, job.generator)
     if options.recalibrate:
         recalibrate(narrow, job.calibration.first(options.recalibrate), job.device)
-    return Cut(graph, model, narrow, keep)
+    return Cut(graph, model, drop_silent(narrow)[0], keep)
+
+
+def deeper_cuts(job, scores):
+    """Return {share of the FLOPs left: network} of cuts of several depths, as far as the limits allow."""
+    cost = NetworkCost.flops(job.graph, job.model, job.options.imgsz)
+    floor = 1 - largest_share(scores, cost, job.limits)
+    masks = {f"{left:.0%}": select_by_cost(scores, cost, left, job.limits, job.options.scope) for left in DEPTHS if left >= floor}
+    return {name: make_cut(job, keep).after for name, keep in masks.items()}
 
 
 def ceiling_line(job, scores):
@@ -216,32 +249,3 @@ def removal_lines(cut):
         line += ("\nchannels that are in use go with them: expect a low mAP until fine-tuning; "
                  "train_sparsity.py --st first costs less")  # fmt: skip
     return line
-
-
-def evaluate_stored(job, model):
-    """Return (bytes of the checkpoint of a model, its Evaluation as it is stored, in FP16; None with --noval)."""
-    options, content = job.options, finished_content(model)
-    evaluation = None if options.noval else validate(
-        content["model"], job.config, options.task, device=job.device, imgsz=options.imgsz,
-        batch_size=options.batch_size, workers=options.workers,
-    )  # fmt: skip
-    return checkpoint_bytes(content), evaluation
-
-
-def report(job, cut):
-    """Validate and compare both networks, print the totals; return the bytes of the narrower checkpoint."""
-    rows = []
-    for name, model in (("before", cut.before), ("after", cut.after)):
-        data, evaluation = evaluate_stored(job, model)
-        rows.append(totals(name, model, job.options.imgsz, len(data), evaluation))
-    print(totals_table(rows, job.options.imgsz))
-    return data
-
-
-def write_result(path, data):
-    """Write the bytes of a checkpoint; a file that is there already is renamed, and that is said."""
-    kept = free_name(path)
-    if kept != path:
-        path.rename(kept)
-        print(f"{path} existed; the earlier one is kept as {kept}")
-    write_atomically(path, data)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.cost import count_gflops, count_parameters
+from utils.pruning.branches import channels_of
 from utils.pruning.costs import NetworkCost
 
 
@@ -18,12 +19,13 @@ class Totals:
     bytes: int
     map50: float | None = None
     map: float | None = None
+    ms: float | None = None  # an image, on the CPU
 
 
-def totals(name, model, image_size, size, evaluation=None):
-    """Return the Totals of a model at an image size (pixels) whose checkpoint has `size` bytes."""
+def totals(name, model, image_size, size, evaluation=None, ms=None):
+    """Return the Totals of a model at an image size (pixels) whose checkpoint has `size` bytes; ms: measured time."""
     scores = (evaluation.map50, evaluation.map) if evaluation else (None, None)
-    return Totals(name, count_parameters(model), count_gflops(model, image_size), size, *scores)
+    return Totals(name, count_parameters(model), count_gflops(model, image_size), size, *scores, ms)
 
 
 def group_table(graph, model, image_size):
@@ -55,7 +57,7 @@ def channel_table(graph, before, after):
     wide = max(map(len, names))
     lines = [f"{'layer':<{wide}}  before   after    kept"]
     for name in names:
-        old, new = (model.get_submodule(name).out_channels for model in (before, after))
+        old, new = (channels_of(model, name) for model in (before, after))
         note = f"  protected: {protected[name]}" if protected[name] else ""
         lines.append(f"{name:<{wide}}{old:8}{new:8}{new / old:8.0%}{note}")
     return "\n".join(lines)
@@ -64,12 +66,14 @@ def channel_table(graph, before, after):
 def totals_table(rows, image_size):
     """Return the table of a list of Totals; the second and later ones with their ratio to the first."""
     wide = max(len(row.name) for row in rows)
-    lines = [f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}{'mAP50':>9}{'mAP50-95':>10}"]
+    lines = [f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}{'ms':>9}{'mAP50':>9}{'mAP50-95':>10}"]
     for row in rows:
-        scores = "".join(f"{'-' if value is None else f'{value:.3f}':>{w}}" for value, w in ((row.map50, 9), (row.map, 10)))
+        measured = ((row.ms, 9, 1), (row.map50, 9, 3), (row.map, 10, 3))
+        scores = "".join(f"{'-' if value is None else f'{value:.{digits}f}':>{w}}" for value, w, digits in measured)
         lines.append(f"{row.name:<{wide}}{row.parameters:14,}{row.gflops:14.3f}{row.bytes / 1e6:10.2f}{scores}")
     first = rows[0]
     for row in rows[1:]:
         parameters, gflops, size = (f"{getattr(row, k) / getattr(first, k):.0%}" for k in ("parameters", "gflops", "bytes"))
-        lines.append(f"{'left':<{wide}}{parameters:>14}{gflops:>14}{size:>10}")
+        time = f"{row.ms / first.ms:.0%}" if row.ms and first.ms else ""
+        lines.append(f"{'left':<{wide}}{parameters:>14}{gflops:>14}{size:>10}{time:>9}".rstrip())
     return "\n".join(lines)

@@ -1,8 +1,10 @@
 """How much accuracy each channel group, and each depth of cut, costs before any fine-tuning; measured on a few images."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
+from tqdm import tqdm
 
 from models.cost import count_gflops
 from utils.data.dataset import DetectionDataset
@@ -110,3 +112,24 @@ def describe_sensitivity(curves, before, shown=3):
 
     head = f"mAP50 with {SHARES[middle]:.0%} of one group's channels silent, against {before:.3f}"
     return f"{head}: least {words(ranked[:shown])}; most {words(ranked[::-1][:shown])}"
+
+
+def explore(job, scores, deeper):
+    """Return what --sensitivity finds, for the report: {sensitivity, trade_off}; prints one line.
+
+    Args:
+        job: utils.pruning.pruner.Job, with a config.
+        scores: {group: [width] what is lost with a channel}.
+        deeper: {name: DetectionModel} of cuts of several depths.
+    """
+    options = job.options
+    few = FewImages(job.model, job.config, options.task, options.imgsz, job.device)
+    before = few(job.model)
+    curves = sensitivity(job.model, job.graph, scores, few, progress=partial(tqdm, desc="sensitivity", disable=None))
+    print(describe_sensitivity(curves, before))
+    imgsz = -(-options.imgsz // job.model.size_multiple) * job.model.size_multiple
+    points = trade_off({"100%": job.model, **deeper}, few, imgsz)
+    return {
+        "sensitivity": {"images": few.images, "before": before, "curves": [asdict(curve) for curve in by_sensitivity(curves)]},
+        "trade_off": {"images": few.images, "points": [asdict(point) for point in points]},
+    }
