@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from utils.boxes import non_max_suppression, scale_boxes
-from utils.checkpoint import load_checkpoint
 from utils.data.augment import letterbox
 from utils.data.sources import open_source
+from utils.deploy.runtimes import Runtime, open_weights
 from utils.device import select_device
-from utils.downloads import find_weights
 from utils.errors import InputError
 from utils.evaluation import STAGES, Stopwatch, format_speed, split_output
 from utils.feature_maps import feature_maps
@@ -27,7 +26,7 @@ from utils.window import require_display, show
 class DetectOptions:
     """Options of detect.py."""
 
-    weights: str = option("yolov5s.pt", "checkpoint (.pt)")
+    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript, _openvino_model")
     source: str = option(
         "data/images",
         "image, video, folder, pattern such as 'photos/*.jpg', .txt that lists images, number of a camera, address of an "
@@ -79,21 +78,28 @@ class Detector:
     """A model ready to look at single images."""
 
     def __init__(self, model, device, imgsz, *, augment=False, half=False, **suppression):
-        """Take over a DetectionModel, which is fused in place.
+        """Take over a DetectionModel, which is fused in place, or the runtime of an exported file.
 
         Args:
-            model: DetectionModel.
+            model: DetectionModel or utils.deploy.runtimes.Runtime.
             device: torch.device.
             imgsz: (height, width) that images are fitted into, multiples of the stride.
             suppression: arguments of utils.boxes.non_max_suppression.
         """
-        self.model, self.device, self.imgsz = model.float().eval().fuse().to(device), device, imgsz
+        self.model = model if isinstance(model, Runtime) else model.float().eval().fuse().to(device)
+        self.device, self.fixed_shape = device, getattr(model, "shape", None)
+        self.imgsz = self.fixed_shape or imgsz
         self.stride, self.names = model.size_multiple, model.names
         self.augment, self.half, self.suppression = augment, half, suppression
         self.watches = [Stopwatch(device) for _ in STAGES]
 
     def fitted_shape(self, image):
-        """Return the smallest (height, width) in whole strides that an image [h, w, 3] scaled to imgsz fits into."""
+        """Return the smallest (height, width) in whole strides that an image [h, w, 3] scaled to imgsz fits into.
+
+        For files of fixed size it is always their size.
+        """
+        if self.fixed_shape:
+            return self.fixed_shape
         scale = min(self.imgsz[0] / image.shape[0], self.imgsz[1] / image.shape[1])
         return tuple(-(-round(side * scale) // self.stride) * self.stride for side in image.shape[:2])
 
@@ -114,14 +120,14 @@ class Detector:
 
 def make_detector(options):
     """Return the Detector that DetectOptions ask for. Raises InputError."""
-    checkpoint = load_checkpoint(find_weights(options.weights))
-    model = checkpoint.ema or checkpoint.model
+    device = select_device(options.device)
+    model = open_weights(options, device)
     strange = [index for index in options.classes or () if index >= model.nc]
     if strange:
-        raise InputError(f"--classes {strange[0]}: {checkpoint.path} has the classes 0 to {model.nc - 1}")
+        raise InputError(f"--classes {strange[0]}: {options.weights} has the classes 0 to {model.nc - 1}")
     imgsz = [whole_strides(size, model.size_multiple) for size in options.imgsz]
     return Detector(
-        model, select_device(options.device), (imgsz[0], imgsz[-1]), augment=options.augment, half=options.half,
+        model, device, (imgsz[0], imgsz[-1]), augment=options.augment, half=options.half,
         conf=options.conf_thres, iou=options.iou_thres, classes=options.classes, agnostic=options.agnostic_nms,
         max_det=options.max_det, multi_label=False,
     )  # fmt: skip

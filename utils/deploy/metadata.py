@@ -1,0 +1,51 @@
+"""What an exported file says about itself, under the keys that the public YOLOv5 writes and reads."""
+
+import ast
+from dataclasses import dataclass
+
+from utils.errors import InputError
+
+DESCRIPTION = "YOLOv5 detector"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Facts that a user of the file needs and that its tensors do not tell."""
+
+    stride: int  # pixels; the sides of images are multiples of it
+    names: dict[int, str]
+    imgsz: tuple[int, int]  # height, width in pixels that the file was exported with
+    batch: int = 1
+    nms: bool = False
+
+    def strings(self):
+        """Return {key: text}. Names are written as Python writes a dict, which is what the public code reads."""
+        return {
+            "description": DESCRIPTION, "task": "detect", "stride": str(self.stride), "names": str(self.names),
+            "imgsz": str(list(self.imgsz)), "batch": str(self.batch), "nms": str(self.nms),
+        }  # fmt: skip
+
+
+def describe_model(model, shape, batch=1):
+    """Return the Metadata of a DetectionModel that is exported for images of shape (height, width)."""
+    return Metadata(model.size_multiple, dict(model.names), tuple(shape), batch)
+
+
+def read_names_and_stride(values, path):
+    """Return ({class index: name}, stride) from a file's metadata {key: text or value}.
+
+    Raises InputError when they are absent or unreadable: the file is of another detector.
+    """
+    try:
+        names, stride = (_literal(values[key]) for key in ("names", "stride"))
+        names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
+        return {int(i): str(name) for i, name in names.items()}, int(stride)
+    except KeyError as error:
+        raise InputError(f"{path}: no metadata {error.args[0]!r}; must be exported by export.py of YOLOv5") from None
+    except (ValueError, SyntaxError, AttributeError, TypeError):
+        raise InputError(f"{path}: metadata names and stride are unreadable; must be exported by export.py") from None
+
+
+def _literal(value):
+    """Return the plain value that a text spells; anything but text as it is."""
+    return ast.literal_eval(value) if isinstance(value, str) else value

@@ -1,0 +1,66 @@
+"""The network that goes into an exported file: batch norms folded, Detect replaced by one that needs little space."""
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+class ExportHead(nn.Module):
+    """Detect for export: the same predictions, without the raw outputs.
+
+    Grid and anchors are constants of a few hundred numbers, broadcast when the file runs; as Detect keeps them, four
+    numbers for every box, they would be most of a small file.
+    """
+
+    def __init__(self, detect, shape=None):
+        """detect: Detect; shape: (height, width) of the images in pixels, or None when any size must do."""
+        super().__init__()
+        self.m, self.na, self.no = detect.m, detect.na, detect.no
+        self.strides = [float(stride) for stride in detect.stride]
+        self.fixed = shape is not None
+        for i, stride in enumerate(self.strides):
+            area = detect.anchors[i].float() * stride * 4  # the square of the 2 in (2 · sigmoid)²
+            self.register_buffer(f"anchor{i}", area.view(1, self.na, 1, 1, 2))
+            if self.fixed:
+                down, across = self.corners(int(shape[0] / stride), int(shape[1] / stride), stride)
+                self.register_buffer(f"down{i}", down)
+                self.register_buffer(f"across{i}", across)
+
+    @staticmethod
+    def corners(ny, nx, stride):
+        """Return y [ny, 1, 2] and x [nx, 2] of cell corners less half a cell in pixels, as (0, y) and (x, 0)."""
+        down = (torch.arange(ny).float() - 0.5).view(-1, 1, 1) * torch.tensor([0.0, stride])
+        across = (torch.arange(nx).float() - 0.5).view(-1, 1) * torch.tensor([stride, 0.0])
+        return down, across
+
+    def forward(self, x):
+        """Map maps [B, C_i, ny, nx] to predictions [B, N, 5 + nc]: cx, cy, w, h in pixels, objectness, class scores."""
+        return torch.cat([self.decode(conv(y), i) for i, (conv, y) in enumerate(zip(self.m, x))], 1)
+
+    def decode(self, y, i):
+        """Return the predictions of scale i from its outputs [B, na·(5 + nc), ny, nx]."""
+        b, _, ny, nx = y.shape
+        stride = self.strides[i]
+        if self.fixed:
+            down, across = getattr(self, f"down{i}"), getattr(self, f"across{i}")
+        else:
+            down, across = (part.to(y) for part in self.corners(ny, nx, stride))
+        y = y.view(b, self.na, self.no, ny, nx).permute(0, 1, 3, 4, 2).sigmoid()
+        xy, wh, scores = y.split((2, 2, self.no - 4), 4)
+        xy = xy * (2 * stride) + across + down
+        wh = wh * wh * getattr(self, f"anchor{i}")
+        return torch.cat((xy, wh, scores), 4).reshape(b, self.na * ny * nx, self.no)
+
+
+def export_network(model, shape=None):
+    """Return a float32 copy of a DetectionModel on the CPU that maps images [B, 3, H, W] to predictions [B, N, 5 + nc].
+
+    shape: (height, width) in pixels that the copy works for, or None for any.
+    """
+    network = deepcopy(model).float().cpu().eval().fuse().requires_grad_(False)
+    detect = network.model[-1]
+    head = ExportHead(detect, shape).eval()
+    head.i, head.f, head.type, head.np = detect.i, detect.f, detect.type, detect.np
+    network.model[-1] = head
+    return network

@@ -1,0 +1,31 @@
+"""OpenVINO folders, made from an ONNX file: x.xml, x.bin and metadata.yaml."""
+
+import yaml
+
+from utils.deploy.packages import need
+from utils.deploy.quantize import quiet
+
+
+def write_openvino(onnx_file, folder, stem, metadata, *, half=False, images=None, detect=None):
+    """Write folder/stem.xml, stem.bin and metadata.yaml from an ONNX file.
+
+    Args:
+        half: store the weights in FP16; the computing type is chosen when the file is loaded.
+        images: None, or list of float32 arrays [B, 3, H, W]: quantize to eight bits with NNCF, calibrated on them.
+        detect: index of the Detect layer, which stays in float then.
+
+    Raises InputError when OpenVINO or NNCF is not installed.
+    """
+    openvino = need("openvino", "--include openvino")
+    model = openvino.convert_model(str(onnx_file))
+    if images:
+        with quiet():
+            nncf = need("nncf", "--include openvino --int8")
+            model = nncf.quantize(
+                model, nncf.Dataset(images), preset=nncf.QuantizationPreset.MIXED, subset_size=len(images),
+                ignored_scope=nncf.IgnoredScope(patterns=[f"/model.{detect}/.*"]),
+            )  # fmt: skip
+    folder.mkdir()
+    openvino.save_model(model, str(folder / f"{stem}.xml"), compress_to_fp16=half)
+    facts = {**metadata.strings(), "stride": metadata.stride, "names": metadata.names}
+    (folder / "metadata.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,0 +1,26 @@
+"""Packages that only some formats need: named with their pip command where they are missing, never installed."""
+
+import importlib
+import importlib.util
+
+from utils.errors import InputError
+
+PIP_NAMES = {"onnxruntime.quantization": "onnxruntime onnx"}  # where the pip name is not the module's
+
+
+def need(module, what):
+    """Return an optional module. Raises InputError that says what needs it and how to install it.
+
+    module: dotted name; what: the flag or file that needs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        missing = error.name or module
+        pip = PIP_NAMES.get(module, module.partition(".")[0])
+        raise InputError(f"{what}: needs the Python package {missing}; pip install {pip}") from None
+
+
+def has(module):
+    """Tell whether an optional module is installed, without importing it."""
+    return importlib.util.find_spec(module) is not None

@@ -1,0 +1,239 @@
+"""One way to call a detector, whatever file it is in: .pt, .onnx, .torchscript or an OpenVINO folder.
+
+Every runtime has
+    path, names {index: name}, nc, size_multiple (pixels),
+    shape       (height, width) that images must have, or None for any multiple of size_multiple,
+    batch       images that one call of the file takes, or None for any number,
+and is called with images float [B, 3, H, W] from 0 to 1, for any B. It returns predictions float32 [B, N, 5 + nc] on
+the device of the images: cx, cy, w, h in pixels, objectness, class scores.
+"""
+
+import json
+import warnings
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from models.yolo import COARSEST
+from utils.checkpoint import load_checkpoint
+from utils.deploy.metadata import read_names_and_stride
+from utils.deploy.packages import need
+from utils.downloads import find_weights
+from utils.errors import InputError
+from utils.paths import find_file
+from utils.yaml_file import read_mapping
+
+OPENVINO_SUFFIX = "_openvino_model"  # of the folder that holds .xml, .bin and metadata.yaml
+EXPORTED = (".onnx", ".torchscript")  # files
+FORMATS = (".pt", *EXPORTED, OPENVINO_SUFFIX)
+PYTORCH_FLAGS = ("augment", "half", "visualize", "sparsity", "cfg")
+
+
+def load_detector(path, device="cpu", threads=None):
+    """Return the runtime of a file, ready to be called.
+
+    Args:
+        path: a file or folder of one of FORMATS, by path or by name in weights/.
+        device: torch.device or its name; ONNX and OpenVINO files run on the CPU unless it is a GPU they support.
+        threads: computing threads of ONNX Runtime and OpenVINO; None: their own choice. PyTorch's are set by torch.
+
+    Raises InputError for a missing file, a package that is not installed, and a file of another detector.
+    """
+    device = torch.device(device)
+    if str(path).rstrip("/").endswith(OPENVINO_SUFFIX):
+        return OpenVinoRuntime(Path(path), threads)
+    kinds = {".pt": TorchRuntime, ".onnx": OnnxRuntime, ".torchscript": ScriptRuntime}
+    path = find_file(path, "weights", what="weight file")
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"{path}: unknown kind of file; must end in {', '.join(FORMATS)}")
+    return kind(path, device, threads) if kind is OnnxRuntime else kind(path, device)
+
+
+def open_weights(options, device):
+    """Return what val.py and detect.py run: the DetectionModel of a checkpoint, or the runtime of an exported file.
+
+    options: their dataclass, with `weights` and flags. Raises InputError, also for flags that only work with PyTorch.
+    """
+    name = str(options.weights)
+    if Path(name).suffix.lower() not in EXPORTED and not name.rstrip("/").endswith(OPENVINO_SUFFIX):
+        cfg = getattr(options, "cfg", "")
+        cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
+        checkpoint = load_checkpoint(find_weights(name), cfg)
+        return checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+    for flag in PYTORCH_FLAGS:
+        if getattr(options, flag, None):
+            raise InputError(f"--{flag}: works with .pt files only, not with {name}")
+    return load_detector(name, device)
+
+
+class Runtime:
+    """What all runtimes share; see the module docstring."""
+
+    nms = False
+
+    def __init__(self, path, names, stride, shape=None, batch=None, device="cpu"):
+        """device: where images are expected; others are moved there. For the rest see the module docstring."""
+        self.path, self.names, self.nc, self.device = Path(path), names, len(names), torch.device(device)
+        self.size_multiple = max(int(stride), COARSEST)
+        self.shape, self.batch = shape, batch
+
+    def __call__(self, images, augment=False):
+        """Return the predictions [B, N, 5 + nc] for images [B, 3, H, W]."""
+        if augment:
+            raise InputError(f"--augment: works with .pt files only, not with {self.path.name}")
+        chunks = [images] if self.batch is None else images.split(self.batch)
+        outputs = []
+        for chunk in chunks:
+            missing = 0 if self.batch is None else self.batch - len(chunk)
+            output = self.infer(functional.pad(chunk, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else chunk)
+            output = output.to(images.device, torch.float32)
+            output = predictions_of(output, len(chunk), self.nc) if self.nms else output[: len(chunk)]
+            outputs.append(output)
+        most = max(output.shape[1] for output in outputs)  # detections after suppression are not equally many
+        return torch.cat([functional.pad(output, (0, 0, 0, most - output.shape[1])) for output in outputs])
+
+    def infer(self, images):
+        """Return the file's output for as many images as it takes."""
+        raise NotImplementedError
+
+    def check_columns(self, shape):
+        """Raise InputError when an output of this shape is not that of a YOLOv5 detector; open sizes are no numbers."""
+        columns = 7 if self.nms else 5 + self.nc
+        if len(shape) != (2 if self.nms else 3) or isinstance(shape[-1], int) and shape[-1] != columns:
+            expected = "[n, 7]" if self.nms else f"[B, N, {columns}] (5 + {self.nc} classes)"
+            raise InputError(f"{self.path}: its output is {list(shape)}, but that of a YOLOv5 detector is {expected}")
+
+
+def predictions_of(detections, count, nc):
+    """Return detections [n, 7] of `count` images (image, x1, y1, x2, y2, score, class) as predictions [count, m, 5 + nc].
+
+    Objectness is the score, the detected class has 1: suppression with the same limits gives the detections back.
+    """
+    rows = [detections[detections[:, 0] == image] for image in range(count)]
+    predictions = detections.new_zeros(count, max(map(len, rows), default=0), 5 + nc)
+    for image, found in enumerate(rows):
+        low, high = found[:, 1:3], found[:, 3:5]
+        classes = functional.one_hot(found[:, 6].long(), nc)
+        predictions[image, : len(found)] = torch.cat(((low + high) / 2, high - low, found[:, 5:6], classes), 1)
+    return predictions
+
+
+class TorchRuntime(Runtime):
+    """A checkpoint, or a DetectionModel that is there already, in float32 with folded batch norms."""
+
+    def __init__(self, path, device="cpu", model=None):
+        """model: None, or the network to use instead of reading the file; it stays as it is."""
+        if model is None:
+            checkpoint = load_checkpoint(path)
+            model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+        super().__init__(path, model.names, model.size_multiple, device=device)
+        self.model = deepcopy(model).float().eval().fuse().requires_grad_(False).to(device)
+
+    def __call__(self, images, augment=False):
+        """Return the predictions for images; augment: at three scales, one of them flipped."""
+        with torch.no_grad():
+            return self.model(images.to(self.device), augment=augment)[0]
+
+
+class OnnxRuntime(Runtime):
+    """A .onnx file in ONNX Runtime."""
+
+    def __init__(self, path, device="cpu", threads=None):
+        runtime = need("onnxruntime", str(path))
+        self.session = start_session(runtime, path, torch.device(device), threads)
+        facts = self.session.get_modelmeta().custom_metadata_map
+        names, stride = read_names_and_stride(facts, path)
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
+            found = f"{len(inputs)} inputs and {len(outputs)} outputs"
+            raise InputError(f"{path}: {found}; must be one input, images [B, 3, H, W], and one output")
+        batch, _, *shape = [size if isinstance(size, int) else None for size in inputs[0].shape]
+        super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch)
+        self.nms = facts.get("nms") == "True"
+        self.input, self.half = inputs[0].name, inputs[0].type == "tensor(float16)"
+        self.check_columns(outputs[0].shape)
+
+    def infer(self, images):
+        """Return the output [B, N, 5 + nc] or [n, 7]."""
+        images = images.cpu().half() if self.half else images.cpu().float()
+        return torch.from_numpy(self.session.run(None, {self.input: images.numpy()})[0])
+
+
+def start_session(runtime, path, device, threads):
+    """Return an InferenceSession. Raises InputError when the file is unreadable or the device not supported."""
+    providers = ["CPUExecutionProvider"]
+    if device.type == "cuda":
+        if "CUDAExecutionProvider" not in runtime.get_available_providers():
+            way = "pip install onnxruntime-gpu, or --device cpu"
+            raise InputError(f"--device {device}: this ONNX Runtime has no CUDA; {way}")
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    if threads:
+        options.intra_op_num_threads = threads
+    try:
+        return runtime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # its exceptions have no common class below this one
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable ONNX file ({reason[:200]})") from None
+
+
+class ScriptRuntime(Runtime):
+    """A .torchscript file."""
+
+    def __init__(self, path, device="cpu"):
+        extra = {"config.txt": ""}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # TorchScript's successor is announced on every use
+                self.module = torch.jit.load(str(path), map_location=device, _extra_files=extra).eval()
+            facts = json.loads(extra["config.txt"] or "{}")
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{path}: not a readable TorchScript file ({reason})") from None
+        names, stride = read_names_and_stride(facts, path)
+        batch, _, *shape = facts.get("shape") or (None, 3, None, None)
+        if facts.get("dynamic"):
+            batch, shape = None, [None]
+        super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch, device)
+        self.half = facts.get("half", False)
+
+    def infer(self, images):
+        """Return the output [B, N, 5 + nc]."""
+        with torch.no_grad():
+            output = self.module(images.to(self.device, torch.float16 if self.half else torch.float32))
+        output = output[0] if isinstance(output, (tuple, list)) else output
+        self.check_columns(output.shape)
+        return output
+
+
+class OpenVinoRuntime(Runtime):
+    """A folder x_openvino_model with x.xml, x.bin and metadata.yaml, on the CPU."""
+
+    def __init__(self, path, threads=None):
+        files = sorted(path.glob("*.xml"))
+        if len(files) != 1:
+            raise InputError(f"{path}: holds {len(files)} .xml files; must be an OpenVINO folder with one")
+        openvino = need("openvino", str(path))
+        facts = read_mapping(path / "metadata.yaml", "names and stride")
+        names, stride = read_names_and_stride(facts, path)
+        core = openvino.Core()
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
+        try:
+            model = core.read_model(str(files[0]))
+            self.compiled = core.compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{files[0]}: not a readable OpenVINO model ({reason})") from None
+        batch, _, *shape = [size.get_length() if size.is_static else None for size in model.inputs[0].partial_shape]
+        super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch)
+        self.nms = str(facts.get("nms")) == "True"
+        self.check_columns([size.get_length() if size.is_static else None for size in model.outputs[0].partial_shape])
+
+    def infer(self, images):
+        """Return the output [B, N, 5 + nc] or [n, 7]."""
+        return torch.from_numpy(self.compiled(images.cpu().float().numpy())[0].copy())
