@@ -81,7 +81,7 @@ def download(url, target, *, opener=urlopen, pause=time.sleep):
     target = Path(target)
     if target.is_file():
         return target
-    part = target.with_name(f"{target.name}.part")
+    part, made = target.with_name(f"{target.name}.part"), not target.parent.exists()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(part) as stream:
@@ -93,6 +93,8 @@ def download(url, target, *, opener=urlopen, pause=time.sleep):
                     stream.close()
                 part.replace(target)
     except Interruption as problem:
+        if made and not part.exists():  # leave nothing behind
+            target.parent.rmdir()
         place = f"get it by hand and put it at {target.resolve()}"
         raise InputError(f"{target.name}: cannot be downloaded from {url} ({problem}); {place}") from None
     except OSError as error:

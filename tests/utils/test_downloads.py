@@ -165,8 +165,9 @@ def test_other_files_are_not_looked_into(server, tmp_path):
 
 def test_a_refusal_is_one_line_with_the_address_and_the_place(server, tmp_path):
     server.content = None
-    with fails("404", server.url, f"put it at {tmp_path / 'some.zip'}"):
-        download(server.url, tmp_path / "some.zip")
+    for target in (tmp_path / "some.zip", tmp_path / "new/some.zip"):
+        with fails("404", server.url, f"put it at {target}"):
+            download(server.url, target)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -110,6 +110,8 @@ def by_hand(config):
     pattern = re.compile(r"""\s*["']?download["']?\s*:""")
     lines = config.file.read_text(encoding="utf-8", errors="replace").splitlines()
     number = next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
-    text = "\n".join(f"    {line}" for line in config.download.splitlines())
+    # What is shown must not steer the terminal.
+    shown = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in config.download)
+    text = "\n".join(f"    {line}" for line in shown.splitlines())
     place = f"{config.file}:{number}: download is no address"
     return f"; {place}, and scripts are never run. By hand, do what it says:\n{text}"

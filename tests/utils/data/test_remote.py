@@ -157,6 +157,12 @@ def test_scripts_are_shown_and_never_run(write, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_is_shown_does_not_steer_the_terminal(write):
+    with pytest.raises(InputError) as error:
+        split_images(write(download="echo \x1b[2J\rétape"), "val")
+    assert str(error.value).splitlines()[1:] == [r"    echo \x1b[2J\rétape"]
+
+
 def test_the_projects_data_sets_have_addresses_or_instructions():
     found = {file.stem: load_data(file).download for file in (ROOT / "data").glob("*.yaml")}
     assert found["coco128"] == (Archive("https://ultralytics.com/assets/coco128.zip"),)
