@@ -11,7 +11,7 @@ import sys
 import time
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
@@ -93,8 +93,9 @@ def download(url, target, *, opener=urlopen, pause=time.sleep):
                     stream.close()
                 part.replace(target)
     except Interruption as problem:
-        if made and not part.exists():  # leave nothing behind
-            target.parent.rmdir()
+        if made:
+            with suppress(OSError):  # it stays unless it is empty
+                target.parent.rmdir()
         place = f"get it by hand and put it at {target.resolve()}"
         raise InputError(f"{target.name}: cannot be downloaded from {url} ({problem}); {place}") from None
     except OSError as error:
