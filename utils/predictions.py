@@ -122,7 +122,7 @@ def read_ids(file):
 def coco_average_precision(annotations, results, image_ids):
     """Print pycocotools' table of a results file against an instances file, for the images with `image_ids` alone.
 
-    Returns (mAP50-95, mAP50). Raises InputError without pycocotools.
+    Returns its twelve numbers: AP, AP50, AP75, AP by size, AR1, AR10, AR100, AR by size. Raises InputError without pycocotools.
     """
     try:
         from pycocotools.coco import COCO
@@ -135,4 +135,4 @@ def coco_average_precision(annotations, results, image_ids):
     run.evaluate()
     run.accumulate()
     run.summarize()
-    return float(run.stats[0]), float(run.stats[1])
+    return tuple(map(float, run.stats))

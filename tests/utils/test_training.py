@@ -153,6 +153,23 @@ def test_other_classes_replace_detect_or_are_refused(tmp_path, drawn_data, tiny_
     assert load_checkpoint(second.folder.last).model.nc == 4
 
 
+def test_frozen_layers_are_left_out_of_all_that_training_does(tmp_path, drawn_data, tiny_yaml):
+    class Look(Hook):
+        def start(self, run):
+            self.before = {name: value.clone() for name, value in run.model.state_dict().items()}
+            self.reached = []
+            run.model.model[2].register_forward_pre_hook(lambda layer, inputs: self.reached.append(inputs[0].requires_grad))
+
+    look = Look()
+    run = train(options(tmp_path, drawn_data, tiny_yaml, freeze=[2], epochs=1), hooks=[look])
+    changed = {int(name.split(".")[1]) for name, value in run.model.state_dict().items() if not value.equal(look.before[name])}
+    assert changed == {2, 3, 4, 5}  # neither weights nor batch norm statistics of layers 0 and 1
+    frozen = {parameter for layer in run.model.model[:2] for parameter in layer.parameters()}
+    assert frozen.isdisjoint(run.optimizer.state)
+    assert frozen.isdisjoint(parameter for group in run.optimizer.param_groups for parameter in group["params"])
+    assert look.reached and not any(look.reached)  # nothing goes backward through what is frozen
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
