@@ -1,20 +1,33 @@
-"""Seconds that each part of a cut takes, for YOLOv5 n to x: python benchmarks/pruning_time.py [--percent 0.5]."""
+"""Seconds and memory that a cut takes, for YOLOv5 n to x: python benchmarks/pruning_time.py [--percent 0.5] [--peer].
 
+--peer also lets torch-pruning (PyPI) remove the same share by batch norm scale, globally, and save with torch.save.
+Networks are untrained, whose gammas are drawn at random here: that makes the choice arbitrary but not the work.
+"""
+
+import io
 import sys
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import nn
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.yolo import DetectionModel  # noqa: E402  (the path comes first)
+from models.cost import count_gflops, count_parameters  # noqa: E402  (the path comes first)
+from models.yolo import DetectionModel  # noqa: E402
 from utils.checkpoint import checkpoint_bytes, finished_content  # noqa: E402
+from utils.deploy.packages import need  # noqa: E402
 from utils.options import option, run  # noqa: E402
 from utils.paths import ROOT  # noqa: E402
 from utils.pruning.channels import trace_channels  # noqa: E402
 from utils.pruning.importance import gamma_scores  # noqa: E402
 from utils.pruning.rebuild import rebuild  # noqa: E402
 from utils.pruning.selection import Limits, select  # noqa: E402
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux; elsewhere memory is not measured
 
 
 @dataclass
@@ -23,27 +36,87 @@ class BenchmarkOptions:
 
     percent: float = option(0.5, "share of the channels that goes", minimum=0, below=1)
     models: list[str] = option(["n", "s", "m", "l", "x"], "sizes", nargs="+", choices=("n", "s", "m", "l", "x"))
+    clock: str = option("wall", "seconds as they pass, or only those of computing, whatever else the machine does", choices=("wall", "cpu"))
+    peer: bool = option(False, "compare with torch-pruning")
 
 
 def main(options):
-    """Cut untrained networks, whose equal gammas make the choice arbitrary but not the work."""
-    print(f"{'model':<10}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8}   seconds")
+    """Cut each network and print what it took."""
+    clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
+    print(f"{'model':<24}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8} seconds{'memory':>10} of the model's"
+          f"{'FLOPs left':>12}")  # fmt: skip
     for size in options.models:
-        model = DetectionModel(ROOT / f"models/yolov5{size}.yaml")
-        times = [time.perf_counter()]
-        graph = trace_channels(model)
-        times.append(time.perf_counter())
-        scores = gamma_scores(model, graph)
-        times.append(time.perf_counter())
-        keep = select(scores, graph.channel_counts(), options.percent, Limits())
-        times.append(time.perf_counter())
-        narrow = rebuild(model, graph, keep)
-        times.append(time.perf_counter())
-        checkpoint_bytes(finished_content(narrow))
-        times.append(time.perf_counter())
-        parts = [b - a for a, b in zip(times, times[1:])]
-        words = "".join(f"{part:{width}.2f}" for part, width in zip([*parts, sum(parts)], (8, 8, 8, 9, 8, 8)))
-        print(f"yolov5{size:<4}{words}")
+        model = make_model(size)
+        report(f"yolov5{size}", model, cut, options.percent, clock)
+        if options.peer:
+            report(f"yolov5{size}, torch-pruning", model, cut_by_peer, options.percent, clock)
+
+
+def make_model(size):
+    """Return an untrained YOLOv5 with random gammas."""
+    torch.manual_seed(0)
+    model = DetectionModel(ROOT / f"models/yolov5{size}.yaml").eval()
+    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight)
+    return model
+
+
+def report(name, model, way, percent, clock):
+    """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's own."""
+    before, start = reset_memory(), clock()
+    narrow, times = way(model, percent, clock)
+    parts = [b - a for a, b in zip([start, *times], times)]
+    size = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    memory = "-" if before is None else f"{(read_memory('VmHWM') - before) / size:.2f}"
+    words = "".join(f"{part:{width}.2f}" for part, width in zip([*parts, sum(parts)], (8, 8, 8, 9, 8, 8)))
+    left = count_gflops(narrow) / count_gflops(model)
+    print(f"{name:<24}{words}{memory:>18}{'':16}{left:11.0%}  {count_parameters(narrow):,} parameters", flush=True)
+
+
+def cut(model, percent, clock):
+    """Return (narrow network, [time after tracing, scoring, selecting, rebuilding, writing])."""
+    graph = trace_channels(model)
+    times = [clock()]
+    scores = gamma_scores(model, graph)
+    times.append(clock())
+    keep = select(scores, graph.channel_counts(), percent, Limits(8, 0.9, 8))
+    times.append(clock())
+    narrow = rebuild(model, graph, keep)
+    times.append(clock())
+    checkpoint_bytes(finished_content(narrow))
+    return narrow, [*times, clock()]
+
+
+def cut_by_peer(model, percent, clock):
+    """Return the same of torch-pruning; scoring, selecting and rebuilding are one step there, listed as rebuilding."""
+    peer = need("torch_pruning", "--peer")
+    model = deepcopy(model)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)  # it follows gradients
+    detect = model.model[-1]
+    pruner = peer.pruner.BNScalePruner(
+        model, torch.zeros(1, 3, 64, 64), peer.importance.BNScaleImportance(), global_pruning=True, pruning_ratio=percent,
+        max_pruning_ratio=0.9, round_to=8, ignored_layers=[detect],
+    )  # fmt: skip
+    times = [clock()] * 3
+    pruner.step()
+    times.append(clock())
+    torch.save(deepcopy(model).half(), io.BytesIO())
+    return model, [*times, clock()]
+
+
+def reset_memory():
+    """Begin to measure the peak of memory anew; return the bytes in use, or None where that cannot be measured."""
+    if not RESET.exists():
+        return None
+    RESET.write_text("5")
+    return read_memory("VmRSS")
+
+
+def read_memory(key):
+    """Return a line of the process's status in bytes."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":
