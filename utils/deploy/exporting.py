@@ -8,17 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.checkpoint import load_checkpoint
+import yaml
+
+from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.data.config import load_data
 from utils.deploy.engine import EngineRuntime, engine_bytes
 from utils.deploy.metadata import describe_model
 from utils.deploy.onnx import OPSET, OPSETS, onnx_bytes, onnx_graph
 from utils.deploy.openvino import write_openvino
 from utils.deploy.packages import need
-from utils.deploy.parity import FLOAT, HALF, INT8, Report, Suppressed, verify
+from utils.deploy.parity import EXACT, FLOAT, HALF, INT8, Report, Suppressed, verify
 from utils.deploy.quantize import calibration_images
 from utils.deploy.runtimes import OPENVINO_SUFFIX, TorchRuntime, load_detector
 from utils.deploy.sizes import size_of
+from utils.deploy.stock import stock_network
 from utils.deploy.torchscript import torchscript_bytes
 from utils.device import select_device
 from utils.errors import InputError
@@ -117,6 +120,8 @@ class Job:
         with folder_beside(self.weights) as folder:
             made, report = getattr(self, f"make_{name}")(folder)
             target = self.weights.with_name(made.name + (FAILED if report.broken else ""))
+            for companion in folder.glob("*.yaml"):
+                put(companion, self.weights.with_name(companion.name))
             put(made, target)
         seconds = time.perf_counter() - start
         print(f"{name}: {target}, {size_of(target) / 1e6:.2f} MB, {seconds:.1f} s; {report.text}")
@@ -178,6 +183,17 @@ class Job:
         graph.write_bytes(self.graph().SerializeToString())
         path.write_bytes(engine_bytes(graph, self.options.half, self.options.workspace))
         return path, self.verified(EngineRuntime(path, self.metadata, self.device))
+
+    def make_yolov5(self, folder):
+        """Write a model yaml of the public YOLOv5 and weights for it; return (path of the weights, Report)."""
+        config, network = stock_network(self.model)
+        stem = f"{self.weights.stem}_yolov5"
+        path, description = folder / f"{stem}.pt", folder / f"{stem}.yaml"
+        save_checkpoint(path, finished_content(network))
+        description.write_text(yaml.safe_dump(config, sort_keys=False, default_flow_style=None))
+        if "channel_multiple" in config:
+            print(f"{stem}.yaml: widths that are no multiples of 8 need a public YOLOv5 newer than v7.0", file=sys.stderr)
+        return path, verify(self.reference, TorchRuntime(path), EXACT, self.shape, self.config)
 
 
 @contextmanager

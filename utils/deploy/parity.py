@@ -31,6 +31,7 @@ class Tolerance:
     average: bool = False
 
 
+EXACT = Tolerance(0.0001, 0.0001, 0.001)
 FLOAT = Tolerance(0.001, 0.001, 0.001)
 HALF = Tolerance(0.05, 0.02, 0.001)
 INT8 = Tolerance(0.10, 0.10, 0.01, average=True)
