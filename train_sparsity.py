@@ -9,9 +9,10 @@ from utils.training import train
 def main(options):
     """Train as the SparsityOptions say, and say what may be cut."""
     options = resolve(options)
-    result = train(options, hooks=sparsity_hooks(options))
-    if options.st and result.team.main:
-        print(verdict(result.ema.model, result.folder.last, options.goal()))
+    hooks = sparsity_hooks(options)
+    result = train(options, hooks=hooks)
+    if hooks and result.team.main:
+        print(verdict(result, hooks))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from utils.engine import Hook  # noqa: E402
 from utils.optim import ModelEMA, build_optimizer  # noqa: E402
 from utils.options import option, run  # noqa: E402
 from utils.paths import ROOT  # noqa: E402
-from utils.pruning.sparsity import PENALTIES, FadeOut, GammaPenalty, Goal  # noqa: E402
+from utils.pruning.fading import FadeOut, Goal  # noqa: E402
+from utils.pruning.penalties import PENALTIES, GammaPenalty  # noqa: E402
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The training loop. It knows no files, flags or data sets; what a run does besides training is a Hook's part."""
 
 import random
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -83,6 +84,7 @@ class Run:
     multi_scale: bool = False
     patience: int = 0  # epochs without a better fitness after which the run stops; 0: never
     loss_gain: float = 1.0  # images that went into one image of a batch
+    measure: Callable = None  # model → its utils.evaluation.Evaluation on the validation images; in rank 0
     epoch: int = 0
     step: int = 0  # optimizer steps done
     best_fitness: float = 0.0

@@ -75,6 +75,11 @@ class RunFolder:
         """Checkpoint of the best fitness."""
         return self.weights / "best.pt"
 
+    @property
+    def best_sparse(self):
+        """Checkpoint of the best fitness once the channels that pruning would cut are at zero."""
+        return self.weights / "best_sparse.pt"
+
     def epoch_checkpoint(self, epoch):
         """Checkpoint kept every --save-period epochs."""
         return self.weights / f"epoch{epoch}.pt"

@@ -155,6 +155,7 @@ def train(options, *, hooks=(), transfer=True, model=None):
             rng = np.random.default_rng(plan.options.seed)
             check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say)
         run = build_run(plan, model, len(loader), run_folder(plan))
+        run.measure = partial(measured, plan, loader=val_loader)
         hooks = [freeze, *hooks, *standard_hooks(plan, loader)]
         if checkpoint is not None:
             restore(run, checkpoint, hooks)

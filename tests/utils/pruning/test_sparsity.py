@@ -12,18 +12,11 @@ from utils.errors import InputError
 from utils.optim import ModelEMA, build_optimizer
 from utils.pruning.channels import trace_channels
 from utils.pruning.costs import NetworkCost
+from utils.pruning.fading import FadeOut, Goal
 from utils.pruning.importance import gamma_scores
+from utils.pruning.penalties import SCHEDULES, GammaPenalty, soft_threshold
 from utils.pruning.selection import Limits, select_by_cost
-from utils.pruning.sparsity import (
-    FadeOut,
-    GammaPenalty,
-    Goal,
-    SparsityOptions,
-    parse_strength,
-    soft_threshold,
-    sparsity_hooks,
-    verdict,
-)
+from utils.pruning.sparsity import SparsityOptions, parse_strength, sparsity_hooks
 
 LR, MOMENTUM = 0.01, 0.9
 ANY = Limits(1, 1.0, 1)
@@ -73,6 +66,24 @@ def test_a_gamma_under_the_penalty_alone_reaches_zero_in_the_computed_number_of_
     if penalty != "subgradient":
         step(run, hook)
         assert torch.equal(free, torch.zeros(16))  # and stays there
+
+
+@pytest.mark.parametrize(
+    "schedule, values", [("constant", [1, 1, 1]), ("linear", [1, 0.55, 0.1]), ("cosine", [1, 0.55, 0.1]), ("warmup", [0, 1, 1])]
+)
+def test_schedules_by_hand(schedule, values):
+    assert [SCHEDULES[schedule](progress) for progress in (0, 0.5, 1)] == pytest.approx(values)
+
+
+def test_a_schedule_scales_the_pull_and_beta_has_its_own_strength():
+    model = network()
+    run = make_run(model, total_steps=10)
+    hook = start(GammaPenalty(0.05, "proximal", "warmup", sr_beta=0.1), run)
+    with torch.no_grad():
+        model[2].bn.bias.fill_(1.0)
+    step(run, hook)  # one tenth of the run, so half of the strength: pulls of 0.0025 and 0.005
+    assert model[2].bn.weight.detach() == pytest.approx(torch.full((16,), 0.9975).numpy(), abs=1e-6)
+    assert model[2].bn.bias.detach() == pytest.approx(torch.full((16,), 0.995).numpy(), abs=1e-6)
 
 
 def test_soft_threshold_by_hand():
@@ -192,8 +203,6 @@ def test_a_goal_in_flops_silences_what_prune_cuts_for_the_same_budget():
     assert cost.of(silent) == pytest.approx(0.4 * cost.total, rel=0.02)
     keep = select_by_cost(scores, cost, 0.4, ANY)
     assert all((keep[name] == silent[name]).all() for name in keep)
-    words = verdict(run.model, "last.pt", hook.goal)
-    assert words.endswith("python prune.py --flops 0.4 --weights last.pt")
 
 
 def test_a_fade_to_another_target_is_not_resumed():
@@ -225,7 +234,8 @@ def test_wrong_strengths(text):
         {"sr": "auto", "target": 1.0},
         {"sr": "auto", "target_flops": 0.0},
         {"sr": "auto", "target": 0.5, "target_flops": 0.5},
-        {"sr": "0.1", "target": 0.5},
+        {"sr": "auto", "target": 0.5, "penalty": "group"},
+        {"sr": "0.1", "target": 2.0},
     ],
 )
 def test_options_that_do_not_fit_each_other(given):
