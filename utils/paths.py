@@ -105,6 +105,16 @@ class RunFolder:
         return self.path / "results.png"
 
     @property
+    def gamma_csv(self):
+        """Histogram of the batch norm weights, one row an epoch."""
+        return self.path / "gamma.csv"
+
+    @property
+    def gamma_png(self):
+        """Plot of gamma_csv."""
+        return self.path / "gamma.png"
+
+    @property
     def labels_jpg(self):
         """Distribution of the training labels."""
         return self.path / "labels.jpg"

@@ -12,6 +12,8 @@ FEW = 20  # up to so many classes, each gets a line of its own in the legend
 FEW_CELLS = 30  # up to so many classes, the numbers of the confusion matrix can be read
 NAMED = 100  # up to so many classes, their names fit along an axis
 DRAWN_BOXES = 1000
+RIDGES = 30  # lines of a ridge at most
+OVERLAP = 3.0  # how many lines high its highest peak is
 DPI = 150
 
 
@@ -105,6 +107,25 @@ def plot_results(table, file):
         panel.plot(epochs, values, marker=".", linewidth=1.5, color="steelblue")
         panel.set_title(name, fontsize=10)
         panel.grid(alpha=0.3)
+    figure.savefig(file, dpi=DPI)
+
+
+def plot_ridge(file, edges, epochs, counts):
+    """Write the histograms of |gamma| as a ridge: one line an epoch, later ones lower and in front.
+
+    edges: lower edges of the bins [B]; epochs: [E]; counts: [E, B]. Of many epochs, RIDGES evenly spread ones are drawn.
+    """
+    shown = np.unique(np.linspace(0, len(epochs) - 1, RIDGES).round().astype(int))
+    figure = Figure(figsize=(8, 9), layout="constrained")
+    axes = figure.add_subplot()
+    heights = np.sqrt(counts[shown])  # or the bin at zero would hide all others
+    heights *= OVERLAP / max(heights.max(), 1)
+    for place, (height, epoch) in enumerate(zip(heights, epochs[shown])):
+        tone = "steelblue" if place + 1 < len(shown) else "darkblue"
+        axes.fill_between(edges, -place, -place + height, step="post", color=tone, alpha=0.55, linewidth=0)
+        axes.step(edges, -place + height, where="post", color="white", linewidth=0.8)
+    axes.set_yticks(-np.arange(len(shown)), [str(epoch) for epoch in epochs[shown]])
+    axes.set(xlabel="|gamma|", ylabel="epoch", xlim=(0, edges[-1]), title="Batch norm weights by epoch (height: root of the count)")
     figure.savefig(file, dpi=DPI)
 
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from utils.drawing import as_detections, write_batch
 from utils.engine import Hook
-from utils.optim import BATCH_NORMS
+from utils.gammas import NEAR_ZERO, batch_norm_weights, near_zero
 from utils.plots import plot_labels, plot_results
 
 CSV_COLUMNS = (
@@ -18,7 +18,6 @@ CSV_COLUMNS = (
     "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss", "val/cls_loss", "x/lr0", "x/lr1", "x/lr2",
 )  # fmt: skip
 PICTURES = 3  # training batches that are drawn
-NEAR_ZERO = 1e-3  # batch norm weights below this are counted as (almost) switched off
 WIDTHS = {"epoch": 9, "box": 10, "obj": 10, "cls": 10, "instances": 11, "size": 7, "mAP50": 9, "mAP50-95": 10, "time": 9}
 HEAD = "".join(f"{name:>{width}}" for name, width in WIDTHS.items())
 BAR = "{desc} {n_fmt}/{total_fmt} {bar:12} {rate_fmt}"
@@ -147,17 +146,3 @@ def summary_writer(folder, first_epoch):
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=first_epoch or None)
-
-
-def batch_norm_weights(model):
-    """Return {name of the batch norm: its weight (gamma) [C], without gradient, on the CPU}."""
-    return {
-        name: module.weight.detach().cpu()
-        for name, module in model.named_modules()
-        if isinstance(module, BATCH_NORMS) and module.weight is not None
-    }
-
-
-def near_zero(gammas):
-    """Return the share of values smaller than NEAR_ZERO in magnitude."""
-    return float((gammas.abs() < NEAR_ZERO).float().mean())

@@ -23,6 +23,7 @@ from utils.drawing import BatchPainter
 from utils.engine import SMALLEST_STRIDES, Run, fit, notify, seed_everything
 from utils.errors import InputError
 from utils.evaluation import format_table
+from utils.gammas import GammaRecorder
 from utils.hyp import load_hyp
 from utils.loss import DetectionLoss
 from utils.network import FreezeHook, frozen_layers, lay_out, starting_network
@@ -253,7 +254,7 @@ def standard_hooks(plan, loader):
     hooks = [ImageWeightsHook(loader, len(plan.names))] if plan.options.image_weights else []
     if not plan.team.main:
         return hooks
-    hooks += [CsvHook(), ProgressHook()]
+    hooks += [CsvHook(), GammaRecorder(draw=not plan.options.noplots), ProgressHook()]
     if not plan.options.noplots:
         hooks.append(PictureHook(loader.dataset.labels, plan.names))
     if importlib.util.find_spec("tensorboard"):

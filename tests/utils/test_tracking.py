@@ -4,8 +4,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from utils.gammas import batch_norm_weights
 from utils.paths import RunFolder
-from utils.tracking import CSV_COLUMNS, CsvHook, ProgressHook, TensorBoardHook, batch_norm_weights, near_zero
+from utils.tracking import CSV_COLUMNS, CsvHook, ProgressHook, TensorBoardHook
 
 
 def run_state(tmp_path, model=None, epoch=0):
@@ -68,16 +69,6 @@ def test_progress_on_a_terminal_is_a_bar(tmp_path):
         hook.after_batch(run, None, None, None)
     hook.after_validation(run)
     assert "2/2" in stream.getvalue() and "0.25" in stream.getvalue().splitlines()[-1]
-
-
-def test_near_zero():
-    assert near_zero(torch.tensor([0.0, -9e-4, 1e-3, 1.0])) == 0.5
-
-
-def test_batch_norm_weights(tiny_model):
-    weights = batch_norm_weights(tiny_model)
-    assert len(weights) == 9 and weights["model.0.bn"].shape == (8,)
-    assert not any(weight.requires_grad for weight in weights.values())
 
 
 def test_tensorboard_gets_numbers_and_gammas(tmp_path, tiny_model):

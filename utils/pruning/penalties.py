@@ -13,7 +13,7 @@ from utils.engine import Hook
 from utils.errors import InputError
 from utils.pruning.channels import trace_channels
 from utils.pruning.importance import ChannelParameters
-from utils.tracking import NEAR_ZERO
+from utils.gammas import NEAR_ZERO
 
 PENALTIES = ("subgradient", "proximal", "group")
 LEAST = 0.1  # of the strength is left at the end of a falling schedule

@@ -12,7 +12,7 @@ from utils.pruning.options import PruneOptions
 from utils.pruning.penalties import PENALTIES, SCHEDULES, GammaPenalty
 from utils.pruning.preview import PreviewHook
 from utils.pruning.selection import Limits
-from utils.tracking import NEAR_ZERO
+from utils.gammas import NEAR_ZERO
 from utils.training import TrainOptions
 
 AUTO = "auto"  # --sr without a number: FadeOut
