@@ -1,4 +1,4 @@
-"""Cut the channels with the smallest gammas out of a trained detector and write it as a plain, narrower checkpoint."""
+"""Cut the channels that matter least out of a trained detector and write it as a plain, narrower checkpoint."""
 
 from utils.options import run
 from utils.pruning.options import PruneOptions

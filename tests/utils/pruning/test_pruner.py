@@ -10,6 +10,7 @@ from models.yolo import DetectionModel
 from utils.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.errors import InputError
 from utils.options import parse
+from utils.pruning import pruner
 from utils.pruning.options import PruneOptions
 from utils.pruning.pruner import prune_checkpoint
 
@@ -60,6 +61,18 @@ def test_a_file_size(prune):
     size = prune.weights.stat().st_size / 1e6
     prune("--size-mb", 0.8 * size, "--round", "1")
     assert 0.75 * size < prune.out.stat().st_size / 1e6 <= 0.8 * size
+
+
+def test_a_time(prune, monkeypatch, capsys):
+    def slower_with_size(model, image_size, runtime):
+        assert (image_size, runtime) == (64, "onnx")
+        return 2 + count_parameters(model) / 1000
+
+    monkeypatch.setattr(pruner, "milliseconds", slower_with_size)
+    limit = 2 + 0.5 * count_parameters(prune.model) / 1000
+    cut = prune("--latency-ms", limit, "--runtime", "onnx", "--round", "1")
+    assert 0.45 < left_of(cut, count_parameters) <= 0.5
+    assert f"{2 + count_parameters(cut.after) / 1000:.1f} ms an image in onnx" in capsys.readouterr().out
 
 
 def test_a_coarse_grid_says_what_it_misses(prune, capsys):
@@ -161,7 +174,7 @@ def test_bad_input(prune, words, message):
     assert not prune.out.exists()
 
 
-@pytest.mark.parametrize(("break_it", "message"), [(fused, "no batch norm"), (damaged, "NaN")])
+@pytest.mark.parametrize(("break_it", "message"), [(fused, "no batch norm"), (damaged, "model.1.bn.weight holds NaN")])
 @pytest.mark.parametrize("criterion", ["bn", "l2"])
 def test_bad_checkpoints(prune, break_it, message, criterion):
     with pytest.raises(InputError, match=message):
