@@ -20,6 +20,7 @@ from utils.errors import InputError
 from utils.loss import DetectionLoss
 from utils.optim import Pace, build_optimizer
 from utils.paths import RunFolder
+from utils.pruning.penalties import GammaPenalty
 from utils.training import TrainOptions, train
 
 class Settings(Hook):
@@ -51,7 +52,11 @@ with joined(team, device):
     run = Run(model, build_optimizer(model, "SGD", 0.01, 0.9, 5e-4), loss, pace, RunFolder(None), device, 64, team=team)
     run.epoch = 100
     validated, saved = [], []
-    fit(run, loader, lambda run: validated.append(team.rank), [Settings()], lambda run, hooks: saved.append(team.rank))
+    penalty = GammaPenalty(0.5, "proximal")
+    penalty.prepare(model)
+    hooks = [Settings(), penalty]
+    fit(run, loader, lambda run: validated.append(team.rank), hooks, lambda run, hooks: saved.append(team.rank))
+    assert model.model[0].bn.weight.max() < 0.95  # one step of 0.01 · 0.5 / (1 − 0.9) takes 0.05
     assert validated == saved == ([0] if team.main else []), (validated, saved)
     assert run.step == 2
     if team.main:

@@ -11,6 +11,7 @@ from utils.engine import CLIP_NORM, Hook, Run, TrainingError, fit, prepare
 from utils.loss import DetectionLoss
 from utils.optim import Pace, build_optimizer
 from utils.paths import RunFolder
+from utils.pruning.penalties import GammaPenalty
 
 HYP = {"box": 0.05, "obj": 1.0, "cls": 0.5, "anchor_t": 4.0}
 STEADY = Pace(1000, 1, 64, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
@@ -143,7 +144,9 @@ def test_accumulated_batches_equal_one_large_batch(tiny_model, tmp_path):
     for name, batches, size in (("large", [large], 64), ("small", [small, small], 32)):
         run = make_run(deepcopy(tiny_model), tmp_path, replace(STEADY, batches=len(batches), batch_size=size))
         run.epoch = 200  # behind the warm-up
-        train(run, batches, [Once()])
+        penalty = GammaPenalty(0.5, "proximal")  # acts once a step, however many batches make it
+        penalty.prepare(run.model)
+        train(run, batches, [penalty, Once()])
         assert run.step == 1
         weights[name] = dict(run.model.named_parameters())
     start = dict(tiny_model.named_parameters())
