@@ -4,7 +4,7 @@ A channel that goes was not zero but about act(beta), or about its mean over ima
 weights: into the bias of a convolution, or the running mean of the batch norm right behind it (subtracted there).
 """
 
-from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,21 +29,31 @@ def beta_constants(model, graph, keep):
     Such a channel is act(beta) in every pixel, wherever concats, additions, pooling and resizing carry it; so one small empty
     image tells, and the pixel in the middle, where no padding reaches. The entries of channels that stay mean nothing.
     """
-    model = deepcopy(model)
-    removed = removed_labels(graph, keep)
-    seen = {}
-    for layer in graph.layers.values():
-        module = model.get_submodule(layer.name)
-        if not layer.is_conv:
-            module.weight[torch.from_numpy(np.isin(layer.outputs, removed))] = 0
-        elif not layer.depthwise:
-            middle = lambda _, args, name=layer.name: seen.update({name: args[0][0, :, args[0].shape[2] // 2, args[0].shape[3] // 2]})
-            module.register_forward_pre_hook(middle)
-    side = 4 * max(64, int(getattr(model, "stride", torch.zeros(1)).max()))
+    removed, seen, handles, gammas = removed_labels(graph, keep), {}, [], []
     first = next(model.parameters())
-    with evaluation_mode(model):
-        model(torch.zeros(1, 3, side, side, device=first.device, dtype=first.dtype))
-    return {name: values.double() for name, values in seen.items()}
+    side = 4 * max(64, int(getattr(model, "stride", torch.zeros(1)).max()))
+    try:
+        for layer in graph.layers.values():
+            module = model.get_submodule(layer.name)
+            if not layer.is_conv:
+                gammas.append((module.weight, module.weight.clone()))
+                module.weight[torch.from_numpy(np.isin(layer.outputs, removed))] = 0
+            elif not layer.depthwise:
+                handles.append(module.register_forward_pre_hook(partial(note_middle, seen, layer.name)))
+        with evaluation_mode(model):
+            model(torch.zeros(1, 3, side, side, device=first.device, dtype=first.dtype))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for weight, before in gammas:
+            weight.copy_(before)
+    return seen
+
+
+def note_middle(seen, name, _, args):
+    """Remember the middle pixel [c_in] of the map that a convolution reads, as a forward pre-hook."""
+    height, width = args[0].shape[2:]
+    seen[name] = args[0][0, :, height // 2, width // 2].double()
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ class PruneOptions:
     criterion: str = option("bn", "what a channel's loss is estimated by", choices=CRITERIA)
     aggregate: str | None = option(None, "how the scores of tied channels are joined; sum if not given", choices=AGGREGATES)
     power: float = option(1.0, "scores are raised to this before they are compared; 0.5 spreads the cut over more layers", minimum=0.1)
-    compensate: str = option("none", "what takes the place of removed channels", choices=WAYS)
+    compensate: str = option("beta", "what takes the place of removed channels: nothing, act(beta), means or refitted weights", choices=WAYS)
     recalibrate: int = option(0, "images to estimate the batch norm statistics anew on; 0: leave them", minimum=0)
     calib: int = option(64, "training images that criteria and compensation look at", minimum=1)
     size_mb: float | None = option(None, "budget: size of the checkpoint in MB (millions of bytes)", minimum=0)
