@@ -35,6 +35,8 @@ def engine_bytes(onnx_file, half=False, workspace=4):
 class EngineRuntime(Runtime):
     """An engine on the GPU. The file does not tell names and stride, so its Metadata is given."""
 
+    label = "TensorRT"
+
     def __init__(self, path, metadata, device):
         trt = need("tensorrt", WHAT)
         super().__init__(path, metadata.names, metadata.stride, metadata.imgsz, metadata.batch, device)

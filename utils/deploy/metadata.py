@@ -3,6 +3,7 @@
 import ast
 from dataclasses import dataclass
 
+from models.cost import count_gflops, count_parameters
 from utils.errors import InputError
 
 DESCRIPTION = "YOLOv5 detector"
@@ -16,6 +17,8 @@ class Metadata:
     names: dict[int, str]
     imgsz: tuple[int, int]  # height, width in pixels that the file was exported with
     batch: int = 1
+    parameters: int = 0
+    gflops: float = 0.0  # at 640 × 640 pixels
     nms: bool = False
 
     def strings(self):
@@ -23,12 +26,22 @@ class Metadata:
         return {
             "description": DESCRIPTION, "task": "detect", "stride": str(self.stride), "names": str(self.names),
             "imgsz": str(list(self.imgsz)), "batch": str(self.batch), "nms": str(self.nms),
+            "parameters": str(self.parameters), "gflops": f"{self.gflops:.6g}",
         }  # fmt: skip
 
 
 def describe_model(model, shape, batch=1):
     """Return the Metadata of a DetectionModel that is exported for images of shape (height, width)."""
-    return Metadata(model.size_multiple, dict(model.names), tuple(shape), batch)
+    cost = count_parameters(model), count_gflops(model)
+    return Metadata(model.size_multiple, dict(model.names), tuple(shape), batch, *cost)
+
+
+def read_cost(values):
+    """Return (parameters, GFLOPs at 640 × 640) from a file's metadata, (None, None) when it does not tell."""
+    try:
+        return int(values["parameters"]), float(values["gflops"])
+    except (KeyError, ValueError, TypeError):
+        return None, None
 
 
 def read_names_and_stride(values, path):

@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from models.cost import count_gflops, count_parameters
 from models.yolo import COARSEST
 from utils.checkpoint import load_checkpoint
-from utils.deploy.metadata import read_names_and_stride
+from utils.deploy.metadata import read_cost, read_names_and_stride
 from utils.deploy.packages import need
 from utils.downloads import find_weights
 from utils.errors import InputError
@@ -72,7 +73,9 @@ def open_weights(options, device):
 class Runtime:
     """What all runtimes share; see the module docstring."""
 
+    label = ""  # how tables call it
     nms = False
+    cost = None, None  # parameters, GFLOPs at 640 × 640 pixels
 
     def __init__(self, path, names, stride, shape=None, batch=None, device="cpu"):
         """device: where images are expected; others are moved there. For the rest see the module docstring."""
@@ -124,12 +127,15 @@ def predictions_of(detections, count, nc):
 class TorchRuntime(Runtime):
     """A checkpoint, or a DetectionModel that is there already, in float32 with folded batch norms."""
 
+    label = "PyTorch"
+
     def __init__(self, path, device="cpu", model=None):
         """model: None, or the network to use instead of reading the file; it stays as it is."""
         if model is None:
             checkpoint = load_checkpoint(path)
             model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
         super().__init__(path, model.names, model.size_multiple, device=device)
+        self.cost = count_parameters(model), count_gflops(model)
         self.model = deepcopy(model).float().eval().fuse().requires_grad_(False).to(device)
 
     def __call__(self, images, augment=False):
@@ -140,6 +146,8 @@ class TorchRuntime(Runtime):
 
 class OnnxRuntime(Runtime):
     """A .onnx file in ONNX Runtime."""
+
+    label = "ONNX Runtime"
 
     def __init__(self, path, device="cpu", threads=None):
         runtime = need("onnxruntime", str(path))
@@ -152,7 +160,7 @@ class OnnxRuntime(Runtime):
             raise InputError(f"{path}: {found}; must be one input, images [B, 3, H, W], and one output")
         batch, _, *shape = [size if isinstance(size, int) else None for size in inputs[0].shape]
         super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch)
-        self.nms = facts.get("nms") == "True"
+        self.nms, self.cost = facts.get("nms") == "True", read_cost(facts)
         self.input, self.half = inputs[0].name, inputs[0].type == "tensor(float16)"
         self.check_columns(outputs[0].shape)
 
@@ -184,6 +192,8 @@ def start_session(runtime, path, device, threads):
 class ScriptRuntime(Runtime):
     """A .torchscript file."""
 
+    label = "TorchScript"
+
     def __init__(self, path, device="cpu"):
         extra = {"config.txt": ""}
         try:
@@ -199,7 +209,7 @@ class ScriptRuntime(Runtime):
         if facts.get("dynamic"):
             batch, shape = None, [None]
         super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch, device)
-        self.half = facts.get("half", False)
+        self.half, self.cost = facts.get("half", False), read_cost(facts)
 
     def infer(self, images):
         """Return the output [B, N, 5 + nc]."""
@@ -212,6 +222,8 @@ class ScriptRuntime(Runtime):
 
 class OpenVinoRuntime(Runtime):
     """A folder x_openvino_model with x.xml, x.bin and metadata.yaml, on the CPU."""
+
+    label = "OpenVINO"
 
     def __init__(self, path, threads=None):
         files = sorted(path.glob("*.xml"))
@@ -231,7 +243,7 @@ class OpenVinoRuntime(Runtime):
             raise InputError(f"{files[0]}: not a readable OpenVINO model ({reason})") from None
         batch, _, *shape = [size.get_length() if size.is_static else None for size in model.inputs[0].partial_shape]
         super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch)
-        self.nms = str(facts.get("nms")) == "True"
+        self.nms, self.cost = str(facts.get("nms")) == "True", read_cost(facts)
         self.check_columns([size.get_length() if size.is_static else None for size in model.outputs[0].partial_shape])
 
     def infer(self, images):

@@ -23,7 +23,7 @@ def torchscript_bytes(model, metadata, *, dynamic=False, half=False, device="cpu
     if half:
         network, images = network.half(), images.half()
     config = {"shape": list(images.shape), "stride": metadata.stride, "names": metadata.names}
-    config |= {"dynamic": dynamic, "half": half}
+    config |= {"parameters": metadata.parameters, "gflops": metadata.gflops, "dynamic": dynamic, "half": half}
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # shapes are meant to become constants; a successor is announced on every use

@@ -1,0 +1,183 @@
+"""Compare detectors on this machine: time, size, memory, energy and mAP, file by file, in turns."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from utils.checkpoint import write_atomically
+from utils.data.config import load_data
+from utils.deploy.footprint import energy, peak_memory
+from utils.deploy.latency import Timing, compare, computing_threads, noise, pytorch_call, summarise, take_turns
+from utils.deploy.pareto import plot_pareto
+from utils.deploy.runtimes import TorchRuntime, load_detector
+from utils.deploy.sizes import size_of
+from utils.device import select_device
+from utils.errors import InputError
+from utils.evaluation import evaluate
+from utils.options import option
+from utils.paths import new_run
+from utils.validation import check_classes, make_validation_loader, whole_strides
+
+GFLOPS_AREA = 640 * 640  # pixels that the cost of a runtime is stated for
+
+
+@dataclass
+class BenchmarkOptions:
+    """Options of benchmark.py."""
+
+    weights: list[str] = option(["yolov5s.pt"], "files to compare with the first: .pt, .onnx, .torchscript, _openvino_model",
+                                nargs="+")  # fmt: skip
+    imgsz: list[str] = option(["640"], "sizes in pixels: 640, or height,width such as 800,1280", "--img", "--img-size",
+                              nargs="+")  # fmt: skip
+    threads: list[int] = option([1], "computing threads, one table for each", nargs="+", minimum=1)
+    rounds: int = option(50, "how often each file runs", minimum=2)
+    data: str = option("", "data yaml whose validation images the mAP is measured on")
+    device: str = option("cpu", "cpu, or the number of a GPU: PyTorch and TorchScript run there")
+    project: str = option("runs/benchmark", "folder of the runs")
+    name: str = option("exp", "folder of this run")
+    exist_ok: bool = option(False, "write into the run's folder even if it exists")
+
+    def sizes(self):
+        """Return the (height, width) that --imgsz names. Raises InputError."""
+        shapes = []
+        for text in self.imgsz:
+            parts = text.split(",")
+            if len(parts) > 2 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+                raise InputError(f"--imgsz {text}: must be a number of pixels, or height,width such as 800,1280")
+            shapes.append((int(parts[0]), int(parts[-1])))
+        return shapes
+
+
+@dataclass(frozen=True)
+class Result:
+    """One file at one size with one number of threads."""
+
+    model: str
+    runtime: str
+    height: int
+    width: int
+    threads: int
+    ms: Timing
+    speedup: float  # of the first file's time, median over rounds
+    noise: bool  # the speed-up may be chance
+    gflops: float | None
+    parameters: int | None
+    file_bytes: int
+    memory_mb: float | None
+    joules: float | None
+    map50: float | None = None
+    map: float | None = None
+
+
+def benchmark(options):
+    """Measure as BenchmarkOptions say, print tables, write results.json and pareto.png; return the Results.
+
+    Raises InputError.
+    """
+    shapes, device = options.sizes(), select_device(options.device)
+    config = load_data(options.data) if options.data else None
+    runtimes = [load_detector(path, device) for path in options.weights]
+    if config:
+        for runtime in runtimes:
+            check_classes(runtime, config)
+    multiple = max(runtime.size_multiple for runtime in runtimes)
+    shapes = [tuple(whole_strides(side, multiple) for side in shape) for shape in shapes]
+    folder = new_run(options.project, options.name, options.exist_ok)
+    results = []
+    for shape in shapes:
+        fitting = [path for path, one in zip(options.weights, runtimes) if fits(one, shape)]
+        accuracies = measure_accuracies(fitting, shape, config, device) if config and fitting else {}
+        for threads in options.threads if fitting else ():
+            rows = measure_speeds(fitting, shape, threads, options.rounds, device)
+            rows = [replace(row, **accuracies.get(row.model, {})) for row in rows]
+            print(f"\n{shape[0]}x{shape[1]}, {threads} thread{'s' * (threads > 1)}, {device}\n{format_results(rows)}")
+            results += rows
+    if not results:
+        raise InputError(f"--imgsz {' '.join(options.imgsz)}: no file is of this size")
+    write_atomically(folder / "results.json", json.dumps([asdict(row) for row in results], indent=2).encode())
+    if config:
+        plot_pareto(folder / "pareto.png", results)
+    print(f"\nResults saved to {folder}")
+    return results
+
+
+def fits(runtime, shape):
+    """Tell whether a file takes single images of a size; says so when not."""
+    if runtime.shape not in (None, shape) or runtime.batch not in (None, 1):
+        size = "x".join(map(str, runtime.shape or shape))
+        print(f"{runtime.path.name}: is for {runtime.batch or 1} image of {size}, left out at {shape[0]}x{shape[1]}")
+        return False
+    return True
+
+
+def measure_speeds(paths, shape, threads, rounds, device):
+    """Return the Results, without mAP, of files that take turns on images of (height, width)."""
+    image = noise(shape)
+    with computing_threads(threads):
+        runtimes = {path: load_detector(path, device, threads) for path in paths}
+        calls = {path: single_call(runtime, image) for path, runtime in runtimes.items()}
+        times = take_turns(calls, rounds)
+        joules = {path: energy(call) for path, call in calls.items()}
+    results = []
+    for path, runtime in runtimes.items():
+        parameters, gflops = runtime.cost
+        speedup, within = compare(times[paths[0]], times[path])
+        results.append(Result(
+            str(path), runtime.label, *shape, threads, summarise(times[path]), speedup, within,
+            gflops and gflops * shape[0] * shape[1] / GFLOPS_AREA, parameters, size_of(runtime.path),
+            peak_memory(runtime.path, shape, threads) if device.type == "cpu" else None, joules[path],
+        ))  # fmt: skip
+    return results
+
+
+def single_call(runtime, image):
+    """Return a callable that runs a file on an image, to the end."""
+    call = pytorch_call(runtime, image) if isinstance(runtime, TorchRuntime) else partial(runtime.infer, image)
+    if runtime.device.type != "cuda":
+        return call
+
+    def finished():
+        call()
+        torch.cuda.synchronize(runtime.device)
+
+    return finished
+
+
+def measure_accuracies(paths, shape, config, device):
+    """Return {file: {map50, map}} on the validation images, all letterboxed to (height, width)."""
+    found = {}
+    for path in paths:
+        runtime = load_detector(path, device)
+        runtime.shape = shape
+        loader = make_validation_loader(runtime, config, "val", max(shape), 1, 0)
+        result = evaluate(runtime, loader, names=config.names, device=device)
+        found[str(path)] = {"map50": result.map50, "map": result.map}
+    return found
+
+
+def format_results(rows):
+    """Return the table of Results of one size and number of threads."""
+    longest = max(len(Path(row.model).name) for row in rows)
+    head = (f"{'model':<{longest}}  {'runtime':<12}{'ms':>8}{'quartiles':>16}{'faster':>9}{'GFLOPs':>8}{'params':>11}"
+            f"{'file MB':>9}{'memory MB':>11}{'J/image':>9}{'mAP50':>8}{'mAP50-95':>10}")  # fmt: skip
+    lines = [head]
+    for row in rows:
+        faster = "as fast" if row.noise and row is not rows[0] else f"{row.speedup:.2f}x"
+        between = f"{row.ms.low:.1f} to {row.ms.high:.1f}"
+        lines.append(
+            f"{Path(row.model).name:<{longest}}  {row.runtime:<12}{row.ms.median:8.2f}{between:>16}{faster:>9}"
+            f"{number(row.gflops, '.2f'):>8}{number(row.parameters, ','):>11}{row.file_bytes / 1e6:9.2f}"
+            f"{number(row.memory_mb, '.0f'):>11}{number(row.joules, '.3f'):>9}{number(row.map50, '.3f'):>8}"
+            f"{number(row.map, '.3f'):>10}"
+        )
+    if any(row.noise for row in rows[1:]):
+        lines.append(f"as fast: the difference to {Path(rows[0].model).name} is within the noise")
+    return "\n".join(lines)
+
+
+def number(value, form):
+    """Return a number as text, or a dash when there is none."""
+    return "-" if value is None else format(value, form)
