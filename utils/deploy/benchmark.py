@@ -28,8 +28,9 @@ GFLOPS_AREA = 640 * 640  # pixels that the cost of a runtime is stated for
 class BenchmarkOptions:
     """Options of benchmark.py."""
 
-    weights: list[str] = option(["yolov5s.pt"], "files to compare with the first: .pt, .onnx, .torchscript, _openvino_model",
-                                nargs="+")  # fmt: skip
+    weights: list[str] = option(
+        ["yolov5s.pt"], "files to compare with the first: .pt, .onnx, .torchscript, _openvino_model", nargs="+"
+    )
     imgsz: list[str] = option(["640"], "sizes in pixels: 640, or height,width such as 800,1280", "--img", "--img-size",
                               nargs="+")  # fmt: skip
     threads: list[int] = option([1], "computing threads, one table for each", nargs="+", minimum=1)

@@ -72,7 +72,7 @@ class ExportOptions:
         if self.half and "torchscript" in self.include and self.device == "cpu":
             raise InputError("--half: TorchScript in FP16 needs a GPU; give --device 0, or leave torchscript out")
         if "engine" in self.include and (self.int8 or self.dynamic):
-            raise InputError("--include engine: TensorRT files are of fixed size, FP32 or FP16; leave out --int8, --dynamic")
+            raise InputError("--include engine: files are of fixed size, FP32 or FP16; leave out --int8 and --dynamic")
 
 
 @dataclass(frozen=True)

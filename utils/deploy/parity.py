@@ -1,6 +1,8 @@
 """Is an exported file the same detector? Its predictions and its mAP against those of the checkpoint."""
 
 from dataclasses import dataclass
+from itertools import islice
+from statistics import mean
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from utils.deploy.runtimes import Runtime, predictions_of
 from utils.evaluation import evaluate
 from utils.validation import make_validation_loader
 
+COMPARED = 4  # batches of the validation images whose predictions are compared one by one
 DRAWN = 3  # images drawn for the comparison when there is no data; one of noise is added
 CONFIDENT = 0.25  # score of the predictions that a quantized file is compared on
 SMALL_BOX = 8.0  # px; deviations of smaller boxes are shares of this
@@ -21,7 +24,7 @@ SMALL_BOX = 8.0  # px; deviations of smaller boxes are shares of this
 class Tolerance:
     """What a file may differ by from its checkpoint.
 
-    box: corner of a box, as a share of the box's longer side; score: objectness or class score; map: mAP50 and mAP50-95.
+    box: corner of a box, as a share of the box's longer side; score: objectness or class score; map: either mAP.
     `average` compares the mean over the confident predictions instead of the largest difference over all.
     """
 
@@ -134,12 +137,15 @@ def verify(reference, runtime, tolerance, shape, config=None, seed=0):
         config: None, or a DataConfig whose validation images the mAP is compared on.
     """
     device = reference.device
-    images, evaluations = comparison_images(shape, seed), ()
+    batches, evaluations = [comparison_images(shape, seed)], ()
     if config:
         loader = make_validation_loader(runtime, config, "val", max(shape), runtime.batch or 1, 0)
-        images = next(iter(loader))[0].float() / 255
+        batches = [batch[0].float() / 255 for batch in islice(loader, COMPARED)]
         evaluations = [evaluate(one, loader, names=config.names, device=device) for one in (reference, runtime)]
-    difference = deviation(reference(images.to(device)).cpu(), runtime(images), tolerance.average)
+    pairs = [(reference(images.to(device)).cpu(), runtime(images)) for images in batches]
+    found = [deviation(*pair, tolerance.average) for pair in pairs]
+    join = mean if tolerance.average else max
+    difference = Deviation(join(one.box for one in found), join(one.score for one in found))
     broken = shortcomings(tolerance, difference, *evaluations)
     return Report(broken, describe(difference, tolerance, *evaluations))
 

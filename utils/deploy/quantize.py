@@ -1,7 +1,7 @@
 """Eight-bit ONNX files: static quantization with ONNX Runtime, calibrated on training images.
 
 Weights get a scale for each output channel, activations one for each tensor, from the range that all but 1 in 100,000
-of their values lie in. Of percentiles, entropy and extremes that costs the least mAP; the numbers are in docs/DEPLOY.md.
+of their values lie in. Of percentiles, entropy and extremes that costs the least mAP; docs/DEPLOY.md has the numbers.
 Detect stays in float32: its outputs span a range in which eight bits are too coarse for boxes.
 """
 

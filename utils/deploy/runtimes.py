@@ -111,7 +111,7 @@ class Runtime:
 
 
 def predictions_of(detections, count, nc):
-    """Return detections [n, 7] of `count` images (image, x1, y1, x2, y2, score, class) as predictions [count, m, 5 + nc].
+    """Return detections [n, 7] (image, x1, y1, x2, y2, score, class) as predictions [count, m, 5 + nc].
 
     Objectness is the score, the detected class has 1: suppression with the same limits gives the detections back.
     """

@@ -1,7 +1,7 @@
 """A pruned network as a model yaml of the public YOLOv5 (v6.0 to v7.0) and weights that fit it.
 
-The public parser knows widths of whole layers only. A block whose inner widths are no longer those that its row implies is
-written out in layers that say each width: Conv, Bottleneck with a fractional expansion, nn.MaxPool2d, Concat.
+The public parser knows widths of whole layers only. A block whose inner widths are no longer those that its row implies
+is written out in layers that say each width: Conv, Bottleneck with a fractional expansion, nn.MaxPool2d, Concat.
 """
 
 import math
@@ -92,7 +92,7 @@ class StockWriter:
             return source
         if type(layer) not in writers:
             known = ", ".join(cls.__name__ for cls in writers)
-            raise InputError(f"{where}: uneven widths in a {type(layer).__name__}; public layers can be found for {known}")
+            raise InputError(f"{where}: uneven widths in a {type(layer).__name__}; only {known} can be written out")
         return writers[type(layer)](layer, source, where)
 
     def conv(self, layer, source, where):

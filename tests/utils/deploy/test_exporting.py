@@ -51,7 +51,8 @@ def test_an_onnx_file_says_what_the_public_export_says(weights):
     assert facts["stride"] == "32" and facts["imgsz"] == "[64, 96]" and facts["task"] == "detect"
     assert facts["names"] == "{0: 'circle', 1: 'square', 2: 'triangle'}"
     assert [entry.version for entry in model.opset_import if not entry.domain] == [17]
-    sizes = [[d.dim_value for d in value.type.tensor_type.shape.dim] for value in (*model.graph.input, *model.graph.output)]
+    ends = *model.graph.input, *model.graph.output
+    sizes = [[side.dim_value for side in value.type.tensor_type.shape.dim] for value in ends]
     assert sizes == [[1, 3, 64, 96], [1, 3 * (8 * 12 + 4 * 6 + 2 * 3), 8]]
     assert (model.graph.input[0].name, model.graph.output[0].name) == ("images", "output0")
     assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)

@@ -53,7 +53,8 @@ def test_detection_letterboxes_to_the_fixed_size(exported):
     found = {}
     for suffix, path in exported.items():
         options = DetectOptions(weights=str(path), device="cpu")
-        detector = Detector(open_weights(options, torch.device("cpu")), torch.device("cpu"), (64, 64), conf=0.1, iou=0.5)
+        cpu = torch.device("cpu")
+        detector = Detector(open_weights(options, cpu), cpu, (64, 64), conf=0.1, iou=0.5)
         assert detector.fitted_shape(image) == ((32, 64) if suffix == ".pt" else (64, 64))
         found[suffix] = detector(image)
     assert len(found[".onnx"]) and torch.allclose(found[".onnx"], found[".torchscript"], atol=0.01)

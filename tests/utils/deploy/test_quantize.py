@@ -1,0 +1,66 @@
+"""Eight-bit ONNX files: what is quantized, what is not, and that it still is the detector."""
+
+import numpy as np
+import pytest
+import torch
+
+from utils.data.config import load_data
+from utils.deploy.metadata import describe_model
+from utils.deploy.onnx import onnx_bytes, onnx_graph
+from utils.deploy.parity import INT8, comparison_images, deviation, shortcomings
+from utils.deploy.quantize import calibration_images
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def quantized(small_weights):
+    """Return (DetectionModel, ModelProto quantized on four drawn images)."""
+    from utils.checkpoint import load_checkpoint
+
+    model = load_checkpoint(small_weights).model
+    images = [image[None].numpy() for image in comparison_images((64, 64), seed=9)]
+    return model, onnx_graph(model, describe_model(model, (64, 64)), images=images)
+
+
+def test_every_convolution_but_those_of_detect_computes_in_eight_bits(quantized):
+    _, graph = quantized
+    made_by = {name: node for node in graph.graph.node for name in node.output}
+    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
+    in_float, channels = [], []
+    for node in graph.graph.node:
+        if node.op_type == "Conv":
+            source = made_by.get(node.input[1])
+            if source is None or source.op_type != "DequantizeLinear":
+                in_float.append(node.name)
+                continue
+            weight, scale = tensors[source.input[0]], tensors[source.input[1]]
+            assert weight.data_type == onnx.TensorProto.INT8
+            channels.append((weight.dims[0], *scale.dims))
+    assert sorted(in_float) == [f"/model.24/m.{i}/Conv" for i in range(3)]
+    assert len(channels) == 57 and all(outputs == scales for outputs, scales in channels)  # a scale for each channel
+
+
+def test_it_still_is_the_detector_and_a_third_of_the_size(quantized, tmp_path):
+    from utils.deploy.runtimes import load_detector
+
+    model, graph = quantized
+    (tmp_path / "x_int8.onnx").write_bytes(onnx_bytes(graph, describe_model(model, (64, 64)), half=True))
+    images = comparison_images((64, 64), seed=9)
+    with torch.no_grad():
+        expected = model(images)[0]
+    found = load_detector(tmp_path / "x_int8.onnx")(images)
+    assert not shortcomings(INT8, deviation(expected, found, average=True))
+    assert deviation(expected, found).score > 1e-4  # it has been rounded
+    full = onnx_bytes(onnx_graph(model, describe_model(model, (64, 64))), describe_model(model, (64, 64)))
+    assert (tmp_path / "x_int8.onnx").stat().st_size < 0.4 * len(full)
+
+
+def test_calibration_takes_letterboxed_training_images(drawn_data):
+    images = calibration_images(load_data(drawn_data), (64, 96), count=5)
+    assert len(images) == 5 and all(image.shape == (1, 3, 64, 96) for image in images)
+    assert all(image.dtype == np.float32 and 0 <= image.min() and image.max() <= 1 for image in images)
+    assert all(image[0, :, 0, 0] == pytest.approx(114 / 255) for image in images)  # grey borders left and right
+    again = calibration_images(load_data(drawn_data), (64, 96), count=5)
+    assert all(np.array_equal(a, b) for a, b in zip(images, again))
