@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,8 @@ from utils.checkpoint import checkpoint_bytes, finished_content
 from utils.pruning.channels import trace_channels
 from utils.pruning.findings import collect, file_parts, gamma_histograms, layer_rows, network_numbers, verdict
 from utils.pruning.rebuild import rebuild
+from utils.pruning.report import Totals, totals_table
+from utils.pruning.reporting import command_line
 
 
 @pytest.fixture
@@ -77,3 +80,26 @@ def test_findings_are_plain_values(cut):
     found = collect(cut, networks, weights="a.pt", notes=["x"])
     assert json.loads(json.dumps(found)) == found
     assert found["faster"] is False and found["weights"] == "a.pt" and found["networks"][0]["map50_95"] == 0.25
+
+
+def test_the_terminal_table_has_times():
+    rows = [Totals("before", 2000, 4.0, 8_000_000, 0.5, 0.25, 20.0), Totals("after", 500, 1.0, 2_000_000, 0.4, 0.2, 5.0)]
+    lines = [line.split() for line in totals_table(rows, 320).splitlines()]
+    assert lines[0] == ["parameters", "GFLOPs@320", "file", "MB", "ms", "mAP50", "mAP50-95"]
+    assert lines[1] == ["before", "2,000", "4.000", "8.00", "20.0", "0.500", "0.250"]
+    assert lines[3] == ["left", "25%", "25%", "25%", "25%"]
+    unmeasured = totals_table([Totals("before", 2000, 4.0, 8_000_000), Totals("after", 500, 1.0, 2_000_000)], 320).splitlines()
+    assert unmeasured[1].split()[-3:] == ["-", "-", "-"] and unmeasured[3].split() == ["left", "25%", "25%", "25%"]
+
+
+def test_a_command_names_only_what_was_asked_for():
+    @dataclass
+    class Options:
+        weights: str = "a.pt"
+        percent: float = 0.5
+        protect: list = field(default_factory=list)
+        noval: bool = False
+
+    assert command_line("prune.py", Options()) == "python prune.py"
+    options = Options("my b.pt", 0.25, ["model.0.*", "x"], True)
+    assert command_line("prune.py", options) == "python prune.py --weights 'my b.pt' --percent 0.25 --protect 'model.0.*' x --noval"
