@@ -45,7 +45,8 @@ def totals(findings):
             ratio = f"{values[-1] - values[0]:+.3f}"
         lines.append(f"<tr><td>{title}</td>{cells}<td>{ratio}</td></tr>")
     names = "".join(f"<th>{escape(n['name'])}</th>" for n in networks)
-    note = f'<p class="soft">Times: {escape(findings["runtime"])}, both networks in turns, medians. mAP: {escape(findings["measured_on"])}.</p>'
+    times, images = escape(findings["runtime"]), escape(findings["measured_on"])
+    note = f'<p class="soft">Times: {times}, both networks in turns, medians. mAP: {images}.</p>'
     return f"<h2>Before and after</h2><table><tr><th></th>{names}<th>left</th></tr>{''.join(lines)}</table>{note}"
 
 
@@ -88,7 +89,9 @@ def channels(findings):
 
 
 def gammas(findings):
-    """Return the histogram of |gamma| of every batch norm."""
+    """Return the histogram of |gamma| of every batch norm, or nothing when there is none."""
+    if not findings["gammas"]:
+        return ""
     charts = []
     for row in findings["gammas"]:
         total, gone = sum(row["kept"]) + sum(row["removed"]), sum(row["removed"])
