@@ -36,7 +36,11 @@ class BenchmarkOptions:
     imgsz: int = option(640, "side of the images in pixels", minimum=64)
     left: list[float] = option([0.9, 0.8, 0.6], "shares of the FLOPs that stay", nargs="+")
     calib: int = option(128, "images to calibrate on", minimum=1)
-    ways: list[int] = option(list(range(len(LADDER))), "rows of the table to measure: " + ", ".join(f"{i} {n}" for i, (n, _) in enumerate(LADDER)), nargs="+")
+    ways: list[int] = option(
+        list(range(len(LADDER))),
+        "rows of the table to measure: " + ", ".join(f"{i} {n}" for i, (n, _) in enumerate(LADDER)),
+        nargs="+",
+    )
     workers: int = option(0, "processes that load images", minimum=0)
 
 

@@ -36,14 +36,19 @@ class BenchmarkOptions:
 
     percent: float = option(0.5, "share of the channels that goes", minimum=0, below=1)
     models: list[str] = option(["n", "s", "m", "l", "x"], "sizes", nargs="+", choices=("n", "s", "m", "l", "x"))
-    clock: str = option("wall", "seconds as they pass, or only those of computing, whatever else the machine does", choices=("wall", "cpu"))
+    clock: str = option(
+        "wall",
+        "seconds as they pass, or only those of computing, whatever else the machine does",
+        choices=("wall", "cpu"),
+    )
     peer: bool = option(False, "compare with torch-pruning")
 
 
 def main(options):
     """Cut each network and print what it took."""
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
-    print(f"{'model':<24}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8} seconds{'memory':>10} of the model's"
+    print(f"{'model':<24}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8} seconds"
+          f"{'memory':>10} of the model's"
           f"{'FLOPs left':>12}")  # fmt: skip
     for size in options.models:
         model = make_model(size)
@@ -62,7 +67,8 @@ def make_model(size):
 
 
 def report(name, model, way, percent, clock):
-    """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's own."""
+    """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's own.
+    """
     before, start = reset_memory(), clock()
     narrow, times = way(model, percent, clock)
     parts = [b - a for a, b in zip([start, *times], times)]
@@ -95,8 +101,8 @@ def cut_by_peer(model, percent, clock):
         parameter.requires_grad_(True)  # it follows gradients
     detect = model.model[-1]
     pruner = peer.pruner.BNScalePruner(
-        model, torch.zeros(1, 3, 64, 64), peer.importance.BNScaleImportance(), global_pruning=True, pruning_ratio=percent,
-        max_pruning_ratio=0.9, round_to=8, ignored_layers=[detect],
+        model, torch.zeros(1, 3, 64, 64), peer.importance.BNScaleImportance(), global_pruning=True,
+        pruning_ratio=percent, max_pruning_ratio=0.9, round_to=8, ignored_layers=[detect],
     )  # fmt: skip
     times = [clock()] * 3
     pruner.step()

@@ -1,6 +1,7 @@
 """Budgets that only a built network can be held against: the bytes of its file, its milliseconds, its accuracy.
 
-Each is met by bisection over the share of the FLOPs (or parameters) that stays, and confirmed on the network that is kept.
+Each is met by bisection over the share of the FLOPs (or parameters) that stays, and confirmed on the network that is
+kept.
 """
 
 import statistics
@@ -39,17 +40,23 @@ def largest_fitting(measure, limit, floor, flag, unit):
         return 1.0
     smallest = measure(floor)
     if smallest > limit:
-        raise InputError(f"{flag} {limit:g}: cannot be met; the smallest network that the limits allow has {smallest:.3g} {unit}")
+        raise InputError(
+            f"{flag} {limit:g}: cannot be met; the smallest network that the limits allow has {smallest:.3g} {unit}"
+        )
     return bisect(lambda left: measure(left) <= limit, floor, 1.0)
 
 
 def smallest_within(drop, limit, floor):
-    """Return the smallest share left, from `floor` to 1, at which drop(share) is at most `limit`; the whole network's drop is 0."""
+    """Return the smallest share left, from `floor` to 1, at which drop(share) is at most `limit`; the whole network's
+    drop is 0.
+    """
     return floor if drop(floor) <= limit else bisect(lambda left: drop(left) <= limit, 1.0, floor)
 
 
 def confirmed(measure, limit, left, floor):
-    """Return (share left, what was measured): a network that meets the limit when it is measured anew, cut further if it must be."""
+    """Return (share left, what was measured): a network that meets the limit when it is measured anew, cut further if
+    it must be.
+    """
     while True:
         value = measure(left)
         if value <= limit or left <= floor:

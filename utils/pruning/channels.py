@@ -1,9 +1,10 @@
 """Which channels of a network may go, and which have to go together.
 
-The network is traced once with torch.fx and walked with vectors of channel labels in the place of tensors. A convolution
-gives its outputs fresh labels; batch norm, activations, pooling and resizing pass them on; a concat joins vectors; an
-addition makes the two labels at each index the same; a depth-wise convolution passes its input's labels on. Whatever is not
-understood freezes the labels that it touches: never cut, and named with the reason. No layer name is known here.
+The network is traced once with torch.fx and walked with vectors of channel labels in the place of tensors. A
+convolution gives its outputs fresh labels; batch norm, activations, pooling and resizing pass them on; a concat joins
+vectors; an addition makes the two labels at each index the same; a depth-wise convolution passes its input's labels on.
+Whatever is not understood freezes the labels that it touches: never cut, and named with the reason. No layer name is
+known here.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,9 @@ from utils.pruning.tracing import ChannelTracer, ChannelWalk, Layer
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Channels that are decided about together: label k stands for one channel of each member layer, which share a fate."""
+    """Channels that are decided about together: label k stands for one channel of each member layer, which share a
+    fate.
+    """
 
     name: str  # its first convolution
     labels: np.ndarray  # [width] labels
@@ -47,7 +50,9 @@ class ChannelGraph:
     layers: dict[str, Layer]
     groups: list[ChannelGroup]
     frozen: dict[int, str] = field(default_factory=dict)  # label → why
-    behind: dict[str, tuple] = field(default_factory=dict)  # convolution → (batch norm right behind it, its first channel there)
+    behind: dict[str, tuple] = field(
+        default_factory=dict
+    )  # convolution → (batch norm right behind it, its first channel there)
 
     @property
     def free_groups(self):
@@ -55,7 +60,8 @@ class ChannelGraph:
         return [group for group in self.groups if not group.protected]
 
     def protect(self, patterns):
-        """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below such a module.
+        """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below such a
+        module.
 
         Raises InputError for a pattern that matches nothing.
         """
@@ -63,13 +69,17 @@ class ChannelGraph:
             matching = [name for name in self.layers if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
             hit = [i for i, group in enumerate(self.groups) if {*group.members, *group.norms}.intersection(matching)]
             if not hit:
-                raise InputError(f"--protect {pattern}: matches no layer; names look like {self.groups[0].name}, --show lists them")
+                raise InputError(
+                    f"--protect {pattern}: matches no layer; names look like {self.groups[0].name}, --show lists them"
+                )
             for i in hit:
                 reason = self.groups[i].protected or f"asked for by --protect {pattern}"
                 self.groups[i] = replace(self.groups[i], protected=reason)
 
     def prunable_channels(self):
-        """Return how many output channels of convolutions may go (tied ones each counted): what --percent is a share of."""
+        """Return how many output channels of convolutions may go (tied ones each counted): what --percent is a share
+        of.
+        """
         return sum(int(counts.sum()) for counts in self.channel_counts().values())
 
     def channel_counts(self):

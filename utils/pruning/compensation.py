@@ -1,6 +1,7 @@
 """What a removed channel leaves behind: a constant, which its consumers take over, and batch norm statistics.
 
-A channel that goes was not zero but about act(beta), or about its mean over images. Whoever read it gets that constant times its
+A channel that goes was not zero but about act(beta), or about its mean over images. Whoever read it gets that constant
+times its
 weights: into the bias of a convolution, or the running mean of the batch norm right behind it (subtracted there).
 """
 
@@ -26,8 +27,9 @@ def mean_constants(model, graph, calibration, device):
 def beta_constants(model, graph, keep):
     """Return {convolution: [c_in] what it reads} when the gammas of all channels that go are zero.
 
-    Such a channel is act(beta) in every pixel, wherever concats, additions, pooling and resizing carry it; so one small empty
-    image tells, and the pixel in the middle, where no padding reaches. The entries of channels that stay mean nothing.
+    Such a channel is act(beta) in every pixel, wherever concats, additions, pooling and resizing carry it; so one small
+    empty image tells, and the pixel in the middle, where no padding reaches. The entries of channels that stay mean
+    nothing.
     """
     removed, seen, handles, gammas = removed_labels(graph, keep), {}, [], []
     first = next(model.parameters())
@@ -75,7 +77,8 @@ def fold(narrow, model, graph, keep, constants):
 
 
 def shift_output(narrow, graph, removed, name, amount):
-    """Add `amount` [c_out of narrow] to what a convolution gives, in its bias or in the running mean behind it, in place.
+    """Add `amount` [c_out of narrow] to what a convolution gives, in its bias or in the running mean behind it, in
+    place.
 
     Returns False when it has neither: then nothing changes.
     """

@@ -1,7 +1,8 @@
-"""What channels cost: FLOPs, parameters, milliseconds or plain counts of the network that masks leave, without rebuilding it.
+"""What channels cost: FLOPs, parameters, milliseconds or plain counts of the network that masks leave, without
+rebuilding it.
 
-A cost has `name` (what is counted), `total` (of the whole network), `of(keep)`, and `ledger()`, which follows a cut block
-by block: `left`, `gain(group, channels)` and `remove(group, channels)`. Selection knows nothing else of it.
+A cost has `name` (what is counted), `total` (of the whole network), `of(keep)`, and `ledger()`, which follows a cut
+block by block: `left`, `gain(group, channels)` and `remove(group, channels)`. Selection knows nothing else of it.
 """
 
 from collections import defaultdict
@@ -20,7 +21,8 @@ class ChannelCost:
         self.total = float(sum(values.sum() for values in costs.values()))
 
     def of(self, keep):
-        """Return the cost of the channels that masks {group: bool [width]} keep; groups that are not named stay whole."""
+        """Return the cost of the channels that masks {group: bool [width]} keep; groups that are not named stay whole.
+        """
         return self.total - sum(float(self.costs[name][~mask].sum()) for name, mask in keep.items())
 
     def ledger(self):
@@ -110,8 +112,8 @@ class NetworkCost:
     def table(cls, graph, times, constant=0.0):
         """Return a cost in milliseconds from tables, such as measured ones.
 
-        times: {convolution: (widths of its inputs [I], widths of its outputs [O], milliseconds [I, O])}, widths ascending; between
-        them it is linear, beyond them constant.
+        times: {convolution: (widths of its inputs [I], widths of its outputs [O], milliseconds [I, O])}, widths
+        ascending; between them it is linear, beyond them constant.
         """
         functions = {name: Grid(*map(np.asarray, table)) for name, table in times.items()}
         return cls("milliseconds", graph, functions, constant)
@@ -137,7 +139,9 @@ def product(each, layer, conv, bias=False):
 
 
 def touched_layers(graph, layers):
-    """Return {free group: [(index into layers, [width] how often each channel is read there, [width] how often given)]}."""
+    """Return {free group: [(index into layers, [width] how often each channel is read there, [width] how often
+    given)]}.
+    """
     place = {label: (g, i) for g in graph.free_groups for i, label in enumerate(g.labels.tolist())}
     touched = defaultdict(dict)
     for number, layer in enumerate(layers):
@@ -159,7 +163,9 @@ class NetworkLedger:
         self.values = [f(*row) for f, row in zip(cost.functions, self.counts)]
 
     def without(self, group, channels):
-        """Return [(layer index, inputs, outputs, cost)] of the layers around a group after channels (indices) have gone."""
+        """Return [(layer index, inputs, outputs, cost)] of the layers around a group after channels (indices) have
+        gone.
+        """
         after = []
         for layer, inputs, outputs in self.cost.touched.get(group, ()):
             reads, gives = self.counts[layer]

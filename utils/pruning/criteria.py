@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from utils.errors import InputError
 from utils.pruning import criteria_data, criteria_weights
 from utils.pruning.importance import ChannelParameters, aggregate, check_finite
 

@@ -1,4 +1,6 @@
-"""Criteria that look at calibration images. Each returns {group: [width] numpy}: a channel is judged with all that is tied to it."""
+"""Criteria that look at calibration images. Each returns {group: [width] numpy}: a channel is judged with all that is
+tied to it.
+"""
 
 from dataclasses import dataclass
 
@@ -23,9 +25,11 @@ class Evidence:
 
 
 def gate_slopes(model, graph, evidence):
-    """Return [images, count] ∂loss/∂gate of a gate of size 1 on each channel of ChannelParameters, one for all that is tied to it.
+    """Return [images, count] ∂loss/∂gate of a gate of size 1 on each channel of ChannelParameters, one for all that is
+    tied to it.
 
-    A gate multiplies gamma and beta; so its slope is Σ gamma · ∂gamma + beta · ∂beta over the batch norms of the channel.
+    A gate multiplies gamma and beta; so its slope is Σ gamma · ∂gamma + beta · ∂beta over the batch norms of the
+    channel.
     """
     parameters = ChannelParameters(model, graph)
     wanted = [getattr(norm, name) for name in ("weight", "bias") for norm in parameters.norms]
@@ -38,7 +42,11 @@ def gate_slopes(model, graph, evidence):
             loss, _ = evidence.loss(model(images)[1], targets)
             products = [p * slope for p, slope in zip(wanted, torch.autograd.grad(loss, wanted))]
             half = len(products) // 2
-            rows.append(parameters.per_channel((parameters.gather(products[:half]) + parameters.gather(products[half:])).double()))
+            rows.append(
+                parameters.per_channel(
+                    (parameters.gather(products[:half]) + parameters.gather(products[half:])).double()
+                )
+            )
     for p, value in zip(wanted, required):
         p.requires_grad_(value)
     return parameters, torch.stack(rows)
@@ -51,8 +59,8 @@ def taylor(model, graph, evidence):
 
 
 def fisher(model, graph, evidence):
-    """Half the mean square of that: the second-order change by the Fisher information (Theis et al. 2018), tied channels sharing
-    one gate (Liu et al. 2021).
+    """Half the mean square of that: the second-order change by the Fisher information (Theis et al. 2018), tied
+    channels sharing one gate (Liu et al. 2021).
     """
     parameters, slopes = gate_slopes(model, graph, evidence)
     return parameters.by_group(slopes.square().mean(0) / 2)
@@ -65,7 +73,9 @@ class InputStatistics:
         """Listen to the model until `stop`."""
         self.sums = {}
         self.handles = [
-            model.get_submodule(layer.name).register_forward_pre_hook(lambda _, args, name=layer.name: self.add(name, args[0]))
+            model.get_submodule(layer.name).register_forward_pre_hook(
+                lambda _, args, name=layer.name: self.add(name, args[0])
+            )
             for layer in graph.layers.values()
             if layer.is_conv and not layer.depthwise
         ]
@@ -86,7 +96,8 @@ class InputStatistics:
 
 @torch.no_grad()
 def input_statistics(model, graph, calibration, device):
-    """Return {convolution: (mean [c_in], mean square [c_in])} of what each convolution reads on the calibration images."""
+    """Return {convolution: (mean [c_in], mean square [c_in])} of what each convolution reads on the calibration images.
+    """
     statistics = InputStatistics(model, graph)
     with evaluation_mode(model):
         for images, _ in calibration.batches(device):
@@ -96,10 +107,12 @@ def input_statistics(model, graph, calibration, device):
 
 @torch.no_grad()
 def activation(model, graph, evidence):
-    """Energy that a channel brings into its consumers, as they pass it on behind their batch norms, summed over the consumers.
+    """Energy that a channel brings into its consumers, as they pass it on behind their batch norms, summed over the
+    consumers.
 
-    It is the channel's variance over images and pixels (its mean can be put back, see compensation.py) times the squared weights
-    that read it: the reconstruction error of ThiNet (Luo et al. 2017), correlations between channels left out.
+    It is the channel's variance over images and pixels (its mean can be put back, see compensation.py) times the
+    squared weights that read it: the reconstruction error of ThiNet (Luo et al. 2017), correlations between channels
+    left out.
     """
     scores = {group.name: np.zeros(group.width) for group in graph.free_groups}
     place = {label: (group.name, i) for group in graph.free_groups for i, label in enumerate(group.labels.tolist())}
@@ -130,16 +143,18 @@ def mean_loss(model, evidence):
     """Return the mean detection loss of a model over the calibration images."""
     with evaluation_mode(model):
         total = sum(
-            float(evidence.loss(model(images)[1], targets)[0]) for images, targets in evidence.calibration.batches(evidence.device)
+            float(evidence.loss(model(images)[1], targets)[0])
+            for images, targets in evidence.calibration.batches(evidence.device)
         )
     return total / len(evidence.calibration)
 
 
 def ablation(model, graph, evidence):
-    """How much the loss really grows when channels are silenced: the relevance of Mozer & Smolensky (1989), part by part of a group.
+    """How much the loss really grows when channels are silenced: the relevance of Mozer & Smolensky (1989), part by
+    part of a group.
 
-    Measured at ABLATION_DEPTHS of each group, in the order of |gamma|; each rise is shared out among the channels of its step in
-    proportion to |gamma|, and the channels beyond the last step are rated like those of the last.
+    Measured at ABLATION_DEPTHS of each group, in the order of |gamma|; each rise is shared out among the channels of
+    its step in proportion to |gamma|, and the channels beyond the last step are rated like those of the last.
     """
     parameters = ChannelParameters(model, graph)
     gammas = parameters.by_group(parameters.per_channel(parameters.gamma.abs()))

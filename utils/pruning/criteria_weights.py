@@ -1,4 +1,6 @@
-"""Criteria that read the weights alone. Each returns {layer: [c_out] scores of its outputs}; importance.py joins tied ones."""
+"""Criteria that read the weights alone. Each returns {layer: [c_out] scores of its outputs}; importance.py joins tied
+ones.
+"""
 
 import torch
 
@@ -27,8 +29,9 @@ def l2(model, graph):
 
 
 def l1_std(model, graph):
-    """The l1 norm (Li et al. 2017) where its layer puts it: the share of a normal distribution with the mean and deviation of the
-    layer's norms that lies below. So layers of large and small weights lose alike. A filter of zeros scores zero.
+    """The l1 norm (Li et al. 2017) where its layer puts it: the share of a normal distribution with the mean and
+    deviation of the layer's norms that lies below. So layers of large and small weights lose alike. A filter of zeros
+    scores zero.
     """
     scores = {}
     for name, norms in l1(model, graph).items():
@@ -38,8 +41,13 @@ def l1_std(model, graph):
 
 
 def fpgm(model, graph):
-    """Sum of the distances to the layer's other filters: what lies near their geometric median is replaceable (He et al. 2019)."""
-    return {name: torch.cdist(weights, weights, compute_mode="donot_use_mm_for_euclid_dist").sum(1) for name, weights in filters(model, graph)}
+    """Sum of the distances to the layer's other filters: what lies near their geometric median is replaceable (He et
+    al. 2019).
+    """
+    return {
+        name: torch.cdist(weights, weights, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
+        for name, weights in filters(model, graph)
+    }
 
 
 def lamp(model, graph):

@@ -12,15 +12,19 @@ AGGREGATES = ("sum", "mean", "max", "l2")
 class ChannelParameters:
     """Gamma and beta of every batch norm that acts on free channels, as flat vectors [P], and which channel each is of.
 
-    Channels are numbered 0 … count − 1 over all free groups; a position that belongs to a protected channel has the number
-    `count` and is never touched.
+    Channels are numbered 0 … count − 1 over all free groups; a position that belongs to a protected channel has the
+    number `count` and is never touched.
     """
 
     def __init__(self, model, graph, groups=None):
-        """groups: which ChannelGroups count as free, default all that may be cut. Raises InputError when none has a norm."""
+        """groups: which ChannelGroups count as free, default all that may be cut. Raises InputError when none has a
+        norm.
+        """
         self.groups = [group for group in groups or graph.free_groups if group.norms]
         if not self.groups:
-            raise InputError("the model has no batch norm on any channel that may go; a fused checkpoint cannot be pruned")
+            raise InputError(
+                "the model has no batch norm on any channel that may go; a fused checkpoint cannot be pruned"
+            )
         labels = np.concatenate([group.labels for group in self.groups])
         self.count = len(labels)
         number = dict(zip(labels.tolist(), range(self.count)))
@@ -86,7 +90,9 @@ def aggregate(graph, by_layer, way="sum"):
     labels = [label for group in groups for label in group.labels.tolist()]
     number = dict(zip(labels, range(len(labels))))
     names = [name for name in by_layer if name in graph.layers]
-    index = np.array([number.get(label, len(labels)) for name in names for label in graph.layers[name].outputs.tolist()])
+    index = np.array(
+        [number.get(label, len(labels)) for name in names for label in graph.layers[name].outputs.tolist()]
+    )
     values = np.concatenate([np.asarray(by_layer[name], dtype=float) for name in names])
     joined = np.zeros(len(labels) + 1)
     if way == "max":
@@ -111,7 +117,9 @@ def gamma_scores(model, graph):
 
 
 def check_finite(scores, source):
-    """Return scores {group: [width]}. Raises InputError when one is not a finite number; source: what they were made of."""
+    """Return scores {group: [width]}. Raises InputError when one is not a finite number; source: what they were made
+    of.
+    """
     for name, values in scores.items():
         if not np.isfinite(values).all():
             raise InputError(f"{name}: {source} contains NaN or infinity; the checkpoint is damaged")

@@ -19,22 +19,44 @@ class PruneOptions:
     """Options of prune.py."""
 
     weights: str = option("runs/train/exp/weights/last.pt", "checkpoint to prune, best after sparse training")
-    percent: float | None = option(None, f"budget: share of the channels that goes; {DEFAULT_PERCENT} without a budget, 0 with one of the three flags below", minimum=0, below=1)
-    drop_scale: list[str] = option([], "detection scales to remove, such as P5, and all layers that only they need", nargs="+")
-    keep_classes: list[str] = option([], "classes to go on predicting, by name or number; with the trained weights", nargs="+")
-    drop_branches: str = option("", "bottlenecks with a shortcut to leave out, those that change the outputs least: a number, or a share such as 0.25")
+    percent: float | None = option(
+        None,
+        f"budget: share of the channels that goes; {DEFAULT_PERCENT} without a budget, 0 with the next three flags",
+        minimum=0,
+        below=1,
+    )
+    drop_scale: list[str] = option(
+        [], "detection scales to remove, such as P5, and all layers that only they need", nargs="+"
+    )
+    keep_classes: list[str] = option(
+        [], "classes to go on predicting, by name or number; with the trained weights", nargs="+"
+    )
+    drop_branches: str = option(
+        "",
+        "bottlenecks to leave out, those whose branches change the outputs least: a number, or a share such as 0.25",
+    )
     flops: float | None = option(None, "budget: share of the FLOPs that stays", maximum=1)
     params: float | None = option(None, "budget: share of the parameters that stays", maximum=1)
     criterion: str = option("bn", "what a channel's loss is estimated by", choices=CRITERIA)
-    aggregate: str | None = option(None, "how the scores of tied channels are joined; sum if not given", choices=AGGREGATES)
-    power: float = option(1.0, "scores are raised to this before they are compared; 0.5 spreads the cut over more layers", minimum=0.1)
-    compensate: str = option("beta", "what takes the place of removed channels: nothing, act(beta), means or refitted weights", choices=WAYS)
+    aggregate: str | None = option(
+        None, "how the scores of tied channels are joined; sum if not given", choices=AGGREGATES
+    )
+    power: float = option(
+        1.0, "scores are raised to this before they are compared; 0.5 spreads the cut over more layers", minimum=0.1
+    )
+    compensate: str = option(
+        "beta", "what takes the place of removed channels: nothing, act(beta), means or refitted weights", choices=WAYS
+    )
     recalibrate: int = option(0, "images to estimate the batch norm statistics anew on; 0: leave them", minimum=0)
     calib: int = option(64, "training images that criteria and compensation look at", minimum=1)
     size_mb: float | None = option(None, "budget: size of the checkpoint in MB (millions of bytes)", minimum=0)
-    latency_ms: float | None = option(None, "budget: milliseconds an image at --imgsz, measured on this machine's CPU", minimum=0)
+    latency_ms: float | None = option(
+        None, "budget: milliseconds an image at --imgsz, measured on this machine's CPU", minimum=0
+    )
     runtime: str = option("torch", "what --latency-ms is measured in", choices=RUNTIMES)
-    max_drop: float | None = option(None, "budget: mAP50-95 that may be lost on the --task images of --data", minimum=0, below=1)
+    max_drop: float | None = option(
+        None, "budget: mAP50-95 that may be lost on the --task images of --data", minimum=0, below=1
+    )
     data: str = option("data/coco128.yaml", "data yaml for validation and calibration")
     cfg: str = option("", "model yaml; only compared, the checkpoint decides")
     out: str = option("pruned_model.pt", "file to write")
@@ -42,12 +64,18 @@ class PruneOptions:
     batch_size: int = option(32, "images in a validation batch", "--batch", minimum=1)
     task: str = option("val", "split to validate on", choices=("train", "val", "test"))
     noval: bool = option(False, "do not validate, nor measure times")
-    scope: str = option("global", "compare scores over the whole network, or take the same share of every layer", choices=SCOPES)
+    scope: str = option(
+        "global", "compare scores over the whole network, or take the same share of every layer", choices=SCOPES
+    )
     min_channels: int = option(8, "channels that every layer keeps", minimum=1)
-    max_layer_share: float = option(0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1)
+    max_layer_share: float = option(
+        0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1
+    )
     round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
     protect: list[str] = option([], "layers to leave whole, as patterns such as 'model.0.*'", nargs="+")
-    std_guard: float | None = option(None, "only channels that score below mean - K deviations of their layer go", minimum=0)
+    std_guard: float | None = option(
+        None, "only channels that score below mean - K deviations of their layer go", minimum=0
+    )
     sensitivity: bool = option(False, "measure for the report what each layer and deeper cuts cost; takes minutes")
     suggest_head: bool = option(False, "say which detection scales the boxes of --data use at --imgsz, and end")
     show: bool = option(False, "print the channel groups of the network and end")
@@ -59,7 +87,12 @@ class PruneOptions:
     @property
     def needs_images(self):
         """Tell whether a stage looks at calibration images."""
-        stages = (self.criterion in FROM_DATA, self.compensate in ("mean", "lstsq"), self.recalibrate > 0, bool(self.drop_branches))
+        stages = (
+            self.criterion in FROM_DATA,
+            self.compensate in ("mean", "lstsq"),
+            self.recalibrate > 0,
+            bool(self.drop_branches),
+        )
         return any(stages)
 
     @property
@@ -68,7 +101,9 @@ class PruneOptions:
         return bool(self.drop_scale or self.keep_classes or self.drop_branches)
 
     def check(self):
-        """Raise InputError for values that are wrong alone or exclude each other; without a budget, set the default one."""
+        """Raise InputError for values that are wrong alone or exclude each other; without a budget, set the default
+        one.
+        """
         given = [name for name in BUDGETS if getattr(self, name) is not None]
         if len(given) > 1:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -86,4 +121,7 @@ class PruneOptions:
         if self.runtime != "torch" and self.latency_ms is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --latency-ms")
         if self.aggregate is not None and self.criterion not in FROM_WEIGHTS:
-            raise InputError(f"--aggregate {self.aggregate}: has no effect with --criterion {self.criterion}, which judges tied channels together")
+            raise InputError(
+                f"--aggregate {self.aggregate}: has no effect with --criterion {self.criterion}, "
+                "which judges tied channels together"
+            )

@@ -1,4 +1,5 @@
-"""From a checkpoint to a narrower one: what prune.py does, stage by stage: read, score, select, rebuild, report, write."""
+"""From a checkpoint to a narrower one: what prune.py does, stage by stage: read, score, select, rebuild, report, write.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -117,7 +118,8 @@ def check_output(name):
 
 
 def read(options):
-    """Return the Job of PruneOptions: everything that is read, and checked, before anything is done. Raises InputError."""
+    """Return the Job of PruneOptions: everything that is read, and checked, before anything is done. Raises InputError.
+    """
     device = select_device(options.device)
     checkpoint = load_checkpoint(find_weights(options.weights))
     model = checkpoint.ema or checkpoint.model
@@ -156,12 +158,17 @@ def score(job):
 
 
 def choose(job, scores):
-    """Return the masks {group: bool [width]} that meet the budget; says what a search found and what misses by more than 2 %."""
+    """Return the masks {group: bool [width]} that meet the budget; says what a search found and what misses by more
+    than 2 %.
+    """
     cost, left = budget(job, scores)
     keep = select_by_cost(scores, cost, left, job.limits, job.options.scope)
     got = cost.of(keep) / cost.total
     if abs(got / left - 1) > 0.02:
-        print(f"{got:.1%} of the {cost.name} stay instead of {left:.1%}: as near as steps of {job.limits.multiple} channels come")
+        print(
+            f"{got:.1%} of the {cost.name} stay instead of {left:.1%}: "
+            f"as near as steps of {job.limits.multiple} channels come"
+        )
     return keep
 
 
@@ -182,7 +189,8 @@ def budget(job, scores):
 
 
 def search(job, scores, cost):
-    """Return the share of a cost that stays under a budget that has to be measured. Raises InputError when none does."""
+    """Return the share of a cost that stays under a budget that has to be measured. Raises InputError when none does.
+    """
     o, floor = job.options, 1 - largest_share(scores, cost, job.limits)
 
     def masks(left):
@@ -198,10 +206,15 @@ def search(job, scores, cost):
         times = partial(milliseconds, image_size=imgsz, runtime=o.runtime)
         left = largest_fitting(lambda left: times(narrow(left)), o.latency_ms, floor, "--latency-ms", "ms")
         left, found = confirmed(lambda left: times(narrow(left)), o.latency_ms, left, floor)
-        print(f"{found:.1f} ms an image in {o.runtime} at {left:.1%} of the FLOPs, {times(job.model):.1f} ms before; asked for {o.latency_ms:g}")
+        print(
+            f"{found:.1f} ms an image in {o.runtime} at {left:.1%} of the FLOPs, "
+            f"{times(job.model):.1f} ms before; asked for {o.latency_ms:g}"
+        )
         return left
     whole = evaluate_stored(job, job.reference).map
-    return smallest_within(lambda left: whole - evaluate_stored(job, make_cut(job, masks(left)).after).map, o.max_drop, floor)
+    return smallest_within(
+        lambda left: whole - evaluate_stored(job, make_cut(job, masks(left)).after).map, o.max_drop, floor
+    )
 
 
 def make_cut(job, keep):
@@ -224,7 +237,11 @@ def deeper_cuts(job, scores):
     """Return {share of the FLOPs left: network} of cuts of several depths, as far as the limits allow."""
     cost = NetworkCost.flops(job.graph, job.model, job.options.imgsz)
     floor = 1 - largest_share(scores, cost, job.limits)
-    masks = {f"{left:.0%}": select_by_cost(scores, cost, left, job.limits, job.options.scope) for left in DEPTHS if left >= floor}
+    masks = {
+        f"{left:.0%}": select_by_cost(scores, cost, left, job.limits, job.options.scope)
+        for left in DEPTHS
+        if left >= floor
+    }
     return {name: make_cut(job, keep).after for name, keep in masks.items()}
 
 
@@ -233,7 +250,8 @@ def ceiling_line(job, scores):
     shares = {}
     for cost in (ChannelCost(job.graph.channel_counts()), NetworkCost.flops(job.graph, job.model)):
         shares[cost.name] = np.floor(largest_share(scores, cost, job.limits) * 1000) / 10  # never more than what works
-    return f"at most {shares['channels']:.1f} % of the channels can go ({shares['FLOPs']:.1f} % of the FLOPs), with {job.limits}"
+    channels, flops = shares["channels"], shares["FLOPs"]
+    return f"at most {channels:.1f} % of the channels can go ({flops:.1f} % of the FLOPs), with {job.limits}"
 
 
 def removal_lines(cut):

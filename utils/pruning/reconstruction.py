@@ -1,7 +1,9 @@
-"""Least-squares reconstruction: every convolution gets the weights that best give its old outputs from the channels left.
+"""Least-squares reconstruction: every convolution gets the weights that best give its old outputs from the channels
+left.
 
-After He, Zhang & Sun 2017 (channel pruning) and Luo et al. 2017 (ThiNet): the original and the narrow network run side by side
-over calibration images, layer by layer; each convolution is fitted on what it really reads, errors of earlier layers included.
+After He, Zhang & Sun 2017 (channel pruning) and Luo et al. 2017 (ThiNet): the original and the narrow network run side
+by side over calibration images, layer by layer; each convolution is fitted on what it really reads, errors of earlier
+layers included.
 """
 
 import operator
@@ -32,7 +34,9 @@ class Pair:
 
 
 class SideBySide(fx.Interpreter):
-    """Runs two networks of the same graph; the convolutions of the narrow one are fitted, in place, as they are reached."""
+    """Runs two networks of the same graph; the convolutions of the narrow one are fitted, in place, as they are
+    reached.
+    """
 
     def __init__(self, model, narrow, graph, keep, generator):
         """narrow: what rebuild made of `model` with masks `keep`; generator: draws the pixels."""
@@ -66,7 +70,9 @@ class SideBySide(fx.Interpreter):
         return getattr(self, node.op)(node.target, args, kwargs)
 
     def fit(self, name, x, wanted):
-        """Fit a convolution of the narrow network that reads x [B, c_in, H, W] to give `wanted` [B, c_out before, h, w]."""
+        """Fit a convolution of the narrow network that reads x [B, c_in, H, W] to give `wanted` [B, c_out before, h,
+        w].
+        """
         conv, layer = self.narrow.get_submodule(name), self.channels.layers.get(name)
         if layer is None or conv.groups > 1 or name in self.fitted:
             return
@@ -76,12 +82,16 @@ class SideBySide(fx.Interpreter):
         image, row, column = places
         target = wanted[image, :, row, column][:, kept.to(wanted.device)]
         inputs = patches(conv, x, places)
-        weights, offset = least_squares(inputs, target - (0 if conv.bias is None else conv.bias), conv.weight.flatten(1))
+        weights, offset = least_squares(
+            inputs, target - (0 if conv.bias is None else conv.bias), conv.weight.flatten(1)
+        )
         conv.weight.copy_(weights.view_as(conv.weight))
         shift_output(self.narrow, self.channels, self.removed, name, offset)
 
     def draw(self, shape, inputs):
-        """Return (image, row, column) of the pixels of an output map that a layer with so many inputs a filter is fitted on."""
+        """Return (image, row, column) of the pixels of an output map that a layer with so many inputs a filter is
+        fitted on.
+        """
         batch, _, height, width = shape
         count = min(max(SAMPLES, SAMPLES_PER_INPUT * inputs), batch * height * width)
         index = torch.randperm(batch * height * width, generator=self.generator)[:count]
@@ -102,15 +112,21 @@ def patches(conv, x, places):
 
 
 def least_squares(inputs, target, weights, ridge=RIDGE):
-    """Return (weights [o, d], offset [o]) with inputs · weightsᵀ + offset nearest to the target, pulled towards given weights.
+    """Return (weights [o, d], offset [o]) with inputs · weightsᵀ + offset nearest to the target, pulled towards given
+    weights.
 
-    inputs: [n, d]; target: [n, o]; weights: [o, d]; ridge: strength of the pull, a share of the mean power of the inputs.
+    inputs: [n, d]; target: [n, o]; weights: [o, d]; ridge: strength of the pull, a share of the mean power of the
+    inputs.
     """
     centre, aim = inputs.mean(0), target.mean(0)
     centred = inputs - centre
     missing = target - aim - centred @ weights.T
     power = (centred.T @ centred).double() / len(inputs)
-    pull = ridge * power.diagonal().mean().clamp(min=1e-12) * torch.eye(len(power), dtype=torch.double, device=power.device)
+    pull = (
+        ridge
+        * power.diagonal().mean().clamp(min=1e-12)
+        * torch.eye(len(power), dtype=torch.double, device=power.device)
+    )
     change = torch.linalg.solve(power + pull, (centred.T @ missing).double() / len(inputs)).T
     weights = weights + change.to(weights)
     return weights, aim - weights @ centre

@@ -29,12 +29,17 @@ def totals(name, model, image_size, size, evaluation=None, ms=None):
 
 
 def group_table(graph, model, image_size):
-    """Return the table of the channel groups: width, what hangs on one channel (the mean over them), members and ties."""
+    """Return the table of the channel groups: width, what hangs on one channel (the mean over them), members and ties.
+    """
     ledgers = [NetworkCost.parameters(graph, model).ledger(), NetworkCost.flops(graph, model, image_size).ledger()]
     wide = max(len(group.name) for group in graph.groups)
-    lines = [f"{'group':<{wide}}{'channels':>10}{'a channel: parameters':>23}{f'MFLOPs@{image_size}':>12}  members and ties"]
+    lines = [
+        f"{'group':<{wide}}{'channels':>10}{'a channel: parameters':>23}{f'MFLOPs@{image_size}':>12}  members and ties"
+    ]
     for group in graph.groups:
-        parameters, flops = (np.mean([ledger.gain(group.name, np.array([c])) for c in range(group.width)]) for ledger in ledgers)
+        parameters, flops = (
+            np.mean([ledger.gain(group.name, np.array([c])) for c in range(group.width)]) for ledger in ledgers
+        )
         hanging = f"{'-':>23}{'-':>12}" if group.protected else f"{parameters:23,.0f}{flops / 1e6:12.3f}"
         lines.append(f"{group.name:<{wide}}{group.width:>10}{hanging}  {ties(graph, group)}")
     return "\n".join(lines)
@@ -66,14 +71,18 @@ def channel_table(graph, before, after):
 def totals_table(rows, image_size):
     """Return the table of a list of Totals; the second and later ones with their ratio to the first."""
     wide = max(len(row.name) for row in rows)
-    lines = [f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}{'ms':>9}{'mAP50':>9}{'mAP50-95':>10}"]
+    lines = [
+        f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}{'ms':>9}{'mAP50':>9}{'mAP50-95':>10}"
+    ]
     for row in rows:
         measured = ((row.ms, 9, 1), (row.map50, 9, 3), (row.map, 10, 3))
         scores = "".join(f"{'-' if value is None else f'{value:.{digits}f}':>{w}}" for value, w, digits in measured)
         lines.append(f"{row.name:<{wide}}{row.parameters:14,}{row.gflops:14.3f}{row.bytes / 1e6:10.2f}{scores}")
     first = rows[0]
     for row in rows[1:]:
-        parameters, gflops, size = (f"{getattr(row, k) / getattr(first, k):.0%}" for k in ("parameters", "gflops", "bytes"))
+        parameters, gflops, size = (
+            f"{getattr(row, k) / getattr(first, k):.0%}" for k in ("parameters", "gflops", "bytes")
+        )
         time = f"{row.ms / first.ms:.0%}" if row.ms and first.ms else ""
         lines.append(f"{'left':<{wide}}{parameters:>14}{gflops:>14}{size:>10}{time:>9}".rstrip())
     return "\n".join(lines)

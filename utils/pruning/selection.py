@@ -37,9 +37,11 @@ class Limits:
         return max(floor, min(len(scores), math.ceil(guarded / self.multiple) * self.multiple))
 
     def __str__(self):
-        guard = "" if self.std_guard is None else f", and only those {self.std_guard:g} deviations below their layer's mean going"
-        return (f"at least {self.min_channels} channels and {1 - self.max_share:.0%} of those in use left in every layer, "
-                f"in multiples of {self.multiple}{guard}")  # fmt: skip
+        share = f"{1 - self.max_share:.0%} of those in use"
+        words = f"at least {self.min_channels} channels and {share} left in every layer"
+        if self.std_guard is not None:
+            words += f", only those {self.std_guard:g} deviations below their layer's mean going"
+        return f"{words}, in multiples of {self.multiple}"
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,10 @@ class Queue:
 def select_by_cost(scores, cost, left, limits, scope="global"):
     """Return {group: bool [width], True for the channels that stay} so that about `left` of a network's cost stays.
 
-    scores: {group: [width]}, what is lost with a channel; cost: see costs.py. The blocks of limits.multiple channels go in
-    the order of loss per gain (or of depth, see Queue) until the budget is met within TOLERANCE. One that would overshoot it by
-    more lets smaller ones go first, and goes after all if nothing else comes nearer. Raises InputError when `left` is
-    outside (0, 1] or the limits do not allow it.
+    scores: {group: [width]}, what is lost with a channel; cost: see costs.py. The blocks of limits.multiple channels go
+    in the order of loss per gain (or of depth, see Queue) until the budget is met within TOLERANCE. One that would
+    overshoot it by more lets smaller ones go first, and goes after all if nothing else comes nearer. Raises InputError
+    when `left` is outside (0, 1] or the limits do not allow it.
     """
     if not 0 < left <= 1:
         raise InputError(f"share {left} of the {cost.name} to be left: must be above 0 and at most 1")
@@ -136,8 +138,8 @@ def select_by_cost(scores, cost, left, limits, scope="global"):
 def select(scores, costs, share, limits, scope="global"):
     """Return {group: bool [width], True for the channels that stay} with about `share` of the cost removed.
 
-    costs: {group: [width]}, fixed and equal within a group; see select_by_cost for the rest. Raises InputError when the share is
-    outside [0, 1) or the limits do not allow it.
+    costs: {group: [width]}, fixed and equal within a group; see select_by_cost for the rest. Raises InputError when the
+    share is outside [0, 1) or the limits do not allow it.
     """
     if not 0 <= share < 1:
         raise InputError(f"share {share}: must be at least 0 and below 1")

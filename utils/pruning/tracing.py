@@ -96,7 +96,7 @@ class ChannelWalk(fx.Interpreter):
         self.image_pixels = image_pixels
         self.labels, self.layers = Labels(), {}
         self.vectors = {}  # node → labels [C] of its 4-D output
-        self.fresh = {}  # node → [(convolution or None, channels)]: what its output consists of, if only one node reads it
+        self.fresh = {}  # node → [(convolution or None, channels)]: of which its output consists, read by one node
         self.behind = {}  # convolution → (batch norm that alone reads its outputs, index of the first of them there)
 
     def run_node(self, node):
@@ -258,5 +258,3 @@ def is_activation(module):
 def keeps_zero(module):
     """Tell whether an activation maps 0 to 0, so that a silent channel stays silent."""
     return module(torch.zeros(1)).item() == 0.0
-
-

@@ -4,7 +4,15 @@ import pytest
 
 from utils.checkpoint import checkpoint_bytes, finished_content
 from utils.errors import InputError
-from utils.pruning.budgets import RUNTIMES, bisect, confirmed, file_megabytes, largest_fitting, milliseconds, smallest_within
+from utils.pruning.budgets import (
+    RUNTIMES,
+    bisect,
+    confirmed,
+    file_megabytes,
+    largest_fitting,
+    milliseconds,
+    smallest_within,
+)
 
 
 def test_bisection_ends_on_the_fitting_side():

@@ -83,7 +83,9 @@ def test_a_whole_detector_of_1x1_consumers_and_3x3_ones(tiny_config, stirred):
     images = torch.rand(1, 3, 1024, 1024)
     with torch.no_grad():
         for wanted, got in zip(model(images)[1], narrow(images)[1]):
-            torch.testing.assert_close(middle(got.permute(0, 1, 4, 2, 3)), middle(wanted.permute(0, 1, 4, 2, 3)), atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(
+                middle(got.permute(0, 1, 4, 2, 3)), middle(wanted.permute(0, 1, 4, 2, 3)), atol=1e-3, rtol=1e-3
+            )
 
 
 def test_beta_constants_by_hand():
@@ -136,7 +138,9 @@ def test_least_squares_finds_what_explains_the_target():
     torch.testing.assert_close(kept, true)
 
 
-@pytest.mark.parametrize("conv", [nn.Conv2d(4, 3, 3, 2, 1), nn.Conv2d(4, 3, (1, 3), 1, (0, 1)), nn.Conv2d(4, 3, 3, 1, 2, dilation=2)])
+@pytest.mark.parametrize(
+    "conv", [nn.Conv2d(4, 3, 3, 2, 1), nn.Conv2d(4, 3, (1, 3), 1, (0, 1)), nn.Conv2d(4, 3, 3, 1, 2, dilation=2)]
+)
 def test_patches_are_what_a_convolution_reads(conv):
     x = torch.randn(2, 4, 9, 9)
     with torch.no_grad():
@@ -164,7 +168,11 @@ def test_reconstruction_restores_duplicated_channels(stirred):
     assert before > 0.05 and after < 0.01 * before
 
 
-@pytest.mark.parametrize("block", [Bottleneck(16, 16), BottleneckCSP(16, 16, 1), C3Ghost(16, 16, 1), SPPF(16, 16)], ids=lambda b: type(b).__name__)
+@pytest.mark.parametrize(
+    "block",
+    [Bottleneck(16, 16), BottleneckCSP(16, 16, 1), C3Ghost(16, 16, 1), SPPF(16, 16)],
+    ids=lambda b: type(b).__name__,
+)
 def test_reconstruction_comes_nearer_than_means(block, stirred):
     model = stirred(nn.Sequential(Conv(3, 16), block, Conv(16, 8, 3), nn.Conv2d(8, 2, 1)))
     graph, seen = trace_channels(model), pictures()

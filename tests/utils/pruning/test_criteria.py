@@ -50,7 +50,9 @@ def test_weights_by_hand(criterion):
 
 
 def test_random_is_the_same_for_the_same_seed_and_another_for_another():
-    one, same, other = (scores_of(three_filters(), "random", generator=torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    one, same, other = (
+        scores_of(three_filters(), "random", generator=torch.Generator().manual_seed(s)) for s in (0, 0, 1)
+    )
     assert np.array_equal(one, same) and not np.array_equal(one, other)
     assert ((0 < one) & (one < 1)).all()
 

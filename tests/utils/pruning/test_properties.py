@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from models.common import (
-    SPP, SPPF, Bottleneck, BottleneckCSP, C3, C3SPP, C3TR, C3Ghost, C3x, Contract, Conv, CrossConv, DWConv, Expand, Focus,
-    GhostBottleneck, GhostConv,
+    SPP, SPPF, Bottleneck, BottleneckCSP, C3, C3SPP, C3TR, C3Ghost, C3x, Contract, Conv, CrossConv, DWConv, Expand,
+    Focus, GhostBottleneck, GhostConv,
 )  # fmt: skip
 from models.cost import count_gflops, count_parameters
 from utils.pruning.channels import trace_channels
@@ -22,13 +22,17 @@ st = hypothesis.strategies
 
 WIDTH = 8
 BLOCKS = {
-    "Conv": lambda: Conv(WIDTH, 12, 3), "DWConv": lambda: DWConv(WIDTH, WIDTH, 3), "grouped Conv": lambda: Conv(WIDTH, WIDTH, 3, g=2),
+    "Conv": lambda: Conv(WIDTH, 12, 3),
+    "DWConv": lambda: DWConv(WIDTH, WIDTH, 3), "grouped Conv": lambda: Conv(WIDTH, WIDTH, 3, g=2),
     "Bottleneck": lambda: Bottleneck(WIDTH, WIDTH), "Bottleneck without addition": lambda: Bottleneck(WIDTH, 12),
-    "BottleneckCSP": lambda: BottleneckCSP(WIDTH, WIDTH), "CrossConv": lambda: CrossConv(WIDTH, WIDTH, 3, 1, 1, 1.0, True),
+    "BottleneckCSP": lambda: BottleneckCSP(WIDTH, WIDTH),
+    "CrossConv": lambda: CrossConv(WIDTH, WIDTH, 3, 1, 1, 1.0, True),
     "C3": lambda: C3(WIDTH, WIDTH, 2), "C3x": lambda: C3x(WIDTH, WIDTH), "C3TR": lambda: C3TR(WIDTH, WIDTH),
     "C3SPP": lambda: C3SPP(WIDTH, WIDTH), "C3Ghost": lambda: C3Ghost(WIDTH, WIDTH), "SPP": lambda: SPP(WIDTH, WIDTH),
-    "SPPF": lambda: SPPF(WIDTH, WIDTH), "Focus": lambda: Focus(WIDTH, WIDTH), "GhostConv": lambda: GhostConv(WIDTH, WIDTH),
-    "GhostBottleneck": lambda: GhostBottleneck(WIDTH, WIDTH), "strided GhostBottleneck": lambda: GhostBottleneck(WIDTH, 12, 3, 2),
+    "SPPF": lambda: SPPF(WIDTH, WIDTH),
+    "Focus": lambda: Focus(WIDTH, WIDTH), "GhostConv": lambda: GhostConv(WIDTH, WIDTH),
+    "GhostBottleneck": lambda: GhostBottleneck(WIDTH, WIDTH),
+    "strided GhostBottleneck": lambda: GhostBottleneck(WIDTH, 12, 3, 2),
     "Contract": Contract, "Expand": Expand,
 }  # fmt: skip
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -129,7 +133,10 @@ def test_order_of_groups_does_not_matter(order, left):
 @hypothesis.given(st.data(), st.floats(0.3, 0.9))
 def test_more_goes_at_a_smaller_budget_and_no_floor_breaks(data, left):
     model, graph = network("C3Ghost")
-    scores = {g.name: np.array(data.draw(st.lists(st.floats(0, 10), min_size=g.width, max_size=g.width))) for g in graph.free_groups}
+    scores = {
+        g.name: np.array(data.draw(st.lists(st.floats(0, 10), min_size=g.width, max_size=g.width)))
+        for g in graph.free_groups
+    }
     cost = NetworkCost.parameters(graph, model)
     keep = select_by_cost(scores, cost, left, ANY)
     assert all(mask.any() for mask in keep.values())

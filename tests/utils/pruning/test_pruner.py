@@ -51,7 +51,9 @@ def test_without_a_budget_half_of_the_channels_go(prune):
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
-@pytest.mark.parametrize(("flag", "count"), [("--flops", lambda m: count_gflops(m, 64)), ("--params", count_parameters)])
+@pytest.mark.parametrize(
+    ("flag", "count"), [("--flops", lambda m: count_gflops(m, 64)), ("--params", count_parameters)]
+)
 def test_count_budgets(prune, flag, count, scope):
     cut = prune(flag, "0.6", "--round", "1", "--scope", scope)
     assert left_of(cut, count) == pytest.approx(0.6, rel=0.02)
@@ -88,7 +90,8 @@ def test_an_accuracy_budget_is_kept(prune, drawn_data, capsys):
 
 
 @pytest.mark.parametrize("words", [
-    ["--criterion", "taylor"], ["--criterion", "ablation"], ["--compensate", "mean"], ["--compensate", "lstsq"], ["--recalibrate", "4"],
+    ["--criterion", "taylor"], ["--criterion", "ablation"], ["--compensate", "mean"], ["--compensate", "lstsq"],
+    ["--recalibrate", "4"],
 ])  # fmt: skip
 def test_stages_that_look_at_images(prune, drawn_data, words):
     plain = prune("--flops", "0.6")
@@ -185,7 +188,9 @@ def test_bad_checkpoints(prune, break_it, message, criterion):
 def test_calibration_needs_images(prune, drawn_data, tmp_path):
     config = yaml.safe_load(drawn_data.read_text())
     test_only = tmp_path / "test_only.yaml"
-    test_only.write_text(yaml.safe_dump({**{k: v for k, v in config.items() if k not in ("train", "val")}, "test": "images/val"}))
+    test_only.write_text(
+        yaml.safe_dump({**{k: v for k, v in config.items() if k not in ("train", "val")}, "test": "images/val"})
+    )
     with pytest.raises(InputError, match="neither train nor val"):
         prune("--criterion", "fisher", "--data", test_only)
     assert not prune.out.exists()
