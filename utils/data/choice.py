@@ -1,4 +1,4 @@
-"""A data set seen by a detector that knows some of its classes only: their labels, renumbered; the others are background."""
+"""A data set seen by a detector that knows some of its classes only: their labels, renumbered."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class ChosenClasses(DataConfig):
 def match_classes(config, names, say=print):
     """Return a DataConfig as a detector with the classes `names` (index → name) sees it.
 
-    When these are some of the classes of the data, the result has only them, and `say` gets a line about it; otherwise the
-    config is returned as it is.
+    When these are some of the classes of the data, the result has only them, and `say` gets a line about it; otherwise
+    the config is returned as it is.
     """
     known = set(config.names.values())
     if len(names) >= config.nc or not known.issuperset(names.values()):
@@ -35,7 +35,9 @@ def match_classes(config, names, say=print):
 def choose_labels(samples, config):
     """Return the Samples of a whole data set as those of a ChosenClasses: its classes only, with its numbers."""
     number = {name: index for index, name in config.names.items()}
-    new = np.array([number.get(name, -1) for _, name in sorted(config.whole.names.items())])  # old index → new, −1: none
+    new = np.array(
+        [number.get(name, -1) for _, name in sorted(config.whole.names.items())]
+    )  # old index → new, −1: none
     return [narrow(sample, new) for sample in samples]
 
 

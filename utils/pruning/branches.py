@@ -1,7 +1,7 @@
 """Whole residual branches: which could be left out, what each contributes, and the network without them.
 
-A block that adds a branch to its input, such as a bottleneck with a shortcut, still does something sensible when the branch
-is gone: it hands its input on. Then nn.Identity takes its place, which the public repository runs as well.
+A block that adds a branch to its input, such as a bottleneck with a shortcut, still does something sensible when the
+branch is gone: it hands its input on. Then nn.Identity takes its place, which the public repository runs as well.
 """
 
 import operator
@@ -19,10 +19,12 @@ ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
 
 def residual_blocks(model):
-    """Return {name: traced branch's last node} of the modules that return their input plus a branch, in network order."""
+    """Return {name: traced branch's last node} of the modules that return their input plus a branch."""
     found = {}
     for name, module in model.named_modules():
-        if isinstance(module, (DetectionModel, nn.Sequential, nn.ModuleList)) or type(module).__module__.startswith("torch."):
+        if isinstance(module, (DetectionModel, nn.Sequential, nn.ModuleList)) or type(module).__module__.startswith(
+            "torch."
+        ):
             continue
         branch = added_branch(module)
         if branch is not None:
@@ -47,13 +49,17 @@ def added_branch(module):
 
 def skip_identities(node, module):
     """Return the node behind any nn.Identity."""
-    while isinstance(node, fx.Node) and node.op == "call_module" and isinstance(module.get_submodule(node.target), nn.Identity):
+    while (
+        isinstance(node, fx.Node)
+        and node.op == "call_module"
+        and isinstance(module.get_submodule(node.target), nn.Identity)
+    ):
         node = node.args[0]
     return node
 
 
 def silent_branches(model):
-    """Return the names of the residual blocks whose branch is zero whatever its input, so that removing it changes nothing."""
+    """Return the names of the residual blocks whose branch is always zero, so that removing it changes nothing."""
     if not any(isinstance(module, nn.BatchNorm2d) and is_zero(module) for module in model.modules()):
         return []  # as in nearly all networks: the tracing is spared
     return [name for name, node in residual_blocks(model).items() if is_silent(node, model.get_submodule(name))]
@@ -65,7 +71,7 @@ def is_zero(norm):
 
 
 def is_silent(node, block):
-    """Tell whether a node of a traced block is zero whatever the input: behind a batch norm with gamma and beta at zero."""
+    """Tell whether a node of a traced block is always zero: behind a batch norm with gamma and beta at zero."""
     if node.op == "call_function" and node.target is torch.cat:
         return all(is_silent(part, block) for part in node.args[0])
     if node.op != "call_module":
@@ -73,7 +79,9 @@ def is_silent(node, block):
     module = block.get_submodule(node.target)
     if isinstance(module, nn.BatchNorm2d):
         return is_zero(module)
-    passes = isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d)) or (is_activation(module) and keeps_zero(module))
+    passes = isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d)) or (
+        is_activation(module) and keeps_zero(module)
+    )
     return passes and is_silent(node.args[0], block)
 
 
@@ -107,16 +115,16 @@ def branch_count(amount, total):
 
 
 def weakest(scores, count):
-    """Return the `count` names with the smallest scores of {name: score}, weakest first; equal ones in the given order."""
+    """Return the `count` names with the smallest scores of {name: score}, weakest first."""
     return sorted(scores, key=scores.get)[:count]
 
 
 @torch.no_grad()
 def output_changes(model, names, batches, progress=iter):
-    """Return {block: how much the raw outputs of a DetectionModel change without it}: the mean squared difference over the variance.
+    """Return {block: how much the raw outputs of a DetectionModel change without it, see relative_change}.
 
-    Leaving out one block at a time and looking at what comes out is ablation in its plainest form (Veit et al. 2016 did it to
-    residual networks); logits are compared, so no labels are needed.
+    One block is left out at a time, as Veit et al. 2016 did with residual networks. Logits are compared, so no labels
+    are needed.
 
     Args:
         names: residual blocks, see residual_blocks.
@@ -129,14 +137,16 @@ def output_changes(model, names, batches, progress=iter):
     for name in progress(names):
         block = model.get_submodule(name)
         handle = block.register_forward_hook(lambda module, args, output: args[0])
-        changes = [relative_change(e, g) for images, maps in zip(batches, expected) for e, g in zip(maps, model(images)[1])]
+        changes = [
+            relative_change(e, g) for images, maps in zip(batches, expected) for e, g in zip(maps, model(images)[1])
+        ]
         handle.remove()
         scores[name] = sum(changes) / len(changes)
     return scores
 
 
 def relative_change(expected, got):
-    """Return the mean squared difference of two maps [B, na, ny, nx, no] over the variance of the first, output by output."""
+    """Return the mean squared difference of two maps [B, na, ny, nx, no] over the variance of the first, by output."""
     difference = (got - expected).pow(2).mean((0, 2, 3))
     return float((difference / expected.var((0, 2, 3)).clamp(min=1e-9)).mean())
 

@@ -20,7 +20,13 @@ def file_parts(model, size):
     for module in model.modules():
         tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         taken = sum(t.numel() * t.element_size() for t in tensors)
-        name = "predictions" if id(module) in inside else "batch norms" if isinstance(module, nn.BatchNorm2d) else "convolutions"
+        name = (
+            "predictions"
+            if id(module) in inside
+            else "batch norms"
+            if isinstance(module, nn.BatchNorm2d)
+            else "convolutions"
+        )
         parts[name] += taken
     return {**parts, "structure": size - sum(parts.values())}
 
@@ -49,7 +55,7 @@ def gamma_histograms(graph, model, keep):
 
 
 def verdict(before, after, layers):
-    """Return (whether the second of two networks is faster or None, one sentence that says so and, when it is not, why).
+    """Return (whether the second of two networks is faster or None, a sentence that says so and, if not, why).
 
     Args:
         before, after: mappings with gflops and ms (None: not measured).
@@ -69,11 +75,15 @@ def reason(left, layers):
     """Return in words why a cut that leaves this share of the FLOPs brought no speed."""
     odd = [row for row in layers if row["after"] % 8 and row["after"] != row["before"]]
     if left > MOSTLY:
-        return f"{left:.0%} of the FLOPs are left: the channels that went cost little. Ask for FLOPs instead, such as --flops 0.5"
+        return (
+            f"{left:.0%} of the FLOPs are left: the channels that went cost little. Ask for FLOPs, such as --flops 0.5"
+        )
     if len(odd) > len(layers) / 4:
-        return f"{len(odd)} of {len(layers)} layers have widths that are no multiples of 8, which processors pad. Leave --round at 8"
-    return (f"moving maps and starting layers takes longer than computing here, though only {left:.0%} of the FLOPs are left. "
-            "At a larger --imgsz the cut counts more")  # fmt: skip
+        return f"{len(odd)} of {len(layers)} layers have widths that are no multiples of 8. Leave --round at 8"
+    return (
+        f"moving maps and starting layers takes longer than computing here, though only {left:.0%} of the FLOPs are "
+        "left. At a larger --imgsz the cut counts more"
+    )
 
 
 def network_numbers(row, parts):

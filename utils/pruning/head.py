@@ -119,7 +119,9 @@ def class_indices(names, wanted):
         if index not in names:
             shown = [*names.values()][:SHOWN]
             more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
-            raise InputError(f"--keep-classes {word}: no such class; the model has 0 to {len(names) - 1}: {', '.join(shown)}{more}")
+            raise InputError(
+                f"--keep-classes {word}: no such class; the model has 0 to {len(names) - 1}: {', '.join(shown)}{more}"
+            )
         if index in found:
             raise InputError(f"--keep-classes {word}: the class is named twice")
         found.append(index)
@@ -129,7 +131,7 @@ def class_indices(names, wanted):
 
 
 def keep_classes(model, indices):
-    """Return a copy of a DetectionModel that predicts only the classes with these indices, numbered 0, 1, … in this order.
+    """Return a copy of a DetectionModel that predicts only the classes with these indices, numbered in this order.
 
     Its yaml says so (KEPT_CLASSES): fine-tuning on the data of all classes then leaves the other labels out.
     """

@@ -42,7 +42,14 @@ def scale_uses(model, sizes, anchor_t=ANCHOR_T):
     best = agreement.argmax(1)
     alone = matched & (matched.sum(1, keepdims=True) == 1)
     return [
-        ScaleUse(name, int(stride), anchors[i], float((best == i).mean()), float(matched[:, i].mean()), float(alone[:, i].mean()))
+        ScaleUse(
+            name,
+            int(stride),
+            anchors[i],
+            float((best == i).mean()),
+            float(matched[:, i].mean()),
+            float(alone[:, i].mean()),
+        )
         for i, (name, stride) in enumerate(zip(scale_names(model), detect.stride.tolist()))
     ]
 

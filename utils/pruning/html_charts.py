@@ -31,7 +31,9 @@ class Frame:
             parts.append(f'<path class="grid" d="M{LEFT} {self.y(value):.1f}H{WIDTH - RIGHT}"/>')
             parts.append(f'<text x="{LEFT - 5}" y="{self.y(value) + 3.5:.1f}" class="end">{escape(text)}</text>')
         for value, text in x_ticks:
-            parts.append(f'<text x="{self.x(value):.1f}" y="{self.height - BOTTOM + 14}" class="middle">{escape(text)}</text>')
+            parts.append(
+                f'<text x="{self.x(value):.1f}" y="{self.height - BOTTOM + 14}" class="middle">{escape(text)}</text>'
+            )
         middle = (LEFT + WIDTH - RIGHT) / 2
         parts.append(f'<text x="{middle}" y="{self.height - 3}" class="middle">{escape(x_label)}</text>')
         parts.append(f'<text x="4" y="{TOP - 1}" class="name">{escape(y_label)}</text>' if y_label else "")
@@ -51,7 +53,7 @@ def ticks(high, count=4):
 
 
 def histogram(kept, removed, high, title):
-    """Return a histogram of values from 0 to `high` as SVG: counts per bin of what stays, and of what goes on top of it."""
+    """Return a histogram of values from 0 to `high` as SVG: counts per bin of what stays, on top of it what goes."""
     height, top = 110, max(max((k + r for k, r in zip(kept, removed)), default=0), 1)
     frame = Frame((0, len(kept)), (0, top), height)
     parts = [frame.axes([(0, "0"), (len(kept), f"{high:.2g}")], [(0, "0"), (top, str(top))], "|gamma|", "")]
@@ -60,7 +62,8 @@ def histogram(kept, removed, high, title):
         for name, start, count in (("kept", 0, stays), ("gone", stays, goes)):
             if count:
                 y, h = frame.y(start + count), frame.y(start) - frame.y(start + count)
-                parts.append(f'<rect class="{name}" x="{frame.x(i):.1f}" y="{y:.1f}" width="{width - 0.5:.1f}" height="{h:.1f}"/>')
+                place = f'x="{frame.x(i):.1f}" y="{y:.1f}" width="{width - 0.5:.1f}" height="{h:.1f}"'
+                parts.append(f'<rect class="{name}" {place}/>')
     return svg("".join(parts), height, title)
 
 

@@ -6,7 +6,10 @@ from utils.pruning.html_charts import curve, histogram, scatter
 from utils.pruning.html_style import STYLE
 
 OPEN = 12  # charts of a kind that are shown at once; the others unfold
-KEY = '<span class="key" style="background:var(--kept)"></span>stays<span class="key" style="background:var(--gone)"></span>goes'
+KEY = "".join(
+    f'<span class="key" style="background:var(--{name})"></span>{word}'
+    for name, word in (("kept", "stays"), ("gone", "goes"))
+)
 
 
 def page(findings):
@@ -16,7 +19,8 @@ def page(findings):
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Pruning report: {escape(findings['out'])}</title><style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+        f"<title>Pruning report: {escape(findings['out'])}</title><style>{STYLE}</style></head>"
+        f"<body>\n{body}\n</body></html>\n"
     )
 
 
@@ -32,7 +36,9 @@ def totals(findings):
     """Return the table of both networks' sizes, times and accuracies."""
     size = findings["imgsz"]
     rows = [
-        ("parameters", "parameters", "{:,}"), (f"GFLOPs at {size} px", "gflops", "{:.2f}"), ("file, MB", "megabytes", "{:.2f}"),
+        ("parameters", "parameters", "{:,}"),
+        (f"GFLOPs at {size} px", "gflops", "{:.2f}"),
+        ("file, MB", "megabytes", "{:.2f}"),
         (f"ms an image at {size} px", "ms", "{:.1f}"), ("mAP50", "map50", "{:.3f}"), ("mAP50-95", "map50_95", "{:.3f}"),
     ]  # fmt: skip
     networks = [{**n, "megabytes": n["file"]["bytes"] / 1e6} for n in findings["networks"]]
@@ -67,11 +73,17 @@ def speed(findings):
     parts = []
     if any(n["map50"] for n in networks):
         points = [(n["ms"], n["map50"], n["name"], n["name"]) for n in networks]
-        parts.append(figure(scatter(points, "ms an image", "mAP50", "Accuracy over time"), f"This cut, {findings['measured_on']}."))
+        parts.append(
+            figure(
+                scatter(points, "ms an image", "mAP50", "Accuracy over time"), f"This cut, {findings['measured_on']}."
+            )
+        )
     depths = findings["trade_off"]
     if depths and any(p["map50"] for p in depths["points"]):
         points = [(p["ms"], p["map50"], p["name"], "depth") for p in sorted(depths["points"], key=lambda p: p["ms"])]
-        caption = f"Deeper cuts with the same scores: share of the FLOPs left; {depths['images']} images, nothing trained after the cut."
+        caption = (
+            f"Deeper cuts with the same scores: share of the FLOPs left; {depths['images']} images, nothing trained."
+        )
         parts.append(figure(scatter(points, "ms an image", "mAP50", "Accuracy over time of deeper cuts"), caption))
     return f'<h2>Speed against accuracy</h2><div class="cards">{"".join(parts)}</div>' if parts else ""
 
@@ -82,7 +94,8 @@ def channels(findings):
     for row in findings["layers"]:
         note = f' title="protected: {escape(row["protected"], quote=True)}"' if row["protected"] else ""
         bar = f'<i><u style="width:{row["kept"]:.1%}"></u></i>'
-        lines.append(f'<div class="layer"{note}><b>{escape(short(row["layer"]))}{" ·" if row["protected"] else ""}</b>{bar}'
+        name = escape(short(row["layer"])) + (" ·" if row["protected"] else "")
+        lines.append(f'<div class="layer"{note}><b>{name}</b>{bar}'
                      f"<span>{row['before']} → {row['after']}</span><span>{row['kept']:.0%}</span></div>")  # fmt: skip
     note = f'<p class="soft">Output channels of every convolution.{KEY}. A dot marks layers that may not be cut.</p>'
     return f"<h2>Channels kept</h2>{note}{''.join(lines)}"
@@ -109,10 +122,14 @@ def sensitivity(findings):
     top = max([found["before"], *(v for curve in found["curves"] for v in curve["map50"])]) or 1.0
     charts = []
     for row in found["curves"]:
-        chart = curve((0, *row["shares"]), (found["before"], *row["map50"]), top, f"{row['group']}: mAP50", "share removed")
+        chart = curve(
+            (0, *row["shares"]), (found["before"], *row["map50"]), top, f"{row['group']}: mAP50", "share removed"
+        )
         charts.append(figure(chart, f"{short(row['group'])}, {row['width']} channels"))
-    note = (f'<p class="soft">mAP50 on {found["images"]} images when a share of one group\'s channels, the weakest, is silenced and '
-            "all other groups are whole. The most sensitive come first.</p>")  # fmt: skip
+    note = (
+        f'<p class="soft">mAP50 on {found["images"]} images when a share of one group\'s channels, the weakest, is '
+        "silenced and all other groups are whole. The most sensitive come first.</p>"
+    )
     return f"<h2>Sensitivity</h2>{note}{cards(charts)}"
 
 
@@ -128,8 +145,9 @@ def figure(chart, caption):
 
 def cards(charts):
     """Return charts side by side, those after the first OPEN folded away."""
-    rest = f'<details><summary>{len(charts) - OPEN} more</summary><div class="cards">{"".join(charts[OPEN:])}</div></details>'
-    return f'<div class="cards">{"".join(charts[:OPEN])}</div>{rest if len(charts) > OPEN else ""}'
+    first, rest = (f'<div class="cards">{"".join(some)}</div>' for some in (charts[:OPEN], charts[OPEN:]))
+    more = f"<details><summary>{len(charts) - OPEN} more</summary>{rest}</details>"
+    return first + (more if len(charts) > OPEN else "")
 
 
 def short(name):

@@ -1,4 +1,4 @@
-"""How much accuracy each channel group, and each depth of cut, costs before any fine-tuning; measured on a few images."""
+"""How much accuracy each channel group, and each depth of cut, costs before any fine-tuning, on a few images."""
 
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -67,7 +67,7 @@ class FewImages:
 
 
 def weakest_masked(scores, share):
-    """Return the mask [width] (True: stays) that silences a share of one group, the smallest scores; one channel stays."""
+    """Return the mask [width] (True: stays) that silences the smallest scores of one group; one channel stays."""
     gone = min(round(share * len(scores)), len(scores) - 1)
     mask = np.ones(len(scores), dtype=bool)
     mask[np.argsort(scores, kind="stable")[:gone]] = False
@@ -130,6 +130,10 @@ def explore(job, scores, deeper):
     imgsz = -(-options.imgsz // job.model.size_multiple) * job.model.size_multiple
     points = trade_off({"100%": job.model, **deeper}, few, imgsz)
     return {
-        "sensitivity": {"images": few.images, "before": before, "curves": [asdict(curve) for curve in by_sensitivity(curves)]},
+        "sensitivity": {
+            "images": few.images,
+            "before": before,
+            "curves": [asdict(curve) for curve in by_sensitivity(curves)],
+        },
         "trade_off": {"images": few.images, "points": [asdict(point) for point in points]},
     }

@@ -5,7 +5,14 @@ from utils.checkpoint import load_checkpoint
 from utils.data.config import load_data
 from utils.data.splits import load_split
 from utils.downloads import find_weights
-from utils.pruning.branches import branch_count, drop_branches, output_changes, residual_blocks, silent_branches, weakest
+from utils.pruning.branches import (
+    branch_count,
+    drop_branches,
+    output_changes,
+    residual_blocks,
+    silent_branches,
+    weakest,
+)
 from utils.pruning.head import class_indices, drop_scales, keep_classes, scale_names, split_words
 from utils.pruning.head_use import suggest
 
@@ -13,7 +20,7 @@ BRANCH_IMAGES = 16  # calibration images that tell what a branch contributes
 
 
 def suggest_head(options):
-    """Return the table of --suggest-head: which detection scales the boxes of --data use at --imgsz. Raises InputError."""
+    """Return the table of --suggest-head: which detection scales the boxes of --data use. Raises InputError."""
     checkpoint = load_checkpoint(find_weights(options.weights))
     config = load_data(options.data)
     split = "train" if config.train else options.task
@@ -27,7 +34,9 @@ def keep_some_classes(model, options):
         return model, []
     indices = class_indices(model.names, split_words(options.keep_classes))
     narrow = keep_classes(model, indices)
-    return narrow, [f"classes kept: {', '.join(narrow.names.values())} ({len(indices)} of {model.nc}); mAP is that of these alone"]
+    return narrow, [
+        f"classes kept: {', '.join(narrow.names.values())} ({len(indices)} of {model.nc}); mAP is that of these alone"
+    ]
 
 
 def drop_some_scales(model, options):
@@ -38,13 +47,18 @@ def drop_some_scales(model, options):
     narrow, gone = drop_scales(model, names)
     layers = f"layers {', '.join(map(str, gone))}" if gone else "no layer: the other scales read them all"
     lost = count_parameters(model) - count_parameters(narrow)
-    return narrow, [f"{', '.join(names).upper()} dropped, {', '.join(scale_names(narrow))} left; with it went {layers}; {lost:,} parameters"]
+    return narrow, [
+        f"{', '.join(names).upper()} dropped, {', '.join(scale_names(narrow))} left; with it went {layers}; "
+        f"{lost:,} parameters"
+    ]
 
 
 def drop_silent(model):
-    """Return (model, lines that say what went) without the residual branches that are zero; its outputs are the same."""
+    """Return (model, lines that say what went) without the residual branches that are always zero."""
     names = silent_branches(model)
-    return (drop_branches(model, names) if names else model), [f"{name}: its branch is silent; Identity takes its place" for name in names]
+    return (drop_branches(model, names) if names else model), [
+        f"{name}: its branch is silent; Identity takes its place" for name in names
+    ]
 
 
 def drop_weakest(model, amount, calibration, device):
@@ -57,5 +71,7 @@ def drop_weakest(model, amount, calibration, device):
     batches = [images for images, _ in calibration.first(BRANCH_IMAGES).batches(device)]
     scores = output_changes(model, blocks, batches) if count else {}
     names = weakest(scores, count)
-    lines = [f"{name}: left out; without it the outputs change by {scores[name]:.2f} of their variance" for name in names]
+    lines = [
+        f"{name}: left out; without it the outputs change by {scores[name]:.2f} of their variance" for name in names
+    ]
     return drop_branches(model, names), lines

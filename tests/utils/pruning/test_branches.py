@@ -6,7 +6,16 @@ import torch
 from torch import nn
 
 from models.common import (
-    Bottleneck, BottleneckCSP, C3, C3Ghost, C3TR, C3x, Conv, CrossConv, GhostBottleneck, SPPF,
+    Bottleneck,
+    BottleneckCSP,
+    C3,
+    C3Ghost,
+    C3TR,
+    C3x,
+    Conv,
+    CrossConv,
+    GhostBottleneck,
+    SPPF,
 )
 from models.cost import count_parameters
 from models.yolo import DetectionModel
@@ -14,7 +23,12 @@ from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.errors import InputError
 from utils.paths import ROOT
 from utils.pruning.branches import (
-    branch_count, drop_branches, output_changes, residual_blocks, silent_branches, weakest,
+    branch_count,
+    drop_branches,
+    output_changes,
+    residual_blocks,
+    silent_branches,
+    weakest,
 )
 from utils.pruning.channels import trace_channels
 from utils.pruning.rebuild import masked, rebuild
@@ -48,7 +62,9 @@ def test_what_returns_its_input_plus_a_branch(module, found):
 def test_blocks_of_models(tiny_config):
     model = DetectionModel(tiny_config)
     assert list(residual_blocks(model)) == YOLOV5N
-    assert len(residual_blocks(DetectionModel(ROOT / "models/hub/yolov3.yaml"))) == 1 + 2 + 8 + 8 + 4  # those of Darknet-53
+    assert (
+        len(residual_blocks(DetectionModel(ROOT / "models/hub/yolov3.yaml"))) == 1 + 2 + 8 + 8 + 4
+    )  # those of Darknet-53
     assert list(residual_blocks(drop_branches(model, YOLOV5N[1:]))) == YOLOV5N[:1]
 
 
@@ -131,7 +147,9 @@ def test_scores_by_what_changes(tiny_config, stirred):
     assert weakest(scores, 2) == [YOLOV5N[1], YOLOV5N[3]]
     alone = raw(drop_branches(model, [YOLOV5N[0]]))
     by_hand = [((g - e) ** 2).mean((0, 2, 3)) / e.var((0, 2, 3)) for e, g in zip(raw(model), alone)]
-    assert output_changes(model, YOLOV5N[:1], [images()])[YOLOV5N[0]] == pytest.approx(float(sum(r.mean() for r in by_hand) / 3), rel=1e-4)
+    assert output_changes(model, YOLOV5N[:1], [images()])[YOLOV5N[0]] == pytest.approx(
+        float(sum(r.mean() for r in by_hand) / 3), rel=1e-4
+    )
     assert not model.get_submodule(YOLOV5N[0])._forward_hooks
 
 

@@ -29,7 +29,11 @@ def cut():
 
 def test_rows_of_layers(cut):
     rows = layer_rows(cut.graph, cut.before, cut.after)
-    assert [(r["layer"], r["before"], r["after"], r["kept"]) for r in rows] == [("0.conv", 4, 2, 0.5), ("1.conv", 8, 8, 1), ("2", 2, 2, 1)]
+    assert [(r["layer"], r["before"], r["after"], r["kept"]) for r in rows] == [
+        ("0.conv", 4, 2, 0.5),
+        ("1.conv", 8, 8, 1),
+        ("2", 2, 2, 1),
+    ]
     assert [r["protected"] for r in rows] == [None, None, "its outputs are the predictions"]
     cut.after[1] = nn.Identity()
     assert layer_rows(cut.graph, cut.before, cut.after)[1]["after"] == 0
@@ -38,7 +42,9 @@ def test_rows_of_layers(cut):
 def test_histograms_tell_what_goes(cut):
     first, second = gamma_histograms(cut.graph, cut.before, cut.keep)
     assert first["layer"] == "0.bn" and first["high"] == 1 and len(first["kept"]) == 24
-    assert [i for i, n in enumerate(first["removed"]) if n] == [0, 8] and [i for i, n in enumerate(first["kept"]) if n] == [16, 23]
+    assert [i for i, n in enumerate(first["removed"]) if n] == [0, 8] and [
+        i for i, n in enumerate(first["kept"]) if n
+    ] == [16, 23]
     assert sum(second["kept"]) == 8 and sum(second["removed"]) == 0
 
 
@@ -83,12 +89,17 @@ def test_findings_are_plain_values(cut):
 
 
 def test_the_terminal_table_has_times():
-    rows = [Totals("before", 2000, 4.0, 8_000_000, 0.5, 0.25, 20.0), Totals("after", 500, 1.0, 2_000_000, 0.4, 0.2, 5.0)]
+    rows = [
+        Totals("before", 2000, 4.0, 8_000_000, 0.5, 0.25, 20.0),
+        Totals("after", 500, 1.0, 2_000_000, 0.4, 0.2, 5.0),
+    ]
     lines = [line.split() for line in totals_table(rows, 320).splitlines()]
     assert lines[0] == ["parameters", "GFLOPs@320", "file", "MB", "ms", "mAP50", "mAP50-95"]
     assert lines[1] == ["before", "2,000", "4.000", "8.00", "20.0", "0.500", "0.250"]
     assert lines[3] == ["left", "25%", "25%", "25%", "25%"]
-    unmeasured = totals_table([Totals("before", 2000, 4.0, 8_000_000), Totals("after", 500, 1.0, 2_000_000)], 320).splitlines()
+    unmeasured = totals_table(
+        [Totals("before", 2000, 4.0, 8_000_000), Totals("after", 500, 1.0, 2_000_000)], 320
+    ).splitlines()
     assert unmeasured[1].split()[-3:] == ["-", "-", "-"] and unmeasured[3].split() == ["left", "25%", "25%", "25%"]
 
 
@@ -102,4 +113,7 @@ def test_a_command_names_only_what_was_asked_for():
 
     assert command_line("prune.py", Options()) == "python prune.py"
     options = Options("my b.pt", 0.25, ["model.0.*", "x"], True)
-    assert command_line("prune.py", options) == "python prune.py --weights 'my b.pt' --percent 0.25 --protect 'model.0.*' x --noval"
+    assert (
+        command_line("prune.py", options)
+        == "python prune.py --weights 'my b.pt' --percent 0.25 --protect 'model.0.*' x --noval"
+    )

@@ -45,7 +45,9 @@ def test_advice(model):
     assert table[0].split() == ["scale", "stride", "anchors", "in", "px", "fits", "best", "matches", "only", "it"]
     assert table[3].split() == ["P5", "32", "160×160", "320×320", "0.0%", "40.0%", "0.0%"]  # 160 / 50 is below 4
     assert table[4] == "hardly used: P5 fits 0.0% of the boxes best, 0.0% fit nothing else. To drop it: --drop-scale P5"
-    assert format_scale_uses(scale_uses(model, square(10, 50, 200))).endswith("every scale is used: none should be dropped")
+    assert format_scale_uses(scale_uses(model, square(10, 50, 200))).endswith(
+        "every scale is used: none should be dropped"
+    )
     assert "P4,P5" in format_scale_uses(scale_uses(model, square(*[5] * 100, 50)))
 
 

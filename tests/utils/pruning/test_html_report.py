@@ -81,10 +81,19 @@ def test_nothing_is_loaded_or_run(findings):
 
 
 def test_what_was_not_measured_is_left_out(findings):
-    findings |= {"networks": [network("before", None, None), network("after", None, None)], "sensitivity": None, "trade_off": None}
+    findings |= {
+        "networks": [network("before", None, None), network("after", None, None)],
+        "sensitivity": None,
+        "trade_off": None,
+    }
     findings |= {"gammas": [], "faster": None, "verdict": "50% of the FLOPs are left; the time was not measured"}
     text = " ".join(read(page(findings)).texts)
-    assert "ms an image at 320 px – –" in text and "Gammas" not in text and "Sensitivity" not in text and "Speed against accuracy" not in text
+    assert (
+        "ms an image at 320 px – –" in text
+        and "Gammas" not in text
+        and "Sensitivity" not in text
+        and "Speed against accuracy" not in text
+    )
 
 
 def test_a_network_that_finds_nothing_is_drawn_too(findings):
@@ -110,14 +119,22 @@ def test_bars_are_as_high_as_their_counts():
     bars = shapes(histogram([0, 2, 1], [4, 0, 1], 0.5, "g"), "rect")
     heights = {(b["class"], i): float(b["height"]) for i, b in enumerate(bars)}
     assert [b["class"] for b in bars] == ["gone", "kept", "kept", "gone"]
-    assert heights["gone", 0] == pytest.approx(2 * heights["kept", 1], abs=0.1) == pytest.approx(4 * heights["gone", 3], abs=0.2)
-    assert float(bars[3]["y"]) + heights["gone", 3] == pytest.approx(float(bars[2]["y"]), abs=0.1)  # on top of what stays
+    assert (
+        heights["gone", 0]
+        == pytest.approx(2 * heights["kept", 1], abs=0.1)
+        == pytest.approx(4 * heights["gone", 3], abs=0.2)
+    )
+    assert float(bars[3]["y"]) + heights["gone", 3] == pytest.approx(
+        float(bars[2]["y"]), abs=0.1
+    )  # on top of what stays
 
 
 def test_curves_and_points_are_where_their_values_are():
     dots = shapes(curve((0, 0.5, 1), (0.8, 0.4, 0.0), 0.8, "t", "x"), "circle")
     xs, ys = ([float(d[k]) for d in dots] for k in ("cx", "cy"))
-    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.1) and ys[1] - ys[0] == pytest.approx(ys[2] - ys[1], abs=0.1)
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.1) and ys[1] - ys[0] == pytest.approx(
+        ys[2] - ys[1], abs=0.1
+    )
     dots = shapes(scatter([(2, 0.5, "a & b", "before"), (4, 0.25, "b", "after")], "ms", "mAP50", "t"), "circle")
     assert float(dots[1]["cx"]) > float(dots[0]["cx"]) and float(dots[1]["cy"]) > float(dots[0]["cy"])
 

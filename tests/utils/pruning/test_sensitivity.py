@@ -9,7 +9,13 @@ from utils.data.shapes import draw_shapes
 from utils.errors import InputError
 from utils.pruning.channels import trace_channels
 from utils.pruning.sensitivity import (
-    Curve, FewImages, by_sensitivity, describe_sensitivity, sensitivity, trade_off, weakest_masked,
+    Curve,
+    FewImages,
+    by_sensitivity,
+    describe_sensitivity,
+    sensitivity,
+    trade_off,
+    weakest_masked,
 )
 from utils.validation import validate
 
@@ -64,7 +70,9 @@ def test_few_images_measure_as_val_does(tiny_config, config):
     model.names = config.names
     every = FewImages(model, config, "val", 64, "cpu", images=9, batch_size=2)
     assert every.images == 5
-    assert every(model) == validate(model, config, device="cpu", imgsz=64, batch_size=2, workers=0, progress=False).map50
+    assert (
+        every(model) == validate(model, config, device="cpu", imgsz=64, batch_size=2, workers=0, progress=False).map50
+    )
     some = FewImages(model, config, "val", 64, "cpu", images=3)
     assert some.images == 3 and sum(len(batch[0]) for batch in some.batches) == 3
     with pytest.raises(InputError, match="5 classes, but the model has 2"):
@@ -73,6 +81,8 @@ def test_few_images_measure_as_val_does(tiny_config, config):
 
 def test_points_of_networks(tiny_config):
     model = DetectionModel(tiny_config).eval()
-    points = trade_off({"all": model, "same": model}, lambda network: 0.25, 64, latency=lambda m, size, rounds: dict.fromkeys(m, 2.5))
+    points = trade_off(
+        {"all": model, "same": model}, lambda network: 0.25, 64, latency=lambda m, size, rounds: dict.fromkeys(m, 2.5)
+    )
     assert [(p.name, p.ms, p.map50) for p in points] == [("all", 2.5, 0.25), ("same", 2.5, 0.25)]
     assert points[0].gflops == points[1].gflops > 0

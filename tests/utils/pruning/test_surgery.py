@@ -31,7 +31,18 @@ def prune(tmp_path, model):
 
     def run(*words):
         save_checkpoint(tmp_path / "in.pt", finished_content(model))
-        common = ["--weights", tmp_path / "in.pt", "--imgsz", 64, "--device", "cpu", "--workers", 0, "--out", tmp_path / "out.pt"]
+        common = [
+            "--weights",
+            tmp_path / "in.pt",
+            "--imgsz",
+            64,
+            "--device",
+            "cpu",
+            "--workers",
+            0,
+            "--out",
+            tmp_path / "out.pt",
+        ]
         return prune_checkpoint(parse(PruneOptions, list(map(str, [*common, *words]))))
 
     return run
