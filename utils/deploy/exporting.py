@@ -24,9 +24,9 @@ from utils.deploy.sizes import size_of
 from utils.deploy.stock import stock_network
 from utils.deploy.torchscript import torchscript_bytes
 from utils.device import select_device
+from utils.downloads import find_weights
 from utils.errors import InputError
 from utils.options import option
-from utils.paths import find_file
 from utils.validation import check_classes, whole_strides
 
 PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "engine": ("onnx", "tensorrt")}
@@ -92,7 +92,7 @@ def export(options):
     for name in options.include:
         for package in PACKAGES.get(name, ()) + (("nncf",) if name == "openvino" and options.int8 else ()):
             need(package, f"--include {name}")
-    weights = find_file(options.weights, "weights", what="weight file")
+    weights = find_weights(options.weights)
     checkpoint = load_checkpoint(weights)
     model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
     config = load_data(options.data) if options.data else None

@@ -1,0 +1,95 @@
+"""How much of the saved FLOPs becomes time on ONNX Runtime when kept widths are multiples of 1, 4, 8, 16 or 32.
+
+    python benchmarks/width_multiples.py --cfg yolov5n.yaml yolov5s.yaml yolov5m.yaml --imgsz 640
+
+Networks with random weights are cut to half of their FLOPs, every group to a random share of its channels, rounded to the
+multiple; then all of one size take turns. An ideal cut to half is twice as fast; the last column is the part of that reached.
+"""
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from models.cost import count_gflops  # noqa: E402
+from models.yolo import DetectionModel  # noqa: E402
+from utils.deploy.latency import compare, noise, summarise, take_turns  # noqa: E402
+from utils.deploy.metadata import describe_model  # noqa: E402
+from utils.deploy.onnx import onnx_bytes, onnx_graph  # noqa: E402
+from utils.deploy.runtimes import load_detector  # noqa: E402
+from utils.options import option, run  # noqa: E402
+from utils.paths import find_file  # noqa: E402
+from utils.pruning.channels import trace_channels  # noqa: E402
+from utils.pruning.rebuild import rebuild  # noqa: E402
+
+STEPS = 12  # halvings of the interval in which the share of channels lies
+SPREAD = 0.5  # a group keeps between (1 − this) and (1 + this) times the share, so that widths are uneven as after pruning
+
+
+@dataclass
+class Options:
+    """Options of this script."""
+
+    cfg: list[str] = option(["yolov5n.yaml", "yolov5s.yaml", "yolov5m.yaml"], "model yamls", nargs="+")
+    imgsz: int = option(640, "side of the images in pixels", minimum=32)
+    multiples: list[int] = option([1, 4, 8, 16, 32], "multiples that widths are rounded to", nargs="+", minimum=1)
+    flops: float = option(0.5, "share of the FLOPs that stays", minimum=0.05, below=1)
+    rounds: int = option(30, "how often each network runs", minimum=2)
+    threads: int = option(1, "computing threads", minimum=1)
+    seed: int = option(0, "start of the random shares", minimum=0)
+
+
+def kept(graph, share, multiple, seed):
+    """Return masks that keep about `share` of each group's channels, a multiple of `multiple` or all of them."""
+    rng, masks = np.random.default_rng(seed), {}
+    for group in graph.free_groups:
+        wanted = group.width * share * rng.uniform(1 - SPREAD, 1 + SPREAD)
+        width = min(max(round(wanted / multiple), 1) * multiple, group.width)
+        masks[group.name] = np.arange(group.width) < width
+    return masks
+
+
+def cut(model, graph, multiple, goal, seed):
+    """Return the network whose FLOPs are closest to the share `goal` of the model's."""
+    dense, low, high, found = count_gflops(model), 0.0, 2.0, None
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        narrow = rebuild(model, graph, kept(graph, middle, multiple, seed))
+        share = count_gflops(narrow) / dense
+        if found is None or abs(share - goal) < abs(count_gflops(found) / dense - goal):
+            found = narrow
+        low, high = (middle, high) if share < goal else (low, middle)
+    return found
+
+
+def measure(options):
+    """Print the table of each network."""
+    for name in options.cfg:
+        dense = DetectionModel(find_file(name, "models", what="model yaml")).eval()
+        graph = trace_channels(dense)
+        networks = {"dense": dense}
+        networks |= {m: cut(dense, graph, m, options.flops, options.seed) for m in options.multiples}
+        shape = options.imgsz, options.imgsz
+        with tempfile.TemporaryDirectory() as folder:
+            calls = {}
+            for key, network in networks.items():
+                metadata, path = describe_model(network, shape), Path(folder) / f"{key}.onnx"
+                path.write_bytes(onnx_bytes(onnx_graph(network, metadata), metadata))
+                calls[key] = partial(load_detector(path, threads=options.threads).infer, noise(shape))
+            times = take_turns(calls, options.rounds)
+        print(f"\n{name}, {options.imgsz} px, {options.threads} thread(s), {options.rounds} rounds, seed {options.seed}")
+        print(f"{'multiple of':<12}{'FLOPs left':>11}{'ms':>9}{'faster':>8}{'ideal':>7}{'reached':>9}")
+        for key, network in networks.items():
+            share = count_gflops(network) / count_gflops(dense)
+            faster = compare(times["dense"], times[key])[0]
+            print(f"{key:<12}{share:11.1%}{summarise(times[key]).median:9.2f}{faster:7.2f}x{1 / share:6.2f}x"
+                  f"{faster * share:9.2f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(Options, measure, __doc__)
