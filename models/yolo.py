@@ -116,11 +116,17 @@ class DetectionModel(nn.Module):
         self.inplace = self.yaml.get("inplace", True)
         detect = self.model[-1]
         detect.inplace = self.inplace
-        detect.stride, coarsest = self.measure_strides(ch)
-        self.stride = with_coarsest(detect.stride, coarsest)
+        if next(self.parameters()).is_meta:  # shapes only, for whoever brings values and strides
+            return
+        self.set_strides()
         order_anchors(detect)
         detect.anchors /= detect.stride.view(-1, 1, 1)
         detect.initialize_biases()
+
+    def set_strides(self):
+        """Measure the strides of the scales and of the whole network. Raises SpecError when two layers do not fit each other."""
+        self.model[-1].stride, coarsest = self.measure_strides(self.yaml["ch"])
+        self.stride = with_coarsest(self.model[-1].stride, coarsest)
 
     @property
     def origin(self):

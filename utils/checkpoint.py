@@ -117,7 +117,7 @@ def build_model(record):
     config = getattr(record, "yaml", None)
     if not isinstance(config, dict):
         raise SpecError("the model carries no yaml rows, so its architecture is unknown")
-    config = {**config, "nc": getattr(record, "nc", config.get("nc"))}
+    config = {"ch": 3, **config, "nc": getattr(record, "nc", config.get("nc"))}
     model = empty_model(config)
     model.yaml = config
     take_over(model, record, "model")
@@ -126,7 +126,7 @@ def build_model(record):
             raise SpecError(f"{name} is missing in the file")
         if tensor.isnan().any():
             raise SpecError(f"{name} holds NaN: the network is damaged; use an earlier checkpoint")
-    model.eval().measure_strides(config.get("ch", 3), model.size_multiple)  # runs it once: do the widths fit each other?
+    model.eval().set_strides()  # runs it once: do the widths fit each other?
     model.names = read_names(getattr(record, "names", None), model.nc)
     return model.float().eval().requires_grad_(True)
 

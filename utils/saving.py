@@ -23,7 +23,8 @@ class Keeper:
         if not (self.every_epoch or run.last_epoch):
             return
         about = {"best_fitness": run.best_fitness, "opt": self.options, "date": self.now().isoformat()}
-        content = finished_content(run.ema.model, **about)
+        if run.improved or run.last_epoch:
+            content = finished_content(run.ema.model, **about)
         if run.improved:
             save_checkpoint(run.folder.best, content)
         if not run.last_epoch:
@@ -43,7 +44,7 @@ def unfinished_content(run, hooks, **about):
         "step": run.step, "best_epoch": run.best_epoch, "scaler": run.scaler.state_dict(), "hooks": hook_states,
     }  # fmt: skip
     return {
-        "epoch": run.epoch, "model": network.cpu(), "ema": deepcopy(run.ema.model).cpu(), "updates": run.ema.updates,
+        "epoch": run.epoch, "model": network, "ema": run.ema.model, "updates": run.ema.updates,
         "optimizer": run.optimizer.state_dict(), "git": None, "state": state, **about,
     }  # fmt: skip
 

@@ -82,3 +82,22 @@ def test_frozen_batch_norms_stay_in_evaluation(tiny_model):
     assert [tiny_model.model[i].training for i in range(4)] == [False, True, False, True]
     assert not any(p.requires_grad for p in tiny_model.model[2].parameters())
     assert all(p.requires_grad for p in tiny_model.model[1].parameters())
+
+
+def test_frozen_blocks_compute_the_same_with_folded_batch_norms(tiny_model):
+    tiny_model.train()
+    with torch.no_grad():
+        tiny_model(torch.rand(4, 3, 64, 64))  # statistics that folding must take into account
+    hook = FreezeHook(tiny_model, [0, 1])
+    hook.before_epoch(None)
+    images, keys = torch.rand(2, 3, 64, 64), list(tiny_model.state_dict())
+    plain = tiny_model.model[1](tiny_model.model[0](images))
+    hook.start(None)
+    called = []
+    handle = tiny_model.model[0].bn.register_forward_hook(lambda *_: called.append(1))
+    assert torch.allclose(tiny_model.model[1](tiny_model.model[0](images)), plain, atol=1e-5)
+    assert not called and list(tiny_model.state_dict()) == keys
+    hook.finish(None)
+    tiny_model.model[0](images)
+    assert called
+    handle.remove()
