@@ -53,8 +53,8 @@ def report(job, cut, explored):
     settings = {"weights": options.weights, "out": options.out, "data": options.data, "imgsz": options.imgsz,
                 "command": command_line("prune.py", options), "notes": job.notes, "measured_on": measured}  # fmt: skip
     findings = collect(cut, networks, **settings, **{"sensitivity": None, "trade_off": None, **explored})
-    print(totals_table(rows, options.imgsz))
     print(findings["verdict"])
+    print(totals_table(rows, options.imgsz))
     return data, findings
 
 
