@@ -4,15 +4,12 @@ Each is met by bisection over the share of the FLOPs (or parameters) that stays,
 kept.
 """
 
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
-import torch
-
 from utils.checkpoint import checkpoint_bytes, finished_content
-from utils.deploy.latency import WARM_UP, measure_latency
+from utils.deploy.latency import measure_latency, noise, summarise, take_turns
 from utils.deploy.metadata import describe_model
 from utils.deploy.onnx import onnx_bytes, onnx_graph
 from utils.deploy.runtimes import OnnxRuntime
@@ -76,15 +73,11 @@ def milliseconds(model, image_size, runtime, threads=1, rounds=ROUNDS, clock=tim
     """
     if runtime == "torch":
         return measure_latency({"": model}, image_size, rounds, threads, clock)[""]
-    image = torch.rand(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    image = noise((image_size, image_size))
     with tempfile.TemporaryDirectory() as folder:
         network = in_onnx(model, image_size, Path(folder) / "network.onnx", threads)
-        times = []
-        for _ in range(WARM_UP + rounds):
-            start = clock()
-            network(image)
-            times.append(clock() - start)
-    return statistics.median(times[WARM_UP:]) * 1000
+        times = take_turns({"": lambda: network(image)}, rounds, clock)
+    return summarise(times[""]).median
 
 
 def in_onnx(model, image_size, file, threads):
