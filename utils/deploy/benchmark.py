@@ -86,18 +86,18 @@ def benchmark(options):
             check_classes(runtime, config)
     multiple = max(runtime.size_multiple for runtime in runtimes)
     shapes = [tuple(whole_strides(side, multiple) for side in shape) for shape in shapes]
+    fitting = {shape: [path for path, one in zip(options.weights, runtimes) if fits(one, shape)] for shape in shapes}
+    if not any(fitting.values()):
+        raise InputError(f"--imgsz {' '.join(options.imgsz)}: no file takes images of this size")
     folder = new_run(options.project, options.name, options.exist_ok)
     results = []
-    for shape in shapes:
-        fitting = [path for path, one in zip(options.weights, runtimes) if fits(one, shape)]
-        accuracies = measure_accuracies(fitting, shape, config, device) if config and fitting else {}
-        for threads in options.threads if fitting else ():
-            rows = measure_speeds(fitting, shape, threads, options.rounds, device)
+    for shape, paths in fitting.items():
+        accuracies = measure_accuracies(paths, shape, config, device) if config else {}
+        for threads in options.threads if paths else ():
+            rows = measure_speeds(paths, shape, threads, options.rounds, device)
             rows = [replace(row, **accuracies.get(row.model, {})) for row in rows]
             print(f"\n{shape[0]}x{shape[1]}, {threads} thread{'s' * (threads > 1)}, {device}\n{format_results(rows)}")
             results += rows
-    if not results:
-        raise InputError(f"--imgsz {' '.join(options.imgsz)}: no file is of this size")
     write_atomically(folder / "results.json", json.dumps([asdict(row) for row in results], indent=2).encode())
     if config:
         plot_pareto(folder / "pareto.png", results)

@@ -63,6 +63,9 @@ def test_files_of_another_size_are_left_out_and_said(weights, script, tmp_path, 
     monkeypatch.setattr(module, "energy", lambda call: None)
     assert [row.runtime for row in benchmark(options(tmp_path, weights, script, imgsz=["64"]))] == ["PyTorch"]
     assert "small.torchscript: is for 1 image of 64x96, left out at 64x64" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--imgsz 64: no file takes images of this size"):
+        benchmark(options(tmp_path, script, imgsz=["64"], name="none"))
+    assert not (tmp_path / "runs/none").exists()
 
 
 @pytest.mark.parametrize(("others", "expected"), [
