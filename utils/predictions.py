@@ -4,6 +4,7 @@ The writers are observers of utils.evaluation.evaluate.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -26,19 +27,41 @@ def write_labels(file, detections, shape, with_conf=False):
     Path(file).write_text("".join(rows), encoding="utf-8")
 
 
+class ResultNames:
+    """Gives every source of results (a file, a camera, an address) a name of its own: a.jpg and a.png become a and a_2."""
+
+    def __init__(self):
+        """Start with all names free."""
+        self.names, self.owners = {}, {}
+
+    def of(self, source, own):
+        """Return the name for the results of a source that would like to be called `own`; says so when it gets another."""
+        if source in self.names:
+            return self.names[source]
+        name, number = own, 1
+        while name.casefold() in self.owners:  # some file systems do not tell A from a
+            number += 1
+            name = f"{own}_{number}"
+        if name != own:
+            owner = self.owners[own.casefold()]
+            print(f"{source}: its results are called {name}, those of {owner} {own}", file=sys.stderr)
+        self.names[source], self.owners[name.casefold()] = name, source
+        return name
+
+
 class LabelWriter:
     """Writes each image's detections to folder/<image name>.txt."""
 
     def __init__(self, folder, with_conf=False):
         """Create the folder; with_conf adds the score as a sixth column."""
-        self.folder, self.with_conf = Path(folder), with_conf
+        self.folder, self.with_conf, self.names = Path(folder), with_conf, ResultNames()
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, index, images, targets, paths, shapes, detections):
         """Write the files of one batch."""
         for path, (original, ratio_pad), found in zip(paths, shapes, detections):
             found = in_pixels(found, images.shape[2:], original, ratio_pad)
-            write_labels(self.folder / f"{Path(path).stem}.txt", found, original, self.with_conf)
+            write_labels(self.folder / f"{self.names.of(path, Path(path).stem)}.txt", found, original, self.with_conf)
 
 
 def in_pixels(detections, loaded, original, ratio_pad):

@@ -1,7 +1,6 @@
 """What detect.py leaves behind for each item of a source: pictures, videos, label files and crops."""
 
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,33 +9,18 @@ import cv2
 
 from utils.drawing import draw_detections
 from utils.errors import InputError
-from utils.predictions import write_labels
+from utils.predictions import ResultNames, write_labels
 
 CROP_MARGIN = 0.01, 10  # around a crop on each side: share of its size, and pixels
 WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # other images are written as .jpg
 
 
-class ItemNames:
-    """Gives every file, camera and address of a run a name of its own: a.jpg and a.png become a and a_2."""
-
-    def __init__(self):
-        """Start with all names free."""
-        self.names, self.owners = {}, {}
+class ItemNames(ResultNames):
+    """Names of the items of a source."""
 
     def of_source(self, item):
-        """Return the name of an item's file or stream, without suffix; says so when it is not the file's own."""
-        if item.path in self.names:
-            return self.names[item.path]
-        own = name = source_name(item)
-        number = 1
-        while name.casefold() in self.owners:  # some file systems do not tell A from a
-            number += 1
-            name = f"{own}_{number}"
-        if name != own:
-            owner = self.owners[own.casefold()]
-            print(f"{item.path}: its results are called {name}, those of {owner} {own}", file=sys.stderr)
-        self.names[item.path], self.owners[name.casefold()] = name, item.path
-        return name
+        """Return the name of an item's file or stream, without suffix."""
+        return self.of(item.path, source_name(item))
 
     def of_item(self, item):
         """Return the name of an item; frames are numbered."""

@@ -19,6 +19,14 @@ BATCH = (
 )
 
 
+def test_images_of_one_name_get_label_files_of_their_own(tmp_path, capsys):
+    writer = LabelWriter(tmp_path / "labels")
+    for path in ("x/a.jpg", "x/a.png", "y/b.png"):
+        writer(*BATCH[:3], (path,), BATCH[4], [DETECTIONS])
+    assert sorted(file.name for file in (tmp_path / "labels").iterdir()) == ["a.txt", "a_2.txt", "b.txt"]
+    assert capsys.readouterr().err == "x/a.png: its results are called a_2, those of x/a.jpg a\n"
+
+
 @pytest.fixture
 def config(tmp_path):
     """Return a data set of two classes at tmp_path whose val split is the folder images/few."""
