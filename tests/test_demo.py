@@ -29,4 +29,4 @@ def test_all_stages_are_reported(tmp_path, capsys):
     assert cv2.imread(str(out / "summary.png")) is not None
     assert (tmp_path / "runs/demo_1/older.txt").is_file()
     said = capsys.readouterr().out
-    assert "the largest gamma among them is 0;" in said and "finetuned" in said
+    assert "the largest gamma among them is 0\n" in said and "finetuned" in said

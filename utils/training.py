@@ -46,7 +46,7 @@ class TrainOptions:
     """Options of train.py; other training scripts add their own."""
 
     weights: str = option("yolov5s.pt", "checkpoint to start from; '' to start from --cfg")
-    cfg: str = option("", "model yaml, for a start without weights")
+    cfg: str = option("", "model yaml, for a start without weights or from tensors alone")
     data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
     hyp: str = option("data/hyps/hyp.scratch-low.yaml", "hyper-parameter yaml, by path or by name in data/hyps/")
     epochs: int = option(100, "passes over the training images", minimum=1)

@@ -58,7 +58,7 @@ class PruneOptions:
         None, "budget: mAP50-95 that may be lost on the --task images of --data", minimum=0, below=1
     )
     data: str = option("data/coco128.yaml", "data yaml for validation and calibration")
-    cfg: str = option("", "model yaml; only compared, the checkpoint decides")
+    cfg: str = option("", "model yaml: only compared, unless the weight file holds tensors alone")
     out: str = option("pruned_model.pt", "file to write")
     imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)
     batch_size: int = option(32, "images in a validation batch", "--batch", minimum=1)

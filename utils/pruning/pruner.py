@@ -121,10 +121,11 @@ def read(options):
     """Return the Job of PruneOptions: everything that is read, and checked, before anything is done. Raises InputError.
     """
     device = select_device(options.device)
-    checkpoint = load_checkpoint(find_weights(options.weights))
+    cfg = find_file(options.cfg, "models", "models/hub", what="model yaml") if options.cfg else None
+    checkpoint = load_checkpoint(find_weights(options.weights), cfg)
     model = checkpoint.ema or checkpoint.model
-    if options.cfg:
-        compare(model, find_file(options.cfg, "models", "models/hub", what="model yaml"), print)
+    if cfg:
+        compare(model, cfg, print)
     config = None if options.show or (options.noval and not options.needs_images) else load_data(options.data)
     if config:
         config = match_classes(config, model.names)  # those that an earlier cut left
