@@ -13,7 +13,7 @@ from utils.deploy.footprint import energy, peak_memory
 from utils.deploy.latency import Timing, compare, computing_threads, noise, pytorch_call, summarise, take_turns
 from utils.deploy.pareto import plot_pareto
 from utils.deploy.runtimes import TorchRuntime, load_detector
-from utils.deploy.sizes import size_of
+from utils.deploy.sizes import format_items, itemise
 from utils.device import select_device
 from utils.errors import InputError
 from utils.evaluation import evaluate
@@ -67,6 +67,7 @@ class Result:
     gflops: float | None
     parameters: int | None
     file_bytes: int
+    file_parts: dict[str, int]  # what they are
     memory_mb: float | None
     joules: float | None
     map50: float | None = None
@@ -98,6 +99,7 @@ def benchmark(options):
             rows = [replace(row, **accuracies.get(row.model, {})) for row in rows]
             print(f"\n{shape[0]}x{shape[1]}, {threads} thread{'s' * (threads > 1)}, {device}\n{format_results(rows)}")
             results += rows
+    print(f"\n{format_sizes(results)}")
     write_atomically(folder / "results.json", json.dumps([asdict(row) for row in results], indent=2).encode())
     if config:
         plot_pareto(folder / "pareto.png", results)
@@ -125,10 +127,11 @@ def measure_speeds(paths, shape, threads, rounds, device):
     results = []
     for path, runtime in runtimes.items():
         parameters, gflops = runtime.cost
+        parts = itemise(runtime.path)
         speedup, within = compare(times[paths[0]], times[path])
         results.append(Result(
             str(path), runtime.label, *shape, threads, summarise(times[path]), speedup, within,
-            gflops and gflops * shape[0] * shape[1] / GFLOPS_AREA, parameters, size_of(runtime.path),
+            gflops and gflops * shape[0] * shape[1] / GFLOPS_AREA, parameters, sum(parts.values()), parts,
             peak_memory(runtime.path, shape, threads) if device.type == "cpu" else None, joules[path],
         ))  # fmt: skip
     return results
@@ -177,6 +180,13 @@ def format_results(rows):
     if any(row.noise for row in rows[1:]):
         lines.append(f"as fast: the difference to {Path(rows[0].model).name} is within the noise")
     return "\n".join(lines)
+
+
+def format_sizes(results):
+    """Return one line for each file: what its bytes are."""
+    parts = {Path(result.model).name: result.file_parts for result in results}
+    longest = max(map(len, parts))
+    return "\n".join(f"{name:<{longest}}  {format_items(items)}" for name, items in parts.items())
 
 
 def number(value, form):

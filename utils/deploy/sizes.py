@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from utils.checkpoint import Record, read_file
 from utils.deploy.packages import need
+from utils.records import Record, read_file
 
 GRAPH = "graph and metadata"
 NOT_WEIGHTS = "optimizer and training state"
@@ -55,7 +55,7 @@ def checkpoint_tensors(path):
     network = "model" if entries.get("model") is not None else "ema"
     parts = tensor_bytes(tensors_in(entries.pop(network, None), seen))
     others = tensor_bytes(tensors_in(entries, seen))
-    return parts + Counter({NOT_WEIGHTS: sum(others.values())})
+    return parts + Counter({NOT_WEIGHTS: sum(others.values())})  # the sum drops it when there are none
 
 
 def tensors_in(value, seen):
