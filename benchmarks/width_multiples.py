@@ -1,4 +1,4 @@
-"""How much of the saved FLOPs becomes time on ONNX Runtime when kept widths are multiples of 1, 4, 8, 16 or 32.
+"""How much of the saved FLOPs becomes time on ONNX Runtime or PyTorch when kept widths are multiples of 1, 4, 8, 16 or 32.
 
     python benchmarks/width_multiples.py --cfg yolov5n.yaml yolov5s.yaml yolov5m.yaml --imgsz 640
 
@@ -18,10 +18,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
-from utils.deploy.latency import compare, noise, summarise, take_turns  # noqa: E402
+from utils.deploy.latency import (  # noqa: E402
+    compare,
+    computing_threads,
+    noise,
+    pytorch_call,
+    summarise,
+    take_turns,
+)
 from utils.deploy.metadata import describe_model  # noqa: E402
 from utils.deploy.onnx import onnx_bytes, onnx_graph  # noqa: E402
-from utils.deploy.runtimes import load_detector  # noqa: E402
+from utils.deploy.runtimes import TorchRuntime, load_detector  # noqa: E402
 from utils.options import option, run  # noqa: E402
 from utils.paths import find_file  # noqa: E402
 from utils.pruning.channels import trace_channels  # noqa: E402
@@ -39,6 +46,7 @@ class Options:
     imgsz: int = option(640, "side of the images in pixels", minimum=32)
     multiples: list[int] = option([1, 4, 8, 16, 32], "multiples that widths are rounded to", nargs="+", minimum=1)
     flops: float = option(0.5, "share of the FLOPs that stays", minimum=0.05, below=1)
+    runtime: str = option("onnx", "what computes", choices=("onnx", "torch"))
     rounds: int = option(30, "how often each network runs", minimum=2)
     threads: int = option(1, "computing threads", minimum=1)
     seed: int = option(0, "start of the random shares", minimum=0)
@@ -67,6 +75,21 @@ def cut(model, graph, multiple, goal, seed):
     return found
 
 
+def onnx_call(network, shape, path, options):
+    """Return a callable that runs a network on an image of shape (height, width) in ONNX Runtime, from a file at path."""
+    metadata = describe_model(network, shape)
+    path.write_bytes(onnx_bytes(onnx_graph(network, metadata), metadata))
+    return partial(load_detector(path, threads=options.threads).infer, noise(shape))
+
+
+def torch_call(network, shape, path, options):
+    """Return a callable that runs a network on an image of shape (height, width) in PyTorch."""
+    return pytorch_call(TorchRuntime(path, model=network), noise(shape))
+
+
+CALLS = {"onnx": onnx_call, "torch": torch_call}
+
+
 def measure(options):
     """Print the table of each network."""
     for name in options.cfg:
@@ -75,14 +98,11 @@ def measure(options):
         networks = {"dense": dense}
         networks |= {m: cut(dense, graph, m, options.flops, options.seed) for m in options.multiples}
         shape = options.imgsz, options.imgsz
-        with tempfile.TemporaryDirectory() as folder:
-            calls = {}
-            for key, network in networks.items():
-                metadata, path = describe_model(network, shape), Path(folder) / f"{key}.onnx"
-                path.write_bytes(onnx_bytes(onnx_graph(network, metadata), metadata))
-                calls[key] = partial(load_detector(path, threads=options.threads).infer, noise(shape))
+        with tempfile.TemporaryDirectory() as folder, computing_threads(options.threads):
+            ready = CALLS[options.runtime]
+            calls = {key: ready(network, shape, Path(folder) / f"{key}.onnx", options) for key, network in networks.items()}
             times = take_turns(calls, options.rounds)
-        print(f"\n{name}, {options.imgsz} px, {options.threads} thread(s), {options.rounds} rounds, seed {options.seed}")
+        print(f"\n{name}, {options.runtime}, {options.imgsz} px, {options.threads} thread(s), {options.rounds} rounds, seed {options.seed}")
         print(f"{'multiple of':<12}{'FLOPs left':>11}{'ms':>9}{'faster':>8}{'ideal':>7}{'reached':>9}")
         for key, network in networks.items():
             share = count_gflops(network) / count_gflops(dense)
