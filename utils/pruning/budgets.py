@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from utils.checkpoint import checkpoint_bytes, finished_content
-from utils.deploy.latency import measure_latency, noise, summarise, take_turns
+from utils.deploy.latency import computing_threads, measure_latency, noise, summarise, take_turns
 from utils.deploy.metadata import describe_model
 from utils.deploy.onnx import onnx_bytes, onnx_graph
 from utils.deploy.runtimes import OnnxRuntime
@@ -74,7 +74,7 @@ def milliseconds(model, image_size, runtime, threads=1, rounds=ROUNDS, clock=tim
     if runtime == "torch":
         return measure_latency({"": model}, image_size, rounds, threads, clock)[""]
     image = noise((image_size, image_size))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, computing_threads(threads):
         network = in_onnx(model, image_size, Path(folder) / "network.onnx", threads)
         times = take_turns({"": lambda: network(image)}, rounds, clock)
     return summarise(times[""]).median
