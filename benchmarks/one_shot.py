@@ -16,10 +16,10 @@ from utils.pruning.pruner import choose, make_cut, read, score  # noqa: E402
 from utils.pruning.reporting import evaluate_stored  # noqa: E402
 
 LADDER = (
-    ("bn, as cut", {"criterion": "bn"}),
+    ("bn, as cut", {"criterion": "bn", "compensate": "none"}),
     ("bn, means, statistics", {"criterion": "bn", "compensate": "mean", "recalibrate": 128}),
     ("bn, least squares", {"criterion": "bn", "compensate": "lstsq"}),
-    ("taylor, as cut", {"criterion": "taylor"}),
+    ("taylor, as cut", {"criterion": "taylor", "compensate": "none"}),
     ("taylor, means", {"criterion": "taylor", "compensate": "mean"}),
     ("taylor, means, statistics", {"criterion": "taylor", "compensate": "mean", "recalibrate": 128}),
     ("taylor, least squares", {"criterion": "taylor", "compensate": "lstsq"}),

@@ -280,7 +280,8 @@ def validate_epoch(plan, loader, run):
 
 def conclude(plan, run, loader):
     """Measure the weights to use as they were saved, show the table, draw the pictures; return the Evaluation."""
-    file = run.folder.best if run.folder.best.is_file() else run.folder.last
+    saved = run.folder.best_sparse, run.folder.best, run.folder.last  # after sparse training best.pt cannot be pruned
+    file = next(file for file in saved if file.is_file())
     painter = None if plan.options.noplots else BatchPainter(run.folder, plan.names)
     evaluation = measured(plan, load_checkpoint(file).model, loader, confusion=True, observer=painter)
     plan.say(format_table(evaluation, verbose=len(plan.names) < FEW_CLASSES))
