@@ -27,8 +27,9 @@ class TrainingError(InputError):
 class Hook:
     """Something that takes part in a run. All methods get the Run and do nothing here; every process calls them.
 
-    Order: prepare, start, then per epoch before_epoch, per batch (before_step and after_step if the optimizer steps,
-    after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs goes through state_dict.
+    Order: prepare, start, then per epoch before_epoch, per batch (more_images, extra_loss, before_step and after_step if
+    the optimizer steps, after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs goes
+    through state_dict.
     """
 
     def prepare(self, model):
@@ -39,6 +40,19 @@ class Hook:
 
     def before_epoch(self, run):
         """The model was put into training mode."""
+
+    def more_images(self, run):
+        """Return images without labels, uint8 [M, 3, H, W] like those of the loader, that join the batch; or None.
+
+        The network sees them behind the others, at the same size; the loss of the labels, after_batch and the pictures don't.
+        """
+
+    def extra_loss(self, run, images, raw):
+        """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
+
+        images: [B + M, 3, H, W] as the model saw them, the first run.labelled of them with labels; raw: its outputs,
+        nl maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
+        """
 
     def before_step(self, run):
         """Gradients are complete: unscaled, averaged over processes, clipped; the optimizer has not stepped."""
@@ -92,7 +106,8 @@ class Run:
     stop: bool = False  # a hook may set it: the epoch is the last one
     lr: float = 0.0  # of the weights
     losses: torch.Tensor = None  # [3] box, objectness, class: mean over the batches of this epoch
-    instances: int = 0  # labels in the last batch
+    labelled: int = 0  # images with labels in the last batch
+    instances: int = 0  # labels in it
     size: int = 0  # its image size
     batch: int = 0  # its number within the epoch
     evaluation: object = None  # utils.evaluation.Evaluation of this epoch
@@ -110,6 +125,10 @@ class Run:
     def epochs(self):
         """Planned epochs."""
         return self.pace.epochs
+
+    def autocast(self):
+        """Return the context in which networks compute in the run's precision."""
+        return torch.autocast(self.device.type, self.amp, enabled=self.amp is not None)
 
     @property
     def rank(self):
@@ -183,16 +202,17 @@ def train_epoch(run, network, loader, hooks):
     steps = set(run.pace.steps_in(run.epoch))
     for run.batch, (images, targets, paths, _) in enumerate(loader):
         set_rates(run)
-        images = prepare(run, images)
+        run.labelled = len(images)
+        images = prepare(run, with_more(images, [hook.more_images(run) for hook in hooks]))
         stepping = run.batch in steps
         # Processes exchange gradients only when a step needs them.
         with nullcontext() if stepping or not run.team.joint else network.no_sync():
-            items = learn(run, network, images, targets)
+            items = learn(run, network, hooks, images, targets)
         run.losses += (items - run.losses) / (run.batch + 1)
         run.instances, run.size = len(targets), images.shape[-1]
         if stepping:
             optimizer_step(run, hooks)
-        notify(hooks, "after_batch", run, images, targets, paths)
+        notify(hooks, "after_batch", run, images[: run.labelled], targets, paths)
     run.log |= dict(zip(("train/box_loss", "train/obj_loss", "train/cls_loss"), run.losses.tolist()))
 
 
@@ -206,6 +226,12 @@ def set_rates(run):
             group["momentum"] = run.pace.momentum_at(iteration)
     run.lr = rates[1]
     run.log |= {f"x/lr{i}": rate for i, rate in enumerate(rates)}
+
+
+def with_more(images, others):
+    """Return a batch of images [B, 3, H, W] with the batches of `others`, where they are not None, joined behind it."""
+    others = [batch for batch in others if batch is not None]
+    return torch.cat((images, *others)) if others else images
 
 
 def prepare(run, images):
@@ -224,11 +250,13 @@ def prepare(run, images):
     return interpolate(images, size=shape, mode="bilinear", align_corners=False)
 
 
-def learn(run, network, images, targets):
+def learn(run, network, hooks, images, targets):
     """Add the gradients of one batch; return its (box, objectness, class) losses [3]."""
-    with torch.autocast(run.device.type, run.amp, enabled=run.amp is not None):
+    with run.autocast():
         raw = network(images)
-    loss, items = run.loss(raw, targets)
+    loss, items = run.loss(raw if run.labelled == len(images) else [y[: run.labelled] for y in raw], targets)
+    extras = [hook.extra_loss(run, images, raw) for hook in hooks]
+    loss = sum((extra for extra in extras if extra is not None), loss)
     if not torch.isfinite(loss):
         raise TrainingError(
             f"epoch {run.epoch}, batch {run.batch}: the loss is {loss.item()}; the last checkpoint stays. "

@@ -121,9 +121,7 @@ class DetectionLoss:
         truth = torch.zeros_like(objectness)
         box_loss = class_loss = objectness.new_zeros(())
         if len(index):
-            xy = chosen[:, :2].sigmoid() * 2 - 0.5
-            wh = (chosen[:, 2:4].sigmoid() * 2) ** 2 * self.detect.anchors[i][anchor]
-            overlap = ciou(torch.cat((xy, wh), 1), box)
+            overlap = ciou(self.boxes(i, chosen, anchor), box)
             box_loss = (1 - overlap).sum() / count
             # Two targets may claim one cell: the better overlap counts, whatever their order.
             _, na, ny, nx = truth.shape
@@ -135,6 +133,12 @@ class DetectionLoss:
                 class_loss = self.entropy(chosen[:, 5:], wanted, self.cls_pw).sum() / (count * self.detect.nc)
         object_loss = self.entropy(objectness, truth, self.obj_pw).mean() * self.balance[i]
         return box_loss, object_loss, class_loss
+
+    def boxes(self, i, rows, anchor):
+        """Return the boxes [M, 4] (cx, cy from the cell's corner, w, h; in cells) of raw outputs [M, 5+nc] of scale i."""
+        xy = rows[:, :2].sigmoid() * 2 - 0.5
+        wh = (rows[:, 2:4].sigmoid() * 2) ** 2 * self.detect.anchors[i][anchor]
+        return torch.cat((xy, wh), 1)
 
     def entropy(self, logits, wanted, positive_weight):
         """Return the element-wise binary cross entropy, focal when fl_gamma > 0 (Lin et al. 2017)."""
