@@ -10,14 +10,14 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 14, 10, 32  # margins around the plotting area
 class Frame:
     """The plotting area of a chart: maps values to places, and draws axes with ticks."""
 
-    def __init__(self, x_range, y_range, height):
-        """x_range, y_range: (lowest, highest) values; height: of the whole chart."""
-        self.x_range, self.y_range, self.height = x_range, y_range, height
+    def __init__(self, x_range, y_range, height, left=LEFT):
+        """x_range, y_range: (lowest, highest) values; height: of the whole chart; left: margin for the labels there."""
+        self.x_range, self.y_range, self.height, self.left = x_range, y_range, height, left
 
     def x(self, value):
         """Return the horizontal place of a value."""
         low, high = self.x_range
-        return LEFT + (value - low) / (high - low or 1) * (WIDTH - LEFT - RIGHT)
+        return self.left + (value - low) / (high - low or 1) * (WIDTH - self.left - RIGHT)
 
     def y(self, value):
         """Return the vertical place of a value."""
@@ -28,13 +28,13 @@ class Frame:
         """Return grid lines and labels as SVG; ticks are pairs (value, text)."""
         parts = []
         for value, text in y_ticks:
-            parts.append(f'<path class="grid" d="M{LEFT} {self.y(value):.1f}H{WIDTH - RIGHT}"/>')
-            parts.append(f'<text x="{LEFT - 5}" y="{self.y(value) + 3.5:.1f}" class="end">{escape(text)}</text>')
+            parts.append(f'<path class="grid" d="M{self.left} {self.y(value):.1f}H{WIDTH - RIGHT}"/>')
+            parts.append(f'<text x="{self.left - 5}" y="{self.y(value) + 3.5:.1f}" class="end">{escape(text)}</text>')
         for value, text in x_ticks:
             parts.append(
                 f'<text x="{self.x(value):.1f}" y="{self.height - BOTTOM + 14}" class="middle">{escape(text)}</text>'
             )
-        middle = (LEFT + WIDTH - RIGHT) / 2
+        middle = (self.left + WIDTH - RIGHT) / 2
         parts.append(f'<text x="{middle}" y="{self.height - 3}" class="middle">{escape(x_label)}</text>')
         parts.append(f'<text x="4" y="{TOP - 1}" class="name">{escape(y_label)}</text>' if y_label else "")
         return "".join(parts)
@@ -45,11 +45,11 @@ def svg(body, height, title):
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img"><title>{escape(title)}</title>{body}</svg>'
 
 
-def ticks(high, count=4):
-    """Return at most count + 1 pairs (round value, text) from 0 to `high`, which is above 0."""
-    power = 10.0 ** math.floor(math.log10(high / count))
-    step = next(factor * power for factor in (1, 2, 5, 10) if high / (factor * power) <= count)
-    return [(k * step, f"{k * step:g}") for k in range(int(high / step + 1e-9) + 1)]
+def ticks(high, count=4, low=0.0):
+    """Return at most count + 1 pairs (round value, text) from `low`, which is 0 or more, to `high`, which is above it."""
+    power = 10.0 ** math.floor(math.log10((high - low) / count))
+    step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / (factor * power) <= count)
+    return [(k * step, f"{k * step:g}") for k in range(math.ceil(low / step - 1e-9), int(high / step + 1e-9) + 1)]
 
 
 def histogram(kept, removed, high, title):
@@ -78,17 +78,20 @@ def curve(xs, ys, y_top, title, x_label):
     return svg(body, height, title)
 
 
-def scatter(points, x_label, y_label, title):
-    """Return points as SVG, joined in their order by a thin line; each is (x, y, name, class of the style sheet).
+def scatter(points, x_label, y_label, title, floor=0.0, joined=None):
+    """Return points as SVG, joined by a thin line; each is (x, y, name, class of the style sheet).
 
-    Both axes begin at 0; the highest value of each must be above 0.
+    x begins at 0 and y at `floor`; the highest value of each must be above that. joined: indices of the points on the
+    line, in its order; all of them by default.
     """
     height = 220
-    x_top, y_top = (max(point[axis] for point in points) * 1.15 for axis in (0, 1))
-    frame = Frame((0, x_top), (0, y_top), height)
+    x_top = max(point[0] for point in points) * 1.15
+    y_top = floor + (max(point[1] for point in points) - floor) * 1.15
+    frame = Frame((0, x_top), (floor, y_top), height)
     places = [(frame.x(x), frame.y(y)) for x, y, *_ in points]
-    parts = [frame.axes(ticks(x_top), ticks(y_top), x_label, y_label)]
-    parts.append(f'<polyline class="path" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>')
+    line = places if joined is None else [places[i] for i in joined]
+    parts = [frame.axes(ticks(x_top), ticks(y_top, low=floor), x_label, y_label)]
+    parts.append(f'<polyline class="path" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}"/>')
     for i, ((x, y), (*_, name, style)) in enumerate(zip(places, points)):
         lift = 8 + 11 * (i % 2)  # neighbours often share a height: their names alternate
         parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')

@@ -15,11 +15,20 @@ KEY = "".join(
 def page(findings):
     """Return the page (HTML text) for the mapping that utils.pruning.findings.collect returns."""
     sections = (head, totals, file_sizes, speed, channels, gammas, sensitivity, made)
-    body = "\n".join(filter(None, (section(findings) for section in sections)))
+    return document(f"Pruning report: {findings['out']}", [section(findings) for section in sections])
+
+
+def document(title, sections, style="", refresh=None):
+    """Return a page (HTML text) of sections (HTML), the empty ones left out.
+
+    style: rules besides STYLE; refresh: seconds after which the browser reads the page again, None: never.
+    """
+    again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
+    body = "\n".join(filter(None, sections))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Pruning report: {escape(findings['out'])}</title><style>{STYLE}</style></head>"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head>"
         f"<body>\n{body}\n</body></html>\n"
     )
 
