@@ -5,6 +5,7 @@ is written out in layers that say each width: Conv, Bottleneck with a fractional
 """
 
 import math
+import warnings
 from dataclasses import replace
 
 import torch
@@ -75,7 +76,8 @@ class StockWriter:
     def fits(self, layer, row, inputs):
         """Tell whether a row, parsed as it stands, gives a layer like this one."""
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a row that does not fit may ask for layers of no channels
                 built, _ = build_layer(self.exact, row, inputs)
         except (TypeError, ValueError, RuntimeError, SpecError):
             return False
@@ -92,7 +94,10 @@ class StockWriter:
             return source
         if type(layer) not in writers:
             known = ", ".join(cls.__name__ for cls in writers)
-            raise InputError(f"{where}: uneven widths in a {type(layer).__name__}; only {known} can be written out")
+            raise InputError(
+                f"{where}: uneven widths in a {type(layer).__name__}, for which a yaml has no rows (it has for {known}); "
+                "the checkpoint itself runs in the public repository"
+            )
         return writers[type(layer)](layer, source, where)
 
     def conv(self, layer, source, where):

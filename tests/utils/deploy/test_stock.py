@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,37 +13,20 @@ from utils.deploy.exporting import ExportOptions, export
 from utils.deploy.stock import expansion, stock_network
 from utils.errors import InputError
 from utils.paths import ROOT
-from utils.pruning.channels import trace_channels
-from utils.pruning.rebuild import rebuild
 
 IMAGES = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
 
-def lively(name):
-    """Return the network of a model yaml, nc 3, with batch norms of all values."""
-    torch.manual_seed(0)
-    config = yaml.safe_load((ROOT / "models" / name).read_text())
-    model = DetectionModel({**config, "nc": 3})
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 2)
-            torch.nn.init.uniform_(module.bias, -1, 1)
-    return model.eval()
-
-
-def pruned(model, step):
-    """Return the network with a random number of channels of each group, multiples of `step`."""
-    rng, graph = np.random.default_rng(0), trace_channels(model)
-    masks = {}
-    for group in graph.free_groups:
-        masks[group.name] = np.arange(group.width) < step * rng.integers(1, max(group.width // step, 1) + 1)
-    return rebuild(model, graph, masks)
+@pytest.fixture(scope="module")
+def dense(make_lively):
+    """Return yolov5n for three classes."""
+    return make_lively({**yaml.safe_load((ROOT / "models/yolov5n.yaml").read_text()), "nc": 3})
 
 
 @pytest.fixture(scope="module")
-def narrow():
-    """Return a pruned yolov5n with uneven widths in multiples of 8."""
-    return pruned(lively("yolov5n.yaml"), 8)
+def narrow(dense, make_narrow):
+    """Return it pruned to uneven widths in multiples of 8."""
+    return make_narrow(dense, 8)
 
 
 def test_the_stock_network_gives_the_same(narrow):
@@ -57,13 +39,12 @@ def test_the_stock_network_gives_the_same(narrow):
     assert all(row[3][0] % 8 == 0 for row in (*config["backbone"], *config["head"]) if row[2] in ("Conv", "Bottleneck"))
 
 
-def test_a_dense_network_keeps_its_rows():
-    model = lively("yolov5n.yaml")
-    config, stock = stock_network(model)
-    assert [row[2] for row in config["backbone"]] == [row[2] for row in model.yaml["backbone"]]
-    assert [row[2] for row in config["head"]] == [row[2] for row in model.yaml["head"]]
+def test_a_dense_network_keeps_its_rows(dense):
+    config, stock = stock_network(dense)
+    assert [row[2] for row in config["backbone"]] == [row[2] for row in dense.yaml["backbone"]]
+    assert [row[2] for row in config["head"]] == [row[2] for row in dense.yaml["head"]]
     assert config["backbone"][2] == [-1, 1, "C3", [32]] and config["backbone"][4] == [-1, 2, "C3", [64]]
-    assert torch.allclose(stock(IMAGES)[0], model(IMAGES)[0], rtol=1e-5, atol=1e-5)
+    assert torch.allclose(stock(IMAGES)[0], dense(IMAGES)[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_block_that_was_left_out_needs_no_row(narrow):
@@ -74,8 +55,8 @@ def test_a_block_that_was_left_out_needs_no_row(narrow):
     assert torch.allclose(stock(IMAGES)[0], cut(IMAGES)[0], rtol=1e-4, atol=1e-4)
 
 
-def test_widths_off_the_grid_say_so():
-    config, stock = stock_network(pruned(lively("yolov5n.yaml"), 3))
+def test_widths_off_the_grid_say_so(dense, make_narrow):
+    config, stock = stock_network(make_narrow(dense, 3))
     assert config["channel_multiple"] < 8 and stock(IMAGES)[0].isfinite().all()
 
 
@@ -84,8 +65,8 @@ def test_the_expansion_gives_the_hidden_width_as_the_public_parser_computes_it(h
     assert int(out * expansion(hidden, out)) == hidden
 
 
-def test_layers_without_public_parts_are_named():
-    model = lively("yolov5n.yaml")
+def test_layers_without_public_parts_are_named(dense):
+    model = deepcopy(dense)
     ghost = C3Ghost(32, 32)
     ghost.cv1.conv = torch.nn.Conv2d(32, 16, 1, bias=False)
     ghost.i, ghost.f = 2, -1
