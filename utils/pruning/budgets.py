@@ -4,18 +4,13 @@ Each is met by bisection over the share of the FLOPs (or parameters) that stays,
 kept.
 """
 
-import tempfile
 import time
-from pathlib import Path
 
 from utils.checkpoint import checkpoint_bytes, finished_content
-from utils.deploy.latency import computing_threads, measure_latency, noise, summarise, take_turns
-from utils.deploy.metadata import describe_model
-from utils.deploy.onnx import onnx_bytes, onnx_graph
-from utils.deploy.runtimes import OnnxRuntime
+from utils.deploy.latency import computing_threads, summarise, take_turns
 from utils.errors import InputError
+from utils.pruning.timing import running
 
-RUNTIMES = ("torch", "onnx")
 STEP = 0.005  # share of the cost at which a bisection ends
 ROUNDS = 30  # runs of a time measurement
 
@@ -69,19 +64,7 @@ def file_megabytes(model):
 def milliseconds(model, image_size, runtime, threads=1, rounds=ROUNDS, clock=time.perf_counter):
     """Return the median milliseconds an image (side in pixels) of a DetectionModel on the CPU, batch 1, float32.
 
-    runtime: one of RUNTIMES. Raises InputError when its package is missing.
+    runtime: one of utils.pruning.timing.RUNTIMES. Raises InputError when its package is missing.
     """
-    if runtime == "torch":
-        return measure_latency({"": model}, image_size, rounds, threads, clock)[""]
-    image = noise((image_size, image_size))
-    with tempfile.TemporaryDirectory() as folder, computing_threads(threads):
-        network = in_onnx(model, image_size, Path(folder) / "network.onnx", threads)
-        times = take_turns({"": lambda: network(image)}, rounds, clock)
-    return summarise(times[""]).median
-
-
-def in_onnx(model, image_size, file, threads):
-    """Write a DetectionModel to an .onnx file; return it as it runs in ONNX Runtime."""
-    metadata = describe_model(model, (image_size, image_size))
-    file.write_bytes(onnx_bytes(onnx_graph(model, metadata), metadata))
-    return OnnxRuntime(file, threads=threads)
+    with computing_threads(threads), running({"": model}, image_size, runtime, threads) as calls:
+        return summarise(take_turns(calls, rounds, clock)[""]).median

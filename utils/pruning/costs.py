@@ -1,8 +1,9 @@
 """What channels cost: FLOPs, parameters, milliseconds or plain counts of the network that masks leave, without
 rebuilding it.
 
-A cost has `name` (what is counted), `total` (of the whole network), `of(keep)`, and `ledger()`, which follows a cut
-block by block: `left`, `gain(group, channels)` and `remove(group, channels)`. Selection knows nothing else of it.
+A cost has `name` (what is counted), `total` (of the whole network), `block` (widths are paid for in whole blocks of so many
+channels), `of(keep)`, and `ledger()`, which follows a cut block by block: `left`, `gain(group, channels)` and
+`remove(group, channels)`. Selection knows nothing else of it.
 """
 
 from collections import defaultdict
@@ -14,6 +15,8 @@ from models.cost import count_gflops, count_parameters
 
 class ChannelCost:
     """A fixed cost of every channel, whatever else goes: with the convolution outputs that it stands for, --percent."""
+
+    block = 1
 
     def __init__(self, costs, name="channels"):
         """costs: {group: [width]}."""
@@ -51,15 +54,16 @@ class NetworkCost:
     It is exact for FLOPs and parameters: what a channel costs depends on what has gone from the layers around it.
     """
 
-    def __init__(self, name, graph, functions, constant=0.0):
+    def __init__(self, name, graph, functions, constant=0.0, block=1):
         """
         Args:
             name: what is counted.
             graph: ChannelGraph.
             functions: {layer name: function (inputs kept, outputs kept) → cost}; other layers cost nothing.
             constant: what the rest of the network costs.
+            block: channels that the functions count together.
         """
-        self.name, self.constant = name, constant
+        self.name, self.constant, self.block = name, constant, block
         self.functions = [functions[layer] for layer in functions]
         layers = [graph.layers[layer] for layer in functions]
         self.widths = np.array([(len(layer.inputs), len(layer.outputs)) for layer in layers]).reshape(-1, 2)
@@ -70,13 +74,17 @@ class NetworkCost:
         """Return the cost when the layers read and give `counts` [layers, 2] channels."""
         return self.constant + float(sum(f(*row) for f, row in zip(self.functions, counts.tolist())))
 
-    def of(self, keep):
-        """Return the cost of what masks {group: bool [width]} leave; groups that are not named stay whole."""
+    def counts(self, keep):
+        """Return [layers, 2]: how many channels each layer reads and gives under masks {group: bool [width]}."""
         counts = self.widths.copy()
         for name, mask in keep.items():
             for layer, inputs, outputs in self.touched.get(name, ()):
                 counts[layer] -= inputs[~mask].sum(), outputs[~mask].sum()
-        return self.at(counts)
+        return counts
+
+    def of(self, keep):
+        """Return the cost of what masks {group: bool [width]} leave; groups that are not named stay whole."""
+        return self.at(self.counts(keep))
 
     def ledger(self):
         """Return the account of a cut that begins with the whole network."""
@@ -107,28 +115,6 @@ class NetworkCost:
                 functions[layer.name] = lambda inputs, outputs: 2 * outputs
         traced = cls("parameters", graph, functions)
         return cls("parameters", graph, functions, count_parameters(model) - traced.total)
-
-    @classmethod
-    def table(cls, graph, times, constant=0.0):
-        """Return a cost in milliseconds from tables, such as measured ones.
-
-        times: {convolution: (widths of its inputs [I], widths of its outputs [O], milliseconds [I, O])}, widths
-        ascending; between them it is linear, beyond them constant.
-        """
-        functions = {name: Grid(*map(np.asarray, table)) for name, table in times.items()}
-        return cls("milliseconds", graph, functions, constant)
-
-
-class Grid:
-    """Bilinear interpolation in a table over the widths of inputs and outputs."""
-
-    def __init__(self, inputs, outputs, values):
-        self.inputs, self.outputs, self.values = inputs, outputs, values
-
-    def __call__(self, inputs, outputs):
-        """Return the value at a pair of widths."""
-        row = [np.interp(inputs, self.inputs, column) for column in self.values.T]
-        return float(np.interp(outputs, self.outputs, row))
 
 
 def product(each, layer, conv, bias=False):

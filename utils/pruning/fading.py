@@ -1,7 +1,8 @@
 """Sparse training without a strength to tune: the channels that are to go are chosen, and exactly those fade to zero."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 
 from utils.errors import InputError
@@ -9,14 +10,22 @@ from utils.pruning.costs import ChannelCost, NetworkCost
 from utils.pruning.importance import ChannelParameters
 from utils.pruning.penalties import GammaHook
 from utils.pruning.selection import Limits, select_by_cost
+from utils.pruning.timing import RUNTIMES, Rates, fit_rates
+
+FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
+COURSE = ("seen", "delay", "waiting", "baseline")  # plain values that a resumed fade needs
+LATEST = 0.8  # of the run: the fade waits no longer for accuracy
 
 
-@dataclass(frozen=True)
+@dataclass
 class Goal:
     """What --sr auto drives a run to."""
 
-    kind: str  # channels: `share` of them goes; FLOPs: `share` of them is left
+    kind: str  # channels: `share` of them goes; FLOPs, time: `share` of them is left
     share: float
+    image_size: int = 640  # side in pixels, for time
+    runtime: str = RUNTIMES[-1]  # that the time is measured in
+    rates: Rates | None = None  # of this machine; measured when time is first asked for
 
     @property
     def left(self):
@@ -26,15 +35,19 @@ class Goal:
     @property
     def flag(self):
         """The flag of train_sparsity.py that asks for it."""
-        return f"--target{'-flops' if self.kind == 'FLOPs' else ''} {self.share:g}"
+        return f"{FLAGS[self.kind]} {self.share:g}"
 
-    @property
-    def cut(self):
-        """The flag with which prune.py cuts what such a run has silenced."""
+    def cut(self, share):
+        """Return the flag with which prune.py cuts what such a run has silenced: `share` of the channels."""
+        if self.kind == "time":
+            return f"--percent {share:.4f}"
         return f"{'--flops' if self.kind == 'FLOPs' else '--percent'} {self.share:g}"
 
     def cost(self, graph, model):
         """Return the cost (see costs.py) that the goal is a share of."""
+        if self.kind == "time":
+            self.rates = self.rates or fit_rates(graph, model, self.image_size, self.runtime, np.random.default_rng(0))
+            return self.rates.cost(graph, model)
         return NetworkCost.flops(graph, model) if self.kind == "FLOPs" else ChannelCost(graph.channel_counts())
 
 
@@ -45,13 +58,18 @@ class FadeOut(GammaHook):
     first-order Taylor estimate of what its removal does to the loss (Molchanov et al. 2019). At choose_until of the run those
     with the smallest scores are chosen; from then on their gamma and beta shrink linearly, to exactly zero at fade_until,
     while the others train freely. Beta fades with gamma: cutting the channels changes nothing, picture borders included.
+
+    With max_drop the fade waits while mAP50-95 is more than that below what it was at the start, though not beyond LATEST.
     """
 
-    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6):
-        """goal: Goal; limits: of the selection; choose_until, fade_until: shares of the run."""
+    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None):
+        """goal: Goal; limits: of the selection; choose_until, fade_until: shares of the run; max_drop: of mAP50-95, or None."""
         self.goal, self.limits = goal, limits
         self.choose_until, self.fade_until = choose_until, fade_until
+        self.max_drop, self.baseline = max_drop, None  # mAP50-95 of the network that the run began with
         self.seen = 0  # steps that the scores are a mean of
+        self.delay = 0  # steps that the fade has waited
+        self.waiting = False
 
     def prepare(self, model):
         """Trace the network; check that the target can be reached."""
@@ -65,10 +83,14 @@ class FadeOut(GammaHook):
         super().start(run)
         device = self.parameters.index.device
         self.scores, self.keep = self.scores.to(device), self.keep.to(device)
+        self.goal.rates = run.team.from_main(self.goal.rates)  # all processes must choose the same
+        self.cost = self.goal.cost(self.graph, run.model)
+        if self.max_drop is not None and self.baseline is None:
+            self.baseline = run.team.from_main(run.measure(run.ema.model).map if run.team.main else None)
 
     def before_step(self, run):
         """Update the scores from the gradients of this step."""
-        if self.faded(run.step / run.total_steps) > 0:
+        if self.faded(run) > 0:
             return
         estimates = sum(
             self.parameters.gather([getattr(n, name) * getattr(n, name).grad for n in self.parameters.norms])
@@ -79,7 +101,10 @@ class FadeOut(GammaHook):
 
     def after_step(self, run):
         """Shrink the chosen channels."""
-        before, now = (self.faded(step / run.total_steps) for step in (run.step - 1, run.step))
+        if self.waiting and self.delay < round((LATEST - self.fade_until) * run.total_steps):
+            self.delay += 1
+            return
+        before, now = self.faded(run, -1), self.faded(run)
         if now == 0:
             return
         if before == 0:
@@ -90,8 +115,9 @@ class FadeOut(GammaHook):
             average = ChannelParameters(run.ema.model, self.graph, self.groups)
             average.multiply(self.factors(0.0))
 
-    def faded(self, progress):
-        """Return how far the fading is, 0 to 1, at a share of the run."""
+    def faded(self, run, steps=0):
+        """Return how far the fading is, 0 to 1; steps: so many later."""
+        progress = (run.step - self.delay + steps) / run.total_steps
         return min(max((progress - self.choose_until) / (self.fade_until - self.choose_until), 0.0), 1.0)
 
     def factors(self, ratio):
@@ -106,20 +132,38 @@ class FadeOut(GammaHook):
 
     def after_epoch(self, run):
         """Log how far the fading is and what it reached."""
-        progress = self.faded(run.step / run.total_steps)
-        run.log |= {"sparsity/faded": progress, "sparsity/share_near_zero": self.share_near_zero()}
+        run.log |= {"sparsity/faded": self.faded(run), "sparsity/share_near_zero": self.share_near_zero()}
 
     def after_validation(self, run):
-        """Keep the run going while accuracy dips: patience counts for nothing before the channels are gone."""
-        if self.faded(run.step / run.total_steps) < 1:
+        """Decide whether to wait; keep the run going: patience counts for nothing before the channels are gone."""
+        if self.max_drop is not None:
+            dropped = run.evaluation is not None and run.evaluation.map < self.baseline - self.max_drop
+            self.waiting = run.team.from_main(dropped) and 0 < self.faded(run) < 1
+        if self.faded(run) < 1:
             run.stop = False
 
+    def drop_lines(self, reached):
+        """Return in words ([] or one line) whether max_drop was kept; reached: (mAP50, mAP50-95) of the cut, or None."""
+        if self.max_drop is None or reached is None:
+            return []
+        words = f"mAP50-95 was {self.baseline:.3f} at the start"
+        if reached[1] >= self.baseline - self.max_drop:
+            return [f"{words}: within --max-drop {self.max_drop:g}"]
+        return [f"{words}: the cut loses more than --max-drop {self.max_drop:g}; aim less far than {self.goal.flag}, or train longer"]
+
     def state_dict(self):
-        """Return scores and choice."""
-        return {"scores": self.scores.cpu(), "keep": self.keep.cpu(), "seen": self.seen, "goal": self.goal.flag}
+        """Return scores, choice and course."""
+        return {
+            "scores": self.scores.cpu(), "keep": self.keep.cpu(), "goal": self.goal.flag,
+            "rates": asdict(self.goal.rates) if self.goal.rates else None, **{name: getattr(self, name) for name in COURSE},
+        }  # fmt: skip
 
     def load_state_dict(self, state):
-        """Take over scores and choice. Raises InputError when the run had another target."""
+        """Take over scores, choice and course. Raises InputError when the run had another target."""
         if state["goal"] != self.goal.flag:
             raise InputError(f"{self.goal.flag}: the run to resume has {state['goal']}")
-        self.scores, self.keep, self.seen = state["scores"], state["keep"], state["seen"]
+        self.scores, self.keep = state["scores"], state["keep"]
+        if state["rates"]:
+            self.goal.rates = Rates(**state["rates"])
+        for name in COURSE:
+            setattr(self, name, state[name])

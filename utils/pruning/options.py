@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 from utils.options import option
-from utils.pruning.budgets import RUNTIMES
+from utils.pruning.timing import RUNTIMES
 from utils.pruning.compensation import WAYS
 from utils.pruning.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS
 from utils.pruning.importance import AGGREGATES

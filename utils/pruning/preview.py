@@ -31,6 +31,10 @@ class PreviewHook(Hook):
         self.flops, self.sizes = NetworkCost.flops(self.graph, model), NetworkCost.parameters(self.graph, model)
         self.choose(model)
 
+    def start(self, run):
+        """Take the cost as it is agreed on: a resumed run keeps the times that it began with."""
+        self.cost = self.goal.cost(self.graph, run.model)
+
     def choose(self, model):
         """Return (masks of the cut, largest mean |gamma| among the channels that go). Raises InputError when it is impossible."""
         scores = gamma_scores(model, self.graph)

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,10 @@ class Limits:
     max_share: float = 0.9  # largest share of a group's channels in use that may go; silent ones all may
     multiple: int = 8  # kept widths are multiples of this, because processors compute in such blocks
     std_guard: float | None = None  # only channels that score below mean − std_guard · deviation of their group may go
+
+    def on_blocks_of(self, cost):
+        """Return the Limits whose multiple agrees with the blocks that a cost (see costs.py) is paid for in."""
+        return replace(self, multiple=math.lcm(self.multiple, cost.block))
 
     def floor(self, width, used):
         """Return the smallest width that a group of `width` channels, `used` of them in use, may be cut to."""
@@ -111,6 +115,7 @@ def select_by_cost(scores, cost, left, limits, scope="global"):
     """
     if not 0 < left <= 1:
         raise InputError(f"share {left} of the {cost.name} to be left: must be above 0 and at most 1")
+    limits = limits.on_blocks_of(cost)
     budget, ledger = left * cost.total, cost.ledger()
     keep = {name: np.ones(len(s), dtype=bool) for name, s in scores.items()}
     queue, too_large = Queue(scores, ledger, limits, scope), []
@@ -157,4 +162,4 @@ def smallest(scores, limits):
 
 def largest_share(scores, cost, limits):
     """Return the largest share of a cost (see costs.py) that can go without breaking the limits."""
-    return 1 - cost.of(smallest(scores, limits)) / cost.total
+    return 1 - cost.of(smallest(scores, limits.on_blocks_of(cost))) / cost.total

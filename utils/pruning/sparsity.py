@@ -5,16 +5,18 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 from utils.options import option
+from utils.gammas import NEAR_ZERO
 from utils.pruning.costs import ChannelCost
-from utils.pruning.fading import FadeOut, Goal
+from utils.pruning.fading import FLAGS, FadeOut, Goal
 from utils.pruning.importance import ChannelParameters
 from utils.pruning.options import PruneOptions
 from utils.pruning.penalties import PENALTIES, SCHEDULES, GammaPenalty
 from utils.pruning.preview import PreviewHook
 from utils.pruning.selection import Limits
-from utils.gammas import NEAR_ZERO
+from utils.pruning.timing import RUNTIMES
 from utils.training import TrainOptions
 
+TARGETS = {flag[2:].replace("-", "_"): flag for flag in FLAGS.values()}  # field of SparsityOptions → flag
 AUTO = "auto"  # --sr without a number: FadeOut
 CUT_LIMITS = Limits(PruneOptions.min_channels, PruneOptions.max_layer_share, PruneOptions.round)  # what prune.py would cut
 SLACK = 0.02  # of the whole that may lack to a goal
@@ -32,30 +34,43 @@ class SparsityOptions(TrainOptions):
     sr_beta: float = option(0.0, "with --sr NUMBER, strength of the same penalty on beta", minimum=0)
     target: float | None = option(None, "share of the channels that shall go, 0.5 for half")
     target_flops: float | None = option(None, "instead of --target, share of the FLOPs that shall be left")
+    target_latency: float | None = option(
+        None, "instead of --target, share of the time an image takes on this CPU that shall be left"
+    )
+    runtime: str = option("onnx", "what --target-latency is measured in", choices=RUNTIMES)
+    max_drop: float | None = option(
+        None, "with --sr auto, fade no further for a while when mAP50-95 is so much below the start", minimum=0
+    )
     preview_period: int = option(5, "try the cut, its channels masked, every so many epochs; 0: never", minimum=0)
 
     def check(self):
         """Raise InputError for values that are wrong alone or exclude each other."""
         super().check()
         strength = parse_strength(self.sr)
-        given = {flag: getattr(self, flag) for flag in ("target", "target_flops") if getattr(self, flag) is not None}
+        given = {flag: getattr(self, name) for name, flag in TARGETS.items() if getattr(self, name) is not None}
         for flag, value in given.items():
             if not 0 < value < 1:
-                raise InputError(f"--{flag.replace('_', '-')} {value}: must be above 0 and below 1")
+                raise InputError(f"{flag} {value}: must be above 0 and below 1")
         if len(given) > 1:
-            raise InputError("--target and --target-flops: exclude each other")
+            raise InputError(f"{' and '.join(given)}: exclude each other")
         if strength == AUTO and not given:
             raise InputError(
-                "--sr auto: needs a goal: --target, the share of the channels that shall go, such as 0.5, or "
-                "--target-flops, the share of the FLOPs that shall be left, such as 0.3"
+                "--sr auto: needs a goal: --target, the share of the channels that shall go, such as 0.5, or --target-flops or "
+                "--target-latency, the share of the FLOPs or of the time that shall be left, such as 0.3"
             )
         if strength == AUTO and (self.sr_beta or self.sr_schedule != "constant" or self.penalty != "subgradient"):
             raise InputError("--sr auto: has no penalty, so --penalty, --sr-schedule and --sr-beta mean nothing with it")
+        if self.runtime != RUNTIMES[-1] and self.target_latency is None:
+            raise InputError(f"--runtime {self.runtime}: has no effect without --target-latency")
+        if self.max_drop is not None and (strength != AUTO or self.noval):
+            raise InputError(f"--max-drop {self.max_drop:g}: needs --sr auto and a validation after each epoch")
 
     def goal(self):
         """Return the Goal: what --sr auto reaches, and what cut the previews of both ways try."""
         if self.target_flops is not None:
             return Goal("FLOPs", self.target_flops)
+        if self.target_latency is not None:
+            return Goal("time", self.target_latency, self.imgsz, self.runtime)
         return Goal("channels", USUAL_SHARE if self.target is None else self.target)
 
 
@@ -65,7 +80,7 @@ def sparsity_hooks(options):
         return []
     strength, goal = parse_strength(options.sr), options.goal()
     if strength == AUTO:
-        return [FadeOut(goal), PreviewHook(goal, options.preview_period)]
+        return [FadeOut(goal, max_drop=options.max_drop), PreviewHook(goal, options.preview_period)]
     penalty = GammaPenalty(strength, options.penalty, options.sr_schedule, options.sr_beta)
     return [penalty, PreviewHook(goal, options.preview_period, CUT_LIMITS)]
 
@@ -79,12 +94,14 @@ def verdict(run, hooks):
     keep = {name: values > 0 for name, values in loud.items()}
     share, flops = (1 - cost.of(keep) / cost.total for cost in (ChannelCost(graph.channel_counts()), preview.flops))
     lines = [f"{share:.1%} of the channels are at zero, which is {flops:.1%} of the FLOPs"]
+    cut = goal.cut(share)
     if preview.latest:
-        lines.append(f"cut with {goal.cut}: mAP50 {preview.latest[0]:.3f}, mAP50-95 {preview.latest[1]:.3f} before fine-tuning")
+        lines.append(f"cut with {cut}: mAP50 {preview.latest[0]:.3f}, mAP50-95 {preview.latest[1]:.3f} before fine-tuning")
     if preview.cost.of(keep) > (goal.left + SLACK) * preview.cost.total:
-        lines.append(f"not sparse enough for {goal.cut}: train longer, raise --sr, or let --sr auto {goal.flag} choose")
+        lines.append(f"not sparse enough for {cut}: train longer, raise --sr, or let --sr auto {goal.flag} choose")
+    lines += [line for hook in hooks if isinstance(hook, FadeOut) for line in hook.drop_lines(preview.latest)]
     file = run.folder.best_sparse if run.folder.best_sparse.is_file() else run.folder.last
-    return "\n".join([*lines, f"next: python prune.py {goal.cut} --weights {file}"])
+    return "\n".join([*lines, f"next: python prune.py {cut} --weights {file}"])
 
 
 def parse_strength(text):

@@ -5,7 +5,6 @@ import pytest
 from utils.checkpoint import checkpoint_bytes, finished_content
 from utils.errors import InputError
 from utils.pruning.budgets import (
-    RUNTIMES,
     bisect,
     confirmed,
     file_megabytes,
@@ -13,6 +12,7 @@ from utils.pruning.budgets import (
     milliseconds,
     smallest_within,
 )
+from utils.pruning.timing import RUNTIMES
 
 
 def test_bisection_ends_on_the_fitting_side():

@@ -74,17 +74,6 @@ def test_marginal_costs_by_hand():
     assert NetworkCost.flops(graph, model, 10).ledger().gain("0.conv", np.array([0])) == pytest.approx(200 * (3 + 54))
 
 
-def test_a_table_of_times_is_a_cost():
-    model = nn.Sequential(Conv(3, 4), Conv(4, 8), nn.Conv2d(8, 2, 1))
-    graph = trace_channels(model)
-    cost = NetworkCost.table(graph, {"1.conv": ([2, 4], [4, 8], [[1.0, 2.0], [2.0, 6.0]])}, constant=0.5)
-    assert cost.total == 6.5
-    keep = {"0.conv": np.array([True, True, True, False]), "1.conv": np.arange(8) < 6}
-    assert cost.of(keep) == 0.5 + (1 + 2 + 2 + 6) / 4  # in the middle of the table
-    keep["1.conv"] = np.arange(8) < 1
-    assert cost.of(keep) == 0.5 + 1.5  # below its edge
-
-
 @pytest.mark.parametrize("kind", ["flops", "parameters"])
 @pytest.mark.parametrize("left", [0.9, 0.5, 0.25])
 @pytest.mark.parametrize("scope", ["global", "layer"])

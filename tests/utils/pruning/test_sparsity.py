@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from models.common import Bottleneck, Conv
+from utils.distributed import Team
 from utils.errors import InputError
 from utils.optim import ModelEMA, build_optimizer
 from utils.pruning.channels import trace_channels
@@ -17,6 +18,7 @@ from utils.pruning.importance import gamma_scores
 from utils.pruning.penalties import SCHEDULES, GammaPenalty, soft_threshold
 from utils.pruning.selection import Limits, select_by_cost
 from utils.pruning.sparsity import SparsityOptions, parse_strength, sparsity_hooks
+from utils.pruning.timing import Rates
 
 LR, MOMENTUM = 0.01, 0.9
 ANY = Limits(1, 1.0, 1)
@@ -29,7 +31,7 @@ def network():
 def make_run(model, name="SGD", total_steps=10):
     return SimpleNamespace(
         model=model, optimizer=build_optimizer(model, name, LR, MOMENTUM, 0.0), lr=LR, ema=ModelEMA(model), step=0,
-        total_steps=total_steps, log={},
+        total_steps=total_steps, log={}, team=Team(),
     )  # fmt: skip
 
 
@@ -205,6 +207,70 @@ def test_a_goal_in_flops_silences_what_prune_cuts_for_the_same_budget():
     assert all((keep[name] == silent[name]).all() for name in keep)
 
 
+def drop(run, hook, value):
+    """An epoch of one step, after which mAP50-95 is `value`."""
+    step(run, hook, gradient=1e-3)
+    run.evaluation = SimpleNamespace(map=value)
+    hook.after_validation(run)
+
+
+def test_a_fade_waits_while_accuracy_is_too_low_but_not_for_ever():
+    run = make_run(network(), total_steps=20)
+    run.measure = lambda model: SimpleNamespace(map=0.5)
+    hook = start(FadeOut(Goal("channels", 0.5), ANY, choose_until=0.2, fade_until=0.6, max_drop=0.1), run)
+    course = []
+    for value in [0.5] * 6 + [0.39] * 3 + [0.41] * 5 + [0.1] * 6:
+        drop(run, hook, value)
+        course.append(round(hook.faded(run) * 8))  # eighths: one a step when nothing is waited for
+    # Steps 8 to 10 wait; 0.41 is within the drop; at 0.1 it waits for the one step that is left until 80 % of the run.
+    assert course == [0, 0, 0, 0, 1, 2, 3, 3, 3, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8, 8]
+    assert (run.model[2].bn.weight == 0).sum() > 0
+    assert hook.drop_lines((0.6, 0.45)) == ["mAP50-95 was 0.500 at the start: within --max-drop 0.1"]
+    assert "loses more than --max-drop 0.1" in hook.drop_lines((0.6, 0.35))[0]
+
+
+def test_a_fade_that_waits_for_ever_ends_at_the_latest_moment():
+    run = make_run(network(), total_steps=20)
+    run.measure = lambda model: SimpleNamespace(map=0.5)
+    hook = start(FadeOut(Goal("channels", 0.5), ANY, choose_until=0.2, fade_until=0.6, max_drop=0.0), run)
+    course = []
+    for _ in range(20):
+        drop(run, hook, 0.2)
+        course.append(hook.faded(run))
+    assert course[14] < 1 and course[15] == 1  # step 16 of 20
+    assert hook.delay == 4
+
+
+def test_a_resumed_fade_knows_its_baseline_and_how_long_it_has_waited():
+    run = make_run(network(), total_steps=20)
+    run.measure = lambda model: SimpleNamespace(map=0.5)
+    hook = start(FadeOut(Goal("channels", 0.5), ANY, choose_until=0.2, max_drop=0.1), run)
+    for value in [0.5] * 5 + [0.1] * 2:
+        drop(run, hook, value)
+    run.measure = None  # not measured again
+    again = FadeOut(Goal("channels", 0.5), ANY, choose_until=0.2, max_drop=0.1)
+    again.prepare(run.model)
+    again.load_state_dict(deepcopy(hook.state_dict()))
+    again.start(run)
+    assert (again.delay, again.waiting, again.baseline) == (hook.delay, True, 0.5) and again.faded(run) == hook.faded(run)
+
+
+def test_a_goal_in_time_uses_the_rates_that_the_run_began_with():
+    rates = Rates((1e-6, 2e-6, 3e-6), 0.1, 1, 64, 0.0)
+    run = make_run(network(), total_steps=20)
+    hook = start(FadeOut(Goal("time", 0.5, 64, "torch", rates), ANY, choose_until=0.2, fade_until=0.6), run)
+    for _ in range(20):
+        step(run, hook, gradient=1e-3)
+    graph = trace_channels(run.model)
+    silent = {name: values > 0 for name, values in gamma_scores(run.model, graph).items()}
+    cost = rates.cost(graph, run.model)
+    assert cost.of(silent) == pytest.approx(0.5 * cost.total, rel=0.02)
+    again = FadeOut(Goal("time", 0.5, 64, "torch", Rates((1.0, 1.0, 1.0), 0.0, 8, 64, 0.0)), ANY)
+    again.load_state_dict(hook.state_dict())
+    assert again.goal.rates == rates
+    assert Goal("time", 0.5).cut(0.625) == "--percent 0.6250" and Goal("FLOPs", 0.5).cut(0.6) == "--flops 0.5"
+
+
 def test_a_fade_to_another_target_is_not_resumed():
     hook = start(FadeOut(Goal("channels", 0.4)), make_run(network()))
     with pytest.raises(InputError, match="--target 0.3"):
@@ -236,11 +302,23 @@ def test_wrong_strengths(text):
         {"sr": "auto", "target": 0.5, "target_flops": 0.5},
         {"sr": "auto", "target": 0.5, "penalty": "group"},
         {"sr": "0.1", "target": 2.0},
+        {"sr": "auto", "target_latency": 1.5},
+        {"sr": "auto", "target_latency": 0.5, "target_flops": 0.5},
+        {"sr": "auto", "target": 0.5, "runtime": "torch"},
+        {"sr": "auto", "target": 0.5, "max_drop": 0.01, "noval": True},
+        {"sr": "0.1", "max_drop": 0.01},
     ],
 )
 def test_options_that_do_not_fit_each_other(given):
     with pytest.raises(InputError):
         SparsityOptions(st=True, **given).check()
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [({}, "channels"), ({"target_flops": 0.3}, "FLOPs"), ({"target_latency": 0.3}, "time")]
+)
+def test_what_a_run_aims_at(given, kind):
+    assert SparsityOptions(**given).goal().kind == kind
 
 
 def test_without_st_there_is_no_hook():
