@@ -100,6 +100,7 @@ class Plan:
     config: DataConfig
     team: Team
     device: torch.device
+    quiet: bool = False
 
     @property
     def names(self):
@@ -121,11 +122,11 @@ class Plan:
 
     def say(self, line):
         """Print a line, once for all processes."""
-        if self.team.main:
+        if self.team.main and not self.quiet:
             print(line, flush=True)
 
 
-def train(options, *, hooks=(), transfer=True, model=None):
+def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
     """Train a detector as the options say.
 
     Nothing is written before options, files, labels and network have been checked.
@@ -135,6 +136,7 @@ def train(options, *, hooks=(), transfer=True, model=None):
         hooks: Hook instances that take part, besides those that record the run.
         transfer: whether a checkpoint with another number of classes than the data is accepted; its Detect is replaced.
         model: DetectionModel to train in the place of options.weights and options.cfg.
+        quiet: show nothing; what is written into the folder of the run stays the same.
 
     Returns:
         Run; its evaluation is that of the weights to use (in rank 0).
@@ -142,7 +144,7 @@ def train(options, *, hooks=(), transfer=True, model=None):
     Raises:
         InputError, SpecError, and TrainingError when the loss is not finite.
     """
-    plan = make_plan(resolve(options))
+    plan = replace(make_plan(resolve(options)), quiet=quiet)
     torch.backends.cudnn.deterministic = True  # a resumed run must repeat what an uninterrupted one does
     seed_everything(plan.options.seed)
     checkpoint = unfinished_checkpoint(plan.options.resume) if plan.options.resume else None
@@ -254,7 +256,7 @@ def standard_hooks(plan, loader):
     hooks = [ImageWeightsHook(loader, len(plan.names))] if plan.options.image_weights else []
     if not plan.team.main:
         return hooks
-    hooks += [CsvHook(), GammaRecorder(draw=not plan.options.noplots), ProgressHook()]
+    hooks += [CsvHook(), GammaRecorder(draw=not plan.options.noplots), *([] if plan.quiet else [ProgressHook()])]
     if not plan.options.noplots:
         hooks.append(PictureHook(loader.dataset.labels, plan.names))
     if importlib.util.find_spec("tensorboard"):

@@ -10,17 +10,22 @@ VAL_BATCH = 2  # times the training batch: without gradients there is room for m
 VAL_PAD = 0.5  # strides of border around validation images, as val.py has them
 
 
+def worker_count(options, team):
+    """Return how many processes load images for one training process."""
+    return min((os.cpu_count() or 1) // team.world_size, options.workers)
+
+
 def make_loaders(plan, stride):
     """Return (training loader, validation loader, None except in rank 0) of a utils.training.Plan.
 
     stride: the largest of the model. Raises InputError for bad data.
     """
     options, team = plan.options, plan.team
-    workers = min((os.cpu_count() or 1) // team.world_size, options.workers)
+    workers = worker_count(options, team)
     shared = {"stride": stride, "seed": options.seed, "single_cls": options.single_cls, "workers": max(workers, 1),
-              "progress": team.main}
+              "progress": team.main and not plan.quiet}
     with team.main_first():
-        splits = {split: load_split(plan.config, split, max(workers, 1), team.main) for split in ("train", "val")}
+        splits = {split: load_split(plan.config, split, max(workers, 1), shared["progress"]) for split in ("train", "val")}
     for split, (_, counts) in splits.items():
         plan.say(f"{split}: {counts}")
     dataset = DetectionDataset(splits["train"][0], options.imgsz, hyp=plan.hyp, rect=options.rect, cache=options.cache,
