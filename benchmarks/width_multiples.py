@@ -1,9 +1,10 @@
-"""How much of the saved FLOPs becomes time on ONNX Runtime or PyTorch when kept widths are multiples of 1, 4, 8, 16 or 32.
+"""How much of the saved FLOPs becomes time when kept widths are multiples of 1, 4, 8, 16 or 32.
 
     python benchmarks/width_multiples.py --cfg yolov5n.yaml yolov5s.yaml yolov5m.yaml --imgsz 640
 
-Networks with random weights are cut to half of their FLOPs, every group to a random share of its channels, rounded to the
-multiple; then all of one size take turns. An ideal cut to half is twice as fast; the last column is the part of that reached.
+Networks with random weights are cut to half of their FLOPs, every group to a random share of its channels, rounded to
+the multiple; then all of one size take turns on ONNX Runtime, OpenVINO or PyTorch. An ideal cut to half is twice as
+fast; the last column is the part of that reached.
 """
 
 import sys
@@ -28,14 +29,15 @@ from utils.deploy.latency import (  # noqa: E402
 )
 from utils.deploy.metadata import describe_model  # noqa: E402
 from utils.deploy.onnx import onnx_bytes, onnx_graph  # noqa: E402
-from utils.deploy.runtimes import TorchRuntime, load_detector  # noqa: E402
+from utils.deploy.openvino import write_openvino  # noqa: E402
+from utils.deploy.runtimes import OPENVINO_SUFFIX, TorchRuntime, load_detector  # noqa: E402
 from utils.options import option, run  # noqa: E402
 from utils.paths import find_file  # noqa: E402
 from utils.pruning.channels import trace_channels  # noqa: E402
 from utils.pruning.rebuild import rebuild  # noqa: E402
 
 STEPS = 12  # halvings of the interval in which the share of channels lies
-SPREAD = 0.5  # a group keeps between (1 − this) and (1 + this) times the share, so that widths are uneven as after pruning
+SPREAD = 0.5  # a group keeps between 1 − this and 1 + this times the share: widths are uneven, as after pruning
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Options:
     imgsz: int = option(640, "side of the images in pixels", minimum=32)
     multiples: list[int] = option([1, 4, 8, 16, 32], "multiples that widths are rounded to", nargs="+", minimum=1)
     flops: float = option(0.5, "share of the FLOPs that stays", minimum=0.05, below=1)
-    runtime: str = option("onnx", "what computes", choices=("onnx", "torch"))
+    runtime: str = option("onnx", "what computes", choices=("onnx", "openvino", "torch"))
     rounds: int = option(30, "how often each network runs", minimum=2)
     threads: int = option(1, "computing threads", minimum=1)
     seed: int = option(0, "start of the random shares", minimum=0)
@@ -76,10 +78,24 @@ def cut(model, graph, multiple, goal, seed):
 
 
 def onnx_call(network, shape, path, options):
-    """Return a callable that runs a network on an image of shape (height, width) in ONNX Runtime, from a file at path."""
+    """Return a callable that runs a network on an image of shape (height, width) in ONNX Runtime, from path.onnx."""
+    file = path.with_suffix(".onnx")
+    write_onnx(network, shape, file)
+    return partial(load_detector(file, threads=options.threads).infer, noise(shape))
+
+
+def openvino_call(network, shape, path, options):
+    """Return a callable that runs a network on an image of shape (height, width) in OpenVINO, from a folder at path."""
+    file, folder = path.with_suffix(".onnx"), path.with_name(path.name + OPENVINO_SUFFIX)
+    write_openvino(file, folder, path.name, write_onnx(network, shape, file))
+    return partial(load_detector(folder, threads=options.threads).infer, noise(shape))
+
+
+def write_onnx(network, shape, file):
+    """Write a network's ONNX file for images of shape (height, width); return its Metadata."""
     metadata = describe_model(network, shape)
-    path.write_bytes(onnx_bytes(onnx_graph(network, metadata), metadata))
-    return partial(load_detector(path, threads=options.threads).infer, noise(shape))
+    file.write_bytes(onnx_bytes(onnx_graph(network, metadata), metadata))
+    return metadata
 
 
 def torch_call(network, shape, path, options):
@@ -87,7 +103,7 @@ def torch_call(network, shape, path, options):
     return pytorch_call(TorchRuntime(path, model=network), noise(shape))
 
 
-CALLS = {"onnx": onnx_call, "torch": torch_call}
+CALLS = {"onnx": onnx_call, "openvino": openvino_call, "torch": torch_call}
 
 
 def measure(options):
@@ -100,9 +116,10 @@ def measure(options):
         shape = options.imgsz, options.imgsz
         with tempfile.TemporaryDirectory() as folder, computing_threads(options.threads):
             ready = CALLS[options.runtime]
-            calls = {key: ready(network, shape, Path(folder) / f"{key}.onnx", options) for key, network in networks.items()}
+            calls = {key: ready(network, shape, Path(folder) / str(key), options) for key, network in networks.items()}
             times = take_turns(calls, options.rounds)
-        print(f"\n{name}, {options.runtime}, {options.imgsz} px, {options.threads} thread(s), {options.rounds} rounds, seed {options.seed}")
+        facts = f"{options.threads} thread(s), {options.rounds} rounds, seed {options.seed}"
+        print(f"\n{name}, {options.runtime}, {options.imgsz} px, {facts}")
         print(f"{'multiple of':<12}{'FLOPs left':>11}{'ms':>9}{'faster':>8}{'ideal':>7}{'reached':>9}")
         for key, network in networks.items():
             share = count_gflops(network) / count_gflops(dense)

@@ -2,17 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-
-import torch
 
 from utils.checkpoint import write_atomically
 from utils.data.config import load_data
+from utils.deploy.calls import forms, single_call
 from utils.deploy.footprint import energy, peak_memory
-from utils.deploy.latency import Timing, compare, computing_threads, noise, pytorch_call, summarise, take_turns
+from utils.deploy.latency import Timing, compare, computing_threads, noise, summarise, take_turns
 from utils.deploy.pareto import plot_pareto
-from utils.deploy.runtimes import TorchRuntime, load_detector
+from utils.deploy.runtimes import load_detector
 from utils.deploy.sizes import format_items, itemise
 from utils.device import select_device
 from utils.errors import InputError
@@ -36,7 +34,8 @@ class BenchmarkOptions:
     threads: list[int] = option([1], "computing threads, one table for each", nargs="+", minimum=1)
     rounds: int = option(50, "how often each file runs", minimum=2)
     data: str = option("", "data yaml whose validation images the mAP is measured on")
-    device: str = option("cpu", "cpu, or the number of a GPU: PyTorch and TorchScript run there")
+    device: str = option("cpu", "cpu, or the number of a GPU: there .pt files also run as CUDA graphs")
+    half: bool = option(False, "on a GPU, .pt files also run in FP16")
     project: str = option("runs/benchmark", "folder of the runs")
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")
@@ -61,6 +60,7 @@ class Result:
     height: int
     width: int
     threads: int
+    half: bool  # PyTorch in FP16
     ms: Timing
     speedup: float  # of the first file's time, median over rounds
     noise: bool  # the speed-up may be chance
@@ -80,6 +80,8 @@ def benchmark(options):
     Raises InputError.
     """
     shapes, device = options.sizes(), select_device(options.device)
+    if options.half and device.type != "cuda":
+        raise InputError(f"--half: FP16 is for GPUs; add --device 0 (now --device {options.device})")
     config = load_data(options.data) if options.data else None
     runtimes = [load_detector(path, device) for path in options.weights]
     if config:
@@ -93,10 +95,10 @@ def benchmark(options):
     folder = new_run(options.project, options.name, options.exist_ok)
     results = []
     for shape, paths in fitting.items():
-        accuracies = measure_accuracies(paths, shape, config, device) if config else {}
+        accuracies = measure_accuracies(paths, shape, config, device, options.half) if config else {}
         for threads in options.threads if paths else ():
-            rows = measure_speeds(paths, shape, threads, options.rounds, device)
-            rows = [replace(row, **accuracies.get(row.model, {})) for row in rows]
+            rows = measure_speeds(paths, shape, threads, options.rounds, device, options.half)
+            rows = [replace(row, **accuracies.get((row.model, row.half), {})) for row in rows]
             print(f"\n{shape[0]}x{shape[1]}, {threads} thread{'s' * (threads > 1)}, {device}\n{format_results(rows)}")
             results += rows
     print(f"\n{format_sizes(results)}")
@@ -116,63 +118,55 @@ def fits(runtime, shape):
     return True
 
 
-def measure_speeds(paths, shape, threads, rounds, device):
-    """Return the Results, without mAP, of files that take turns on images of (height, width)."""
+def measure_speeds(paths, shape, threads, rounds, device, half=False):
+    """Return the Results, without mAP, of files that take turns on images of (height, width), in all their Forms."""
     image = noise(shape)
     with computing_threads(threads):
-        runtimes = {path: load_detector(path, device, threads) for path in paths}
-        calls = {path: single_call(runtime, image) for path, runtime in runtimes.items()}
+        runtimes, calls = {}, {}
+        for path in paths:
+            plain = load_detector(path, device, threads)
+            for form in forms(plain, half):
+                runtime = load_detector(path, device, threads, half=True) if form.half else plain
+                runtimes[path, form], calls[path, form] = runtime, single_call(runtime, image, form.graph)
         times = take_turns(calls, rounds)
-        joules = {path: energy(call) for path, call in calls.items()}
-    results = []
-    for path, runtime in runtimes.items():
-        parameters, gflops = runtime.cost
-        parts = itemise(runtime.path)
-        speedup, within = compare(times[paths[0]], times[path])
+        joules = {key: energy(call) if device.type == "cpu" else None for key, call in calls.items()}
+    results, first = [], next(iter(times.values()))
+    for (path, form), runtime in runtimes.items():
+        seconds, (parameters, gflops), parts = times[path, form], runtime.cost, itemise(runtime.path)
+        speedup, within = compare(first, seconds)
         results.append(Result(
-            str(path), runtime.label, *shape, threads, summarise(times[path]), speedup, within,
+            str(path), form.label(runtime), *shape, threads, form.half, summarise(seconds), speedup, within,
             gflops and gflops * shape[0] * shape[1] / GFLOPS_AREA, parameters, sum(parts.values()), parts,
-            peak_memory(runtime.path, shape, threads) if device.type == "cpu" else None, joules[path],
+            peak_memory(runtime.path, shape, threads) if device.type == "cpu" else None, joules[path, form],
         ))  # fmt: skip
     return results
 
 
-def single_call(runtime, image):
-    """Return a callable that runs a file on an image, to the end."""
-    call = pytorch_call(runtime, image) if isinstance(runtime, TorchRuntime) else partial(runtime.infer, image)
-    if runtime.device.type != "cuda":
-        return call
-
-    def finished():
-        call()
-        torch.cuda.synchronize(runtime.device)
-
-    return finished
-
-
-def measure_accuracies(paths, shape, config, device):
-    """Return {file: {map50, map}} on the validation images, all letterboxed to (height, width)."""
+def measure_accuracies(paths, shape, config, device, half=False):
+    """Return {(file, whether in FP16): {map50, map}} on the validation images, all letterboxed to (height, width)."""
     found = {}
     for path in paths:
-        runtime = load_detector(path, device)
-        runtime.shape = shape
-        loader = make_validation_loader(runtime, config, "val", max(shape), 1, 0)
-        result = evaluate(runtime, loader, names=config.names, device=device)
-        found[str(path)] = {"map50": result.map50, "map": result.map}
+        plain = load_detector(path, device)
+        for precision in sorted({form.half for form in forms(plain, half)}):
+            runtime = load_detector(path, device, half=True) if precision else plain
+            runtime.shape = shape
+            loader = make_validation_loader(runtime, config, "val", max(shape), 1, 0)
+            result = evaluate(runtime, loader, names=config.names, device=device)
+            found[str(path), precision] = {"map50": result.map50, "map": result.map}
     return found
 
 
 def format_results(rows):
     """Return the table of Results of one size and number of threads."""
-    longest = max(len(Path(row.model).name) for row in rows)
-    head = (f"{'model':<{longest}}  {'runtime':<12}{'ms':>8}{'quartiles':>16}{'faster':>9}{'GFLOPs':>8}{'params':>11}"
-            f"{'file MB':>9}{'memory MB':>11}{'J/image':>9}{'mAP50':>8}{'mAP50-95':>10}")  # fmt: skip
+    longest, label = max(len(Path(row.model).name) for row in rows), max(len(row.runtime) for row in rows)
+    head = (f"{'model':<{longest}}  {'runtime':<{label}}{'ms':>8}{'quartiles':>16}{'faster':>9}{'GFLOPs':>8}"
+            f"{'params':>11}{'file MB':>9}{'memory MB':>11}{'J/image':>9}{'mAP50':>8}{'mAP50-95':>10}")  # fmt: skip
     lines = [head]
     for row in rows:
         faster = "as fast" if row.noise and row is not rows[0] else f"{row.speedup:.2f}x"
         between = f"{row.ms.low:.1f} to {row.ms.high:.1f}"
         lines.append(
-            f"{Path(row.model).name:<{longest}}  {row.runtime:<12}{row.ms.median:8.2f}{between:>16}{faster:>9}"
+            f"{Path(row.model).name:<{longest}}  {row.runtime:<{label}}{row.ms.median:8.2f}{between:>16}{faster:>9}"
             f"{number(row.gflops, '.2f'):>8}{number(row.parameters, ','):>11}{row.file_bytes / 1e6:9.2f}"
             f"{number(row.memory_mb, '.0f'):>11}{number(row.joules, '.3f'):>9}{number(row.map50, '.3f'):>8}"
             f"{number(row.map, '.3f'):>10}"

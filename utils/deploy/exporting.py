@@ -192,7 +192,8 @@ class Job:
         save_checkpoint(path, finished_content(network))
         description.write_text(yaml.safe_dump(config, sort_keys=False, default_flow_style=None))
         if "channel_multiple" in config:
-            print(f"{stem}.yaml: widths that are no multiples of 8 need a public YOLOv5 newer than v7.0", file=sys.stderr)
+            need_newer = "widths that are no multiples of 8 need a public YOLOv5 newer than v7.0"
+            print(f"{stem}.yaml: {need_newer}", file=sys.stderr)
         return path, verify(self.reference, TorchRuntime(path), EXACT, self.shape, self.config)
 
 

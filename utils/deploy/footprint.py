@@ -10,7 +10,7 @@ from utils.deploy.runtimes import load_detector
 
 RUNS = 3
 ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")  # of the processor, counted by itself
-WRAP = ENERGY.with_name("max_energy_range_uj")
+WRAP = "max_energy_range_uj"  # beside it: where it begins anew
 
 
 def peak_memory(path, shape, threads=1):
@@ -54,7 +54,7 @@ def high_water():
 def energy(call, seconds=1.0, counter=ENERGY, clock=time.perf_counter):
     """Return the joules that a call takes, measured over repetitions; None where the processor does not tell.
 
-    All that the machine does meanwhile is counted in.
+    The counter is that of the first processor, without GPUs; all that it does meanwhile, idling too, is counted in.
     """
     before = read_energy(counter)
     if before is None:
@@ -63,10 +63,10 @@ def energy(call, seconds=1.0, counter=ENERGY, clock=time.perf_counter):
     while clock() - start < seconds:
         call()
         count += 1
-    used = read_energy(counter) - before
-    if used < 0:  # the counter began anew
-        used += read_energy(counter.with_name(WRAP.name))
-    return used / count
+    after, wrap = read_energy(counter), read_energy(counter.with_name(WRAP))
+    if after is None or after < before and wrap is None:
+        return None
+    return (after - before + (wrap if after < before else 0)) / count  # the counter may have begun anew
 
 
 def read_energy(counter):

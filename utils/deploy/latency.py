@@ -46,7 +46,7 @@ def noise(shape, seed=0):
 def pytorch_call(runtime, image):
     """Return a callable that runs a TorchRuntime on an image, laid out as is fastest on its device."""
     layout = {"memory_format": torch.channels_last}
-    network, image = runtime.model.to(**layout), image.to(runtime.device).to(**layout)
+    network, image = runtime.model.to(**layout), image.to(runtime.device, runtime.dtype, **layout)
 
     def call():
         with torch.inference_mode():

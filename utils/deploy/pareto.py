@@ -27,7 +27,7 @@ def plot_pareto(file, results):
         (dots,) = axes.plot(*zip(*points), "o", label=f"{threads} thread{'s' * (threads > 1)}")
         axes.plot(*zip(*(points[i] for i in front(points))), "-", color=dots.get_color())
         for row, point in zip(rows, points):
-            label = f"{Path(row.model).name} {row.height}x{row.width}"
+            label = f"{Path(row.model).name} {row.height}x{row.width}, {row.runtime}"
             axes.annotate(label, point, xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.set(xlabel="milliseconds an image", ylabel="mAP50-95", title="Lines join what no other file beats")
     axes.grid(alpha=0.3)

@@ -11,6 +11,7 @@ the device of the images: cx, cy, w, h in pixels, objectness, class scores.
 import json
 import warnings
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,25 +33,29 @@ FORMATS = (".pt", *EXPORTED, OPENVINO_SUFFIX)
 PYTORCH_FLAGS = ("augment", "half", "visualize", "sparsity", "cfg")
 
 
-def load_detector(path, device="cpu", threads=None):
+def load_detector(path, device="cpu", threads=None, half=False):
     """Return the runtime of a file, ready to be called.
 
     Args:
         path: a file or folder of one of FORMATS, by path or by name in weights/.
         device: torch.device or its name; ONNX and OpenVINO files run on the CPU unless it is a GPU they support.
         threads: computing threads of ONNX Runtime and OpenVINO; None: their own choice. PyTorch's are set by torch.
+        half: let a .pt file compute in FP16.
 
     Raises InputError for a missing file, a package that is not installed, and a file of another detector.
     """
     device = torch.device(device)
     if str(path).rstrip("/").endswith(OPENVINO_SUFFIX):
         return OpenVinoRuntime(Path(path), threads)
-    kinds = {".pt": TorchRuntime, ".onnx": OnnxRuntime, ".torchscript": ScriptRuntime}
     path = find_file(path, "weights", what="weight file")
-    kind = kinds.get(path.suffix.lower())
-    if kind is None:
+    kinds = {
+        ".pt": partial(TorchRuntime, path, device, half=half),
+        ".onnx": partial(OnnxRuntime, path, device, threads),
+        ".torchscript": partial(ScriptRuntime, path, device),
+    }
+    if path.suffix.lower() not in kinds:
         raise InputError(f"{path}: unknown kind of file; must end in {', '.join(FORMATS)}")
-    return kind(path, device, threads) if kind is OnnxRuntime else kind(path, device)
+    return kinds[path.suffix.lower()]()
 
 
 def open_weights(options, device):
@@ -125,23 +130,24 @@ def predictions_of(detections, count, nc):
 
 
 class TorchRuntime(Runtime):
-    """A checkpoint, or a DetectionModel that is there already, in float32 with folded batch norms."""
+    """A checkpoint, or a DetectionModel that is there already, with folded batch norms, in float32 or FP16."""
 
     label = "PyTorch"
 
-    def __init__(self, path, device="cpu", model=None):
-        """model: None, or the network to use instead of reading the file; it stays as it is."""
+    def __init__(self, path, device="cpu", model=None, half=False):
+        """model: None, or the network to use instead of reading the file; it stays as it is. half: compute in FP16."""
         if model is None:
             checkpoint = load_checkpoint(path)
             model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
         super().__init__(path, model.names, model.size_multiple, device=device)
         self.cost = count_parameters(model), count_gflops(model)
-        self.model = deepcopy(model).float().eval().fuse().requires_grad_(False).to(device)
+        self.dtype = torch.float16 if half else torch.float32
+        self.model = deepcopy(model).float().eval().fuse().requires_grad_(False).to(device, self.dtype)
 
     def __call__(self, images, augment=False):
         """Return the predictions for images; augment: at three scales, one of them flipped."""
         with torch.no_grad():
-            return self.model(images.to(self.device), augment=augment)[0]
+            return self.model(images.to(self.device, self.dtype), augment=augment)[0].float()
 
 
 class OnnxRuntime(Runtime):

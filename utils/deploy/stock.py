@@ -95,8 +95,8 @@ class StockWriter:
         if type(layer) not in writers:
             known = ", ".join(cls.__name__ for cls in writers)
             raise InputError(
-                f"{where}: uneven widths in a {type(layer).__name__}, for which a yaml has no rows (it has for {known}); "
-                "the checkpoint itself runs in the public repository"
+                f"{where}: uneven widths in a {type(layer).__name__}, for which a yaml has no rows (it has for {known})"
+                "; the checkpoint itself runs in the public repository"
             )
         return writers[type(layer)](layer, source, where)
 

@@ -9,6 +9,7 @@ from models.cost import count_gflops, count_parameters
 from utils.checkpoint import load_checkpoint
 from utils.deploy import benchmark as module
 from utils.deploy.benchmark import BenchmarkOptions, benchmark
+from utils.deploy.calls import Form
 from utils.deploy.footprint import energy, peak_memory
 from utils.deploy.latency import WARM_UP, compare, measure_latency, summarise, take_turns
 from utils.deploy.metadata import describe_model
@@ -68,7 +69,21 @@ def test_files_of_another_size_are_left_out_and_said(weights, script, tmp_path, 
     assert not (tmp_path / "runs/none").exists()
 
 
+def test_fp16_has_rows_and_an_accuracy_of_its_own(weights, drawn_data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "peak_memory", lambda *_: None)
+    monkeypatch.setattr(module, "energy", lambda call: None)
+    monkeypatch.setattr(module, "forms", lambda *_: [Form(), Form(half=True)])  # as on a GPU
+    text = drawn_data.read_text().replace("blue", "circle").replace("green", "square").replace("red", "triangle")
+    drawn_data.write_text(text)
+    plain, half = benchmark(options(tmp_path, weights, data=str(drawn_data), imgsz=["64"]))
+    assert (plain.runtime, half.runtime) == ("PyTorch", "PyTorch half")
+    assert plain.speedup == 1 != half.speedup and half.map == pytest.approx(plain.map, abs=0.01)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "PyTorch" in line]
+    assert len({line.index(f"{row.ms.median:8.2f}") for line, row in zip(lines, (plain, half))}) == 1  # one column
+
+
 @pytest.mark.parametrize(("others", "expected"), [
+    ({"half": True}, "--half: FP16 is for GPUs; add --device 0"),
     ({"imgsz": ["64x96"]}, "--imgsz 64x96: must be a number"), ({"imgsz": ["1,2,3"]}, "--imgsz 1,2,3"),
     ({"imgsz": ["0"]}, "--imgsz 0"), ({"weights": ["nowhere.onnx"]}, "nowhere.onnx"), ({"data": "no.yaml"}, "no.yaml"),
 ])  # fmt: skip
@@ -119,6 +134,13 @@ def test_energy_is_the_counter_over_the_calls(tmp_path):
     # The clock ends it after four calls; the counter wrapped at one joule and stands at 0.3.
     assert energy(lambda: counter.write_text("300000"), 5, counter, lambda: next(ticks)) == pytest.approx(0.4 / 4)
     assert energy(lambda: None, 5, tmp_path / "absent") is None
+
+
+def test_energy_is_unknown_when_the_counter_cannot_be_read_to_the_end(tmp_path):
+    counter, ticks = tmp_path / "energy_uj", iter(range(100))
+    counter.write_text("900000")
+    assert energy(lambda: counter.write_text("300000"), 5, counter, lambda: next(ticks)) is None  # wrapped, no range
+    assert energy(lambda: counter.unlink(missing_ok=True), 5, counter, lambda: next(ticks)) is None
 
 
 def test_peak_memory_of_a_file_is_more_than_its_weights(weights):
