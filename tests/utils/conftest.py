@@ -1,5 +1,7 @@
 """A network and a data set small enough to train within a test."""
 
+from html.parser import HTMLParser
+
 import cv2
 import numpy as np
 import pytest
@@ -66,3 +68,42 @@ def tiny_yaml(tmp_path):
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(TINY))
     return file
+
+
+class Balanced(HTMLParser):
+    """Follows open elements and collects text."""
+
+    VOID = {"meta", "br"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.texts, self.attributes = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip() and self.open[-1] not in ("style", "title"):
+            self.texts.append(data.strip())
+
+
+def read(html):
+    """Return the Balanced parser that has read a page, which must be well formed."""
+    parser = Balanced()
+    parser.feed(html)
+    assert parser.open == []
+    return parser
+
+
+@pytest.fixture
+def read_html():
+    """Return a function that reads a page: its texts and attributes."""
+    return read

@@ -4,6 +4,8 @@ import math
 from html import escape
 
 WIDTH = 320  # of a chart in its own units; about the pixels of a phone, so that text keeps its size there
+LETTER, LINE = 6.0, 10.0  # width and height of a letter, about
+LIFTS = (8, -16, 19, -27)  # of a name above its point; below 0: under it
 LEFT, RIGHT, TOP, BOTTOM = 40, 14, 10, 32  # margins around the plotting area
 
 
@@ -90,10 +92,24 @@ def scatter(points, x_label, y_label, title, floor=0.0, joined=None):
     frame = Frame((0, x_top), (floor, y_top), height)
     places = [(frame.x(x), frame.y(y)) for x, y, *_ in points]
     line = places if joined is None else [places[i] for i in joined]
-    parts = [frame.axes(ticks(x_top), ticks(y_top, low=floor), x_label, y_label)]
+    parts = [frame.axes(ticks(x_top, 5), ticks(y_top, low=floor), x_label, y_label)]
     parts.append(f'<polyline class="path" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}"/>')
-    for i, ((x, y), (*_, name, style)) in enumerate(zip(places, points)):
-        lift = 8 + 11 * (i % 2)  # neighbours often share a height: their names alternate
+    for (x, y), (*_, name, style) in zip(places, points):
         parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
-        parts.append(f'<text x="{x:.1f}" y="{y - lift:.1f}" class="middle">{escape(name)}</text>')
+    for x, y, name in label_places([(x, y, name) for (x, y), (*_, name, _) in zip(places, points)]):
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" class="middle">{escape(name)}</text>')
     return svg("".join(parts), height, title)
+
+
+def label_places(points):
+    """Return [(x, y, name)]: where the names of points (x, y, name) go, above or below, so that none covers another."""
+    taken = []
+    for x, y, name in points:
+        for lift in LIFTS:
+            clear = all(abs(x - u) > LETTER * (len(name) + len(w)) / 2 or abs(y - lift - v) > LINE for u, v, w in taken)
+            if clear and TOP <= y - lift:
+                break
+        else:
+            lift = LIFTS[0]
+        taken.append((x, y - lift, name))
+    return taken

@@ -1,7 +1,6 @@
 """The page stands alone, is well formed, escapes what users wrote, and its charts stay in their frames."""
 
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
@@ -31,40 +30,8 @@ def findings():
     }  # fmt: skip
 
 
-class Balanced(HTMLParser):
-    """Follows open elements and collects text."""
-
-    VOID = {"meta", "br"}
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.texts, self.attributes = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes += attrs
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if data.strip() and self.open[-1] not in ("style", "title"):
-            self.texts.append(data.strip())
-
-
-def read(html):
-    parser = Balanced()
-    parser.feed(html)
-    assert parser.open == []
-    return parser
-
-
-def test_the_first_line_is_the_verdict_and_all_numbers_are_there(findings):
-    parser = read(page(findings))
+def test_the_first_line_is_the_verdict_and_all_numbers_are_there(findings, read_html):
+    parser = read_html(page(findings))
     assert parser.texts[0] == "NOT FASTER: 5.0 → 5.0 ms an image, because <so>"
     text = " ".join(parser.texts)
     for words in ("a<b>.pt → pruned & small.pt", "1,000,000", "GFLOPs at 320 px 1.50 1.50 100%", "mAP50 0.500 0.400 -0.100",
@@ -73,21 +40,21 @@ def test_the_first_line_is_the_verdict_and_all_numbers_are_there(findings):
         assert words in text, words
 
 
-def test_nothing_is_loaded_or_run(findings):
+def test_nothing_is_loaded_or_run(findings, read_html):
     html = page(findings)
     assert not re.search(r"https?:|url\(|@import|<script|<link|<img|\bon\w+=", html)
-    assert {name for name, _ in read(html).attributes}.isdisjoint({"src", "href", "srcset"})
+    assert {name for name, _ in read_html(html).attributes}.isdisjoint({"src", "href", "srcset"})
     assert "width=device-width" in html
 
 
-def test_what_was_not_measured_is_left_out(findings):
+def test_what_was_not_measured_is_left_out(findings, read_html):
     findings |= {
         "networks": [network("before", None, None), network("after", None, None)],
         "sensitivity": None,
         "trade_off": None,
     }
     findings |= {"gammas": [], "faster": None, "verdict": "50% of the FLOPs are left; the time was not measured"}
-    text = " ".join(read(page(findings)).texts)
+    text = " ".join(read_html(page(findings)).texts)
     assert (
         "ms an image at 320 px – –" in text
         and "Gammas" not in text
@@ -96,12 +63,12 @@ def test_what_was_not_measured_is_left_out(findings):
     )
 
 
-def test_a_network_that_finds_nothing_is_drawn_too(findings):
+def test_a_network_that_finds_nothing_is_drawn_too(findings, read_html):
     findings["networks"] = [network("before", map50=0.0), network("after", map50=0.0)]
     findings["sensitivity"]["before"] = 0.0
     findings["sensitivity"]["curves"][0]["map50"] = [0.0, 0.0]
     findings["trade_off"]["points"][0]["map50"] = 0.0
-    assert "Sensitivity" in " ".join(read(page(findings)).texts)
+    assert "Sensitivity" in " ".join(read_html(page(findings)).texts)
 
 
 def shapes(chart, tag):
@@ -144,3 +111,19 @@ def test_curves_and_points_are_where_their_values_are():
 ])  # fmt: skip
 def test_ticks_are_round(high, values):
     assert [value for value, _ in ticks(high)] == pytest.approx(values)
+
+
+def test_points_are_joined_as_asked_above_the_floor_and_no_name_covers_another():
+    points = [(2, 0.58, "one", "a"), (2.01, 0.58, "two", "a"), (2.02, 0.58, "three", "a"), (4, 0.5, "", "a")]
+    chart = scatter(points, "ms", "mAP", "t", floor=0.4, joined=[3, 0])
+    dots = shapes(chart, "circle")
+    (line,) = re.findall(r'class="path" points="([^"]+)"', chart)
+    assert line == " ".join(f"{dots[i]['cx']},{dots[i]['cy']}" for i in (3, 0))
+    assert float(dots[3]["cy"]) - float(dots[0]["cy"]) == pytest.approx(0.08 / 0.207 * (220 - 10 - 32), abs=0.2)
+    heights = re.findall(r'y="([\d.]+)" class="middle">(?:one|two|three)<', chart)
+    assert len(heights) == 3 and min(abs(float(a) - float(b)) for a, b in [heights[:2], heights[1:], heights[::2]]) >= 10
+
+
+def test_ticks_begin_at_a_lower_end():
+    assert [text for _, text in ticks(0.61, low=0.54)] == ["0.54", "0.56", "0.58", "0.6"]
+    assert [text for _, text in ticks(0.61, low=0.541)] == ["0.56", "0.58", "0.6"]
