@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402  (the path comes first)
 
 from models.yolo import DetectionModel  # noqa: E402
+from utils.distributed import Team  # noqa: E402
 from utils.engine import Hook  # noqa: E402
 from utils.optim import ModelEMA, build_optimizer  # noqa: E402
 from utils.options import option, run  # noqa: E402
@@ -39,8 +40,11 @@ def main(options):
     model = DetectionModel(ROOT / "models" / options.cfg).train().to(memory_format=torch.channels_last)
     images = torch.rand(options.batch_size, 3, options.imgsz, options.imgsz).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, "SGD", 1e-4, 0.9, 0.0)
-    state = SimpleNamespace(model=model, optimizer=optimizer, lr=1e-4, ema=ModelEMA(model), step=0, total_steps=10**6)
-    hooks = {"none": Hook(), **{f"--sr, {p}": GammaPenalty(0.005, p) for p in PENALTIES}, "--sr auto": FadeOut(Goal("channels", 0.5))}
+    state = SimpleNamespace(
+        model=model, optimizer=optimizer, lr=1e-4, ema=ModelEMA(model), step=0, total_steps=10**6, team=Team()
+    )
+    hooks = {"none": Hook(), **{f"--sr, {penalty}": GammaPenalty(0.005, penalty) for penalty in PENALTIES}}
+    hooks["--sr auto"] = FadeOut(Goal("channels", 0.5))
     whole, alone = ({name: [] for name in hooks} for _ in range(2))
     for hook in hooks.values():
         hook.prepare(model)
