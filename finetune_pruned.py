@@ -1,9 +1,7 @@
-"""Train a pruned detector further, so that it recovers what the cut has cost."""
+"""Train a pruned detector further, so that it recovers what the cut has cost; with --teacher, under the unpruned one."""
 
-from functools import partial
-
+from utils.finetuning import FinetuneOptions, finetune
 from utils.options import run
-from utils.training import TrainOptions, train
 
 if __name__ == "__main__":
-    run(TrainOptions, partial(train, transfer=False), __doc__)
+    run(FinetuneOptions, finetune, __doc__)

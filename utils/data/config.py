@@ -150,11 +150,19 @@ def _entry_images(config, split, entry):
     if place.suffix.lower() == ".json":
         return [place]
     if place.is_dir():
-        images = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    elif place.suffix.lower() == ".txt":
-        images = _listed_images(place)
-    else:
+        return folder_images(place)
+    if place.suffix.lower() != ".txt":
         raise InputError(f"{config.file}: {split}: {entry} is neither a folder nor a .txt nor a .json")
+    return _some(place, _listed_images(place))
+
+
+def folder_images(folder):
+    """Return the image files in a folder and below it, sorted. Raises InputError when there is none."""
+    return _some(folder, sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
+
+
+def _some(place, images):
+    """Return a list of images or raise InputError when it is empty."""
     if not images:
         raise InputError(f"{place}: no images; known suffixes are {' '.join(IMAGE_SUFFIXES)}")
     return images

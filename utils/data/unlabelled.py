@@ -1,0 +1,36 @@
+"""Images without labels: a folder of pictures that only a teacher speaks about."""
+
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.data.config import folder_images
+from utils.data.images import read_image
+from utils.data.labels import BOX_COLUMNS, Sample
+from utils.errors import InputError
+
+
+def scan_unlabelled(folder, workers=1, progress=True):
+    """Return (list of Sample without boxes, number of files that cannot be read) of the images in a folder and below it.
+
+    Label files are not looked at. Raises InputError when there is no image that can be read.
+    """
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise InputError(f"{folder}: no such folder; it must be one of images")
+    files = folder_images(place)
+    with ThreadPool(max(workers, 1)) as pool:
+        found = pool.imap(_sample, files, chunksize=8)
+        samples = list(tqdm(found, "Scanning", len(files), disable=None if progress else True, leave=False))
+    readable = [sample for sample in samples if sample is not None]
+    if not readable:
+        raise InputError(f"{folder}: not one of {len(files)} images can be read")
+    return readable, len(files) - len(readable)
+
+
+def _sample(path):
+    """Return the Sample of an image file without boxes, or None when it is broken."""
+    image = read_image(path)
+    return None if image is None else Sample(str(path), image.shape[:2], np.zeros((0, BOX_COLUMNS), np.float32))
