@@ -10,10 +10,15 @@ from utils.paths import RunFolder
 from utils.yaml_file import read_mapping
 
 NEWEST = "newest"  # what a bare --resume means
+PLACES = ("resume", "project", "name", "exist_ok")  # where runs are, not what they do
+MACHINE = ("device", "workers")  # may differ on the machine that goes on
 
 
 def resolve(options):
-    """Return options as they apply: for --resume those of the interrupted run. Raises InputError."""
+    """Return options as they apply: for --resume those of the interrupted run, but for the machine's.
+
+    Raises InputError, also for a flag that is given and says something else than the run's.
+    """
     if not options.resume:
         return options
     path = newest_checkpoint(options.project) if options.resume == NEWEST else Path(options.resume)
@@ -27,7 +32,19 @@ def resolve(options):
         raise InputError(f"{folder.opt_yaml}: unknown key {unknown[0]!r}; resume with the script that began the run")
     for key, value in stored.items():
         check_type(folder.opt_yaml, key, value, typing.get_type_hints(type(options))[key])
-    return dataclasses.replace(options, **{**stored, "resume": str(path), "hyp": str(folder.hyp_yaml)})
+    settled = stored | {"resume": str(path), "hyp": str(folder.hyp_yaml)}
+    given = {name: getattr(options, name) for name, field in fields.items() if getattr(options, name) != default(field)}
+    for key, value in given.items():
+        if key in stored and key not in PLACES + MACHINE and value not in (stored[key], settled[key]):
+            flag, known = f"--{key.replace('_', '-')}", stored[key]
+            raise InputError(f"{flag} {value}: the run to resume has {known}; leave {flag} out, or start a new run")
+    machine = {key: given[key] for key in MACHINE if key in given}
+    return dataclasses.replace(options, **settled | machine)
+
+
+def default(field):
+    """Return the default of a dataclass field."""
+    return field.default if field.default is not dataclasses.MISSING else field.default_factory()
 
 
 def newest_checkpoint(project):

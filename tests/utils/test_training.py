@@ -85,6 +85,16 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, drawn_dat
     assert resumed.folder.results_csv.read_text() == whole.folder.results_csv.read_text()
 
 
+def test_a_flag_that_contradicts_the_run_to_resume_is_refused(tmp_path, drawn_data, tiny_yaml):
+    with pytest.raises(KeyboardInterrupt):
+        train(options(tmp_path, drawn_data, tiny_yaml), hooks=[PowerCut(epoch=1)])
+    last = str(tmp_path / "runs" / "exp" / "weights" / "last.pt")
+    with pytest.raises(InputError, match="--epochs 7: the run to resume has 3; leave --epochs out"):
+        resolve(TrainOptions(resume=last, epochs=7))
+    found = resolve(TrainOptions(resume=last, workers=3, project="elsewhere"))
+    assert found.workers == 3  # the machine may be another one
+
+
 def test_bare_resume_finds_the_newest_run(tmp_path, drawn_data, tiny_yaml):
     with pytest.raises(KeyboardInterrupt):
         train(options(tmp_path, drawn_data, tiny_yaml), hooks=[PowerCut(epoch=1)])
