@@ -2,11 +2,11 @@
 
 Two losses act besides that of the labels, on the same augmented images:
 
-- Outputs. The teacher's predictions take the place of the labels in the loss of YOLOv5, with its gains: in every cell the
-  divergence of the objectness from the teacher's; and, weighted by the teacher's objectness so that background does not
-  drown it (Mehta & Ozturk 2018), the divergence of the classes and 1 − CIoU of the boxes.
-- Features. At the inputs of Detect, where in the picture a network looks: attention transfer (Zagoruyko & Komodakis 2017).
-  The widths of the two networks do not matter, so nothing besides the student is learned.
+- Outputs. The teacher's predictions take the place of the labels in the loss of YOLOv5, with its gains: in every cell
+  the divergence of the objectness from the teacher's; and, weighted by the teacher's objectness so that background does
+  not drown it (Mehta & Ozturk 2018), the divergence of the classes and 1 − CIoU of the boxes.
+- Features. At the inputs of Detect, where in the picture a network looks: attention transfer (Zagoruyko & Komodakis
+  2017). The widths of the two networks do not matter, so nothing besides the student is learned.
 
 Both are zero, and so is their gradient, where student and teacher agree.
 """
@@ -48,7 +48,8 @@ class Shared:
         strides, scales = [round(stride) for stride in theirs.stride.tolist()], []
         for i, stride in enumerate(round(stride) for stride in ours.stride.tolist()):
             if stride not in strides:
-                raise InputError(f"{name}: predicts at strides {', '.join(map(str, strides))}; the model also at {stride}")
+                known = ", ".join(map(str, strides))
+                raise InputError(f"{name}: predicts at strides {known}; the model also at {stride}")
             scales.append(strides.index(stride))
             have, want = (detect.anchors[k] * stride for detect, k in ((theirs, scales[-1]), (ours, i)))
             if have.shape != want.shape or not torch.allclose(have, want, rtol=TOLERANCE):
@@ -73,7 +74,10 @@ def listed(anchors):
 
 
 def divergence(logits, taught):
-    """Return the Kullback–Leibler divergence of Bernoulli probabilities from the teacher's, both as logits, element by element."""
+    """Return the Kullback–Leibler divergence of Bernoulli probabilities from the teacher's, element by element.
+
+    Both are given as logits.
+    """
     truth = taught.sigmoid()
     return (binary_cross_entropy_with_logits(logits, truth, reduction="none")
             - binary_cross_entropy_with_logits(taught, truth, reduction="none"))  # fmt: skip
@@ -105,7 +109,9 @@ def output_loss(loss, raw, taught):
 def attention_loss(features, taught):
     """Return 1 − the cosine between the attention maps of two networks, a mean over images and scales: 0 to 1.
 
-    An attention map is the sum of the squares over the channels. features, taught: lists of maps [B, C, ny, nx]; only C may differ.
+    An attention map is the sum of the squares over the channels.
+
+    features, taught: lists of maps [B, C, ny, nx]; only C may differ.
     """
     pairs = ([maps.float().square().mean(1).flatten(1) for maps in pair] for pair in zip(features, taught))
     return torch.stack([1 - cosine_similarity(ours, theirs).mean() for ours, theirs in pairs]).mean()
@@ -128,10 +134,15 @@ class DetectInputs:
 
 
 class Distillation(Hook):
-    """Adds the two losses to that of the labels; see this module. The teacher stays as it is and goes into no checkpoint."""
+    """Adds the two losses to that of the labels; see this module. The teacher stays as it is, and in no checkpoint."""
 
     def __init__(self, teacher, name, output_gain, feature_gain):
-        """teacher: DetectionModel, which is fused; name: what messages call it; gains: of the losses, 0 to leave one out."""
+        """
+        Args:
+            teacher: DetectionModel; it is fused in place.
+            name: what messages call it.
+            output_gain, feature_gain: of the two losses; 0 leaves one out.
+        """
         self.teacher, self.name = teacher.eval().requires_grad_(False).fuse(), name
         self.gains = output_gain, feature_gain
 

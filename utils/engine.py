@@ -27,9 +27,9 @@ class TrainingError(InputError):
 class Hook:
     """Something that takes part in a run. All methods get the Run and do nothing here; every process calls them.
 
-    Order: prepare, start, then per epoch before_epoch, per batch (more_images, extra_loss, before_step and after_step if
-    the optimizer steps, after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs goes
-    through state_dict.
+    Order: prepare, start, then per epoch before_epoch, per batch (more_images, extra_loss, before_step and after_step
+    if the optimizer steps, after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs
+    goes through state_dict.
     """
 
     def prepare(self, model):
@@ -44,7 +44,7 @@ class Hook:
     def more_images(self, run):
         """Return images without labels, uint8 [M, 3, H, W] like those of the loader, that join the batch; or None.
 
-        The network sees them behind the others, at the same size; the loss of the labels, after_batch and the pictures don't.
+        The network sees them behind the others, at the same size; the loss of the labels and after_batch do not.
         """
 
     def extra_loss(self, run, images, raw):

@@ -24,16 +24,16 @@ from utils.training_data import worker_count
 class FinetuneOptions(TrainOptions):
     """Options of finetune_pruned.py: those of train.py and who teaches."""
 
-    teacher: str = option("", "checkpoint, such as the one before pruning, whose outputs and features are learned from too")
+    teacher: str = option("", "checkpoint, such as that before pruning, whose outputs and features are learned too")
     distill_output: float = option(1.0, "gain of the loss towards the teacher's outputs; 0: without", minimum=0)
     distill_feature: float = option(0.1, "gain of the loss towards the teacher's features; 0: without", minimum=0)
-    unlabelled: str = option("", "folder of images without labels, as many of which join each batch; the teacher judges them")
+    unlabelled: str = option("", "folder of images without labels, which join each batch in equal number for the teacher")
 
     def check(self):
         """Raise InputError for values that are wrong alone or exclude each other."""
         super().check()
         if self.unlabelled and not self.teacher:
-            raise InputError(f"--unlabelled {self.unlabelled}: without labels only a teacher can judge images; name one by --teacher")
+            raise InputError(f"--unlabelled {self.unlabelled}: only a teacher can judge these; give --teacher")
         if self.unlabelled and self.rect:
             raise InputError("--rect and --unlabelled exclude each other: the images of both must have one shape")
         if self.unlabelled and self.batch_size < 0:
@@ -43,7 +43,10 @@ class FinetuneOptions(TrainOptions):
 
 
 def finetune(options):
-    """Train a detector, its widths and classes as they are, as FinetuneOptions say; return the Run. Raises as train does."""
+    """Train a detector, its widths and classes as they are, as FinetuneOptions say; return the Run.
+
+    Raises what train raises.
+    """
     options = resolve(options)
     options.check()
     hooks = distillation_hooks(options, print if team_from().main else lambda line: None)
@@ -61,7 +64,8 @@ def distillation_hooks(options, say=print):
         return []
     with blaming("--teacher"):
         file = find_weights(options.teacher)
-        teacher = load_checkpoint(file).model
+        checkpoint = load_checkpoint(file)
+    teacher = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
     say(f"teacher: {file}, {count_parameters(teacher):,} parameters")
     hooks = [Distillation(teacher, f"--teacher {file}", options.distill_output, options.distill_feature)]
     if options.unlabelled:
@@ -85,7 +89,7 @@ def blaming(flag):
 class UnlabelledImages(Hook):
     """Joins to each batch as many images without labels, augmented like the others.
 
-    Each epoch draws anew from all of them; seed, epoch and index fix all that is drawn, so that a resumed run sees the same.
+    Each epoch draws anew from all of them. Seed, epoch and index fix all that is drawn: a resumed run sees the same.
     """
 
     def __init__(self, samples, options):
@@ -95,7 +99,7 @@ class UnlabelledImages(Hook):
     def start(self, run):
         """Build the loader: at least as many batches as that of the labelled images has."""
         needed = run.pace.batches * run.pace.batch_size
-        samples = self.samples * -(-needed // len(self.samples))  # when they repeat, each time with another augmentation
+        samples = self.samples * -(-needed // len(self.samples))  # repeated ones are augmented differently
         workers, team = worker_count(self.options, run.team), run.team
         seed = run.seed + LARGEST_SEED + 1  # not the numbers that labelled images are drawn with in this or another run
         dataset = DetectionDataset(samples, run.imgsz, hyp=self.hyp, cache=self.options.cache, seed=seed,

@@ -135,7 +135,7 @@ class DetectionLoss:
         return box_loss, object_loss, class_loss
 
     def boxes(self, i, rows, anchor):
-        """Return the boxes [M, 4] (cx, cy from the cell's corner, w, h; in cells) of raw outputs [M, 5+nc] of scale i."""
+        """Return the boxes [M, 4] (cx, cy from the cell's corner, w, h; in cells) of raw outputs [M, no] of scale i."""
         xy = rows[:, :2].sigmoid() * 2 - 0.5
         wh = (rows[:, 2:4].sigmoid() * 2) ** 2 * self.detect.anchors[i][anchor]
         return torch.cat((xy, wh), 1)

@@ -86,6 +86,16 @@ def test_sure_objects_share_a_weighted_mean():
     assert twice.item() == pytest.approx(output_loss(loss, ours, theirs).item(), rel=1e-5)
 
 
+def test_processes_share_the_weighted_mean():
+    """Two processes that see 2 and 6 objects divide by their mean, 4: their mean gradient is that of all 8."""
+    loss, ours = one_cell(0.3, -0.2, 0.1, 0, 30, 0.5, 0)
+    _, theirs = one_cell(0.0, 0, 0, 0, 30.0, 0, 1.0)
+    ours, theirs = [ours[0].repeat(2, 1, 1, 1, 1)], [theirs[0].repeat(2, 1, 1, 1, 1)]
+    alone = output_loss(loss, ours, theirs)
+    loss.average = lambda weights: weights * 2
+    assert output_loss(loss, ours, theirs).item() == pytest.approx(alone.item() / 2, rel=1e-5)
+
+
 def test_background_teaches_only_that_it_is_background():
     loss, ours = one_cell(3.0, -2, 1, 1, 0, 5, -5)
     _, theirs = one_cell(0.0, 0, 0, 0, logit(0.009), 0, 0)
@@ -412,10 +422,10 @@ def test_unlabelled_images_of_an_epoch(tmp_path, folder):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"unlabelled": "more"}, "--unlabelled more: without labels only a teacher can judge"),
+        ({"unlabelled": "more"}, "--unlabelled more: only a teacher can judge these; give --teacher"),
         ({"unlabelled": "more", "teacher": "t.pt", "rect": True}, "--rect and --unlabelled exclude each other"),
         ({"unlabelled": "more", "teacher": "t.pt", "batch_size": -1}, "--batch-size -1: give a number"),
-        ({"teacher": "t.pt", "distill_output": 0.0, "distill_feature": 0.0}, "nothing is left that --teacher could teach"),
+        ({"teacher": "t.pt", "distill_output": 0.0, "distill_feature": 0.0}, "nothing is left that --teacher"),
         ({"distill_output": -1.0}, "--distill-output -1.0: must be at least 0"),
         ({"teacher": "nosuch.pt"}, "--teacher nosuch.pt: no such weight file"),
     ],
@@ -431,7 +441,8 @@ def test_folders_that_hold_nothing(tmp_path, drawn_data, tiny_yaml, teacher_file
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.jpg").write_bytes(b"no image")
-    for name, words in (("none", "no such folder"), ("empty", "no images; known suffixes"), ("broken", "not one of 1 images")):
+    expected = {"none": "no such folder", "empty": "no images; known suffixes", "broken": "not one of 1 images"}
+    for name, words in expected.items():
         given = options(tmp_path, drawn_data, tiny_yaml, teacher=str(teacher_file), unlabelled=str(tmp_path / name))
         with pytest.raises(InputError, match=f"^--unlabelled {tmp_path / name}: {words}"):
             finetune(given)

@@ -13,7 +13,7 @@ from utils.errors import InputError
 
 
 def scan_unlabelled(folder, workers=1, progress=True):
-    """Return (list of Sample without boxes, number of files that cannot be read) of the images in a folder and below it.
+    """Return (list of Sample without boxes, number of files that cannot be read) of the images in and below a folder.
 
     Label files are not looked at. Raises InputError when there is no image that can be read.
     """
