@@ -1,0 +1,19 @@
+"""Make a detector as small as it can be: sparse training, cut and fine-tuning in turns until a goal or a rule ends it."""
+
+import sys
+
+from utils.options import run
+from utils.slimming.config import with_config
+from utils.slimming.loop import slim
+from utils.slimming.options import SlimOptions
+from utils.slimming.sweep import sweep
+
+
+def main(options):
+    """Slim as the SlimOptions and their config file say."""
+    options = with_config(options, sys.argv[1:])
+    (sweep if options.sweep else slim)(options)
+
+
+if __name__ == "__main__":
+    run(SlimOptions, main, __doc__)

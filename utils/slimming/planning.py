@@ -1,0 +1,73 @@
+"""How much the next step removes: no more than its share, what the goal lacks and what the limits of a cut allow."""
+
+from functools import partial
+
+from utils.pruning.budgets import bisect, file_megabytes, milliseconds
+from utils.pruning.costs import NetworkCost
+from utils.pruning.options import PruneOptions
+from utils.pruning.pruner import read, score
+from utils.pruning.rebuild import rebuild
+from utils.pruning.selection import largest_share, select_by_cost
+from utils.slimming.options import CUTTING, SMALLEST_STEP
+from utils.slimming.rules import goal_limit, goal_name
+
+SLACK = 1.1  # times the share of a step: so much it may remove when that reaches the goal
+MARGIN = 0.001  # below the largest cut possible, because sparse training chooses with other scores
+
+
+def cut_options(options, file, left):
+    """Return the PruneOptions of a cut of a checkpoint to a share of its FLOPs, as SlimOptions want it."""
+    chosen = {name: getattr(options, name) for name in CUTTING}
+    guard = None if options.sparse_epochs else options.std_guard  # sparse training has seen to it
+    return PruneOptions(weights=str(file), flops=left, std_guard=guard, noval=True, **chosen)
+
+
+def planned_share(options, file, share, start):
+    """Return which share of the FLOPs of a checkpoint the next step is to remove, at most about `share`.
+
+    start: measurements of the run's first network. Returns None when the limits of the cut allow next to nothing.
+    """
+    wanted = cut_options(options, file, 1 - share)
+    wanted.std_guard = options.std_guard
+    job = read(wanted)
+    scores = score(job)
+    cost = NetworkCost.flops(job.graph, job.model, pixels(options, job.model))
+    ceiling = largest_share(scores, cost, job.limits) - MARGIN
+    if ceiling < SMALLEST_STEP:
+        return None
+    masks = partial(select_by_cost, scores, cost, limits=job.limits)
+    lacking = lacking_share(options, job, cost, masks, 1 - ceiling, start)
+    planned = min(lacking if lacking <= share * SLACK else share, ceiling)
+    return planned if cost.of(masks(1 - planned)) < (1 - SMALLEST_STEP / 2) * cost.total else None
+
+
+def lacking_share(options, job, cost, masks, floor, start):
+    """Return which share of the FLOPs has to go until the goal of the SlimOptions is met, about; 1.0 when it can't be.
+
+    job, cost: as in planned_share; masks: callable(share left) → {group: bool [width]}; floor: least share left.
+    """
+    name = goal_name(options)
+    if name is None:
+        return 1.0
+    if name == "flops":
+        return 1 - options.flops * start["gflops"] * 1e9 / cost.total
+    parameters = NetworkCost.parameters(job.graph, job.model)
+
+    def measure(left):
+        keep = masks(left)
+        if name == "params":
+            return parameters.of(keep) / start["parameters"]
+        narrow = rebuild(job.model, job.graph, keep)
+        if name == "size_mb":
+            return file_megabytes(narrow)
+        return milliseconds(narrow, pixels(options, job.model), options.runtime)
+
+    limit = goal_limit(options, name)
+    if measure(floor) > limit:
+        return 1.0
+    return max(1 - bisect(lambda left: measure(left) <= limit, floor, 1.0), SMALLEST_STEP)
+
+
+def pixels(options, model):
+    """Return --imgsz as a model takes it: a multiple of its largest stride."""
+    return -(-options.imgsz // model.size_multiple) * model.size_multiple

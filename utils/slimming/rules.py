@@ -1,0 +1,107 @@
+"""What a run of slim.py aims at, what every step must keep, and when it is over: pure functions of measurements."""
+
+import math
+
+from utils.slimming.options import GOALS, SMALLEST_STEP
+
+ROUNDING = 1e-9
+ALMOST = 0.2  # of a step: what is left over of a goal and goes with the last step
+UNITS = {"flops": "{:.1%} of the FLOPs", "params": "{:.1%} of the parameters", "latency_ms": "{:.2f} ms an image",
+         "size_mb": "{:.2f} MB"}  # fmt: skip
+
+
+def goal_name(options):
+    """Return which of GOALS the SlimOptions ask for, or None when the model is to be as small as the rules allow."""
+    return next((name for name in GOALS if getattr(options, name) is not None), None)
+
+
+def goal_value(name, measure, start):
+    """Return what a network has of a goal; measure, start: measurements of the network and of the run's first one."""
+    if name == "latency_ms":
+        return measure["goal_ms"]
+    if name == "size_mb":
+        return measure["bytes"] / 1e6
+    key = "gflops" if name == "flops" else "parameters"
+    return measure[key] / start[key]
+
+
+def goal_limit(options, name):
+    """Return the largest value that meets a goal: shares count as met when less than SMALLEST_STEP of them lacks."""
+    return getattr(options, name) * (1 + SMALLEST_STEP if name in ("flops", "params") else 1)
+
+
+def reached(options, measure, start):
+    """Tell whether a network meets the size goal of the SlimOptions."""
+    name = goal_name(options)
+    return name is not None and goal_value(name, measure, start) <= goal_limit(options, name)
+
+
+def in_words(name, value):
+    """Return a value of a goal with its unit."""
+    return UNITS[name].format(value)
+
+
+def broken(options, measure, start):
+    """Return in words which rule a network breaks, or None."""
+    lost = start["map"] - measure["map"]
+    if options.max_drop is not None and lost > options.max_drop + ROUNDING:
+        return f"mAP50-95 {measure['map']:.4f} is {lost:.4f} below the start's, more than {options.max_drop:g}"
+    if options.min_map is not None and measure["map"] < options.min_map:
+        return f"mAP50-95 {measure['map']:.4f} is below {options.min_map:g}"
+    if options.stop_loss is not None and not (measure["loss"] is not None and measure["loss"] <= options.stop_loss):
+        return f"validation loss {measure['loss']} is above {options.stop_loss:g}"
+    return None
+
+
+def next_share(options, steps):
+    """Return the share of the FLOPs that the next attempt may remove at most; steps: the finished ones.
+
+    Every attempt that was undone halves it for all that follow.
+    """
+    share = options.share / 2 ** sum(not step["kept"] for step in steps)
+    return min(share, steps[-1]["share"] / 2) if steps and not steps[-1]["kept"] else share
+
+
+def over(options, record):
+    """Return in words why no further attempt is made, or None. record: Record without a step under way."""
+    steps, start, points = record.content["steps"], record.content["start"], record.points
+    if reached(options, points[-1], start):
+        return f"the goal is reached: {in_words(goal_name(options), goal_value(goal_name(options), points[-1], start))}"
+    if steps and not steps[-1]["kept"]:
+        last = steps[-1]
+        if last["attempt"] > options.retries:
+            tried = f"{last['attempt']} attempts" if options.retries else "its only attempt"
+            return f"step {last['number']} broke a rule in {tried} ({last['why']})"
+        if next_share(options, steps) < SMALLEST_STEP:
+            return f"step {last['number']} broke a rule, and less than {SMALLEST_STEP:.0%} of the FLOPs is no step ({last['why']})"
+    if options.steps is not None and len(record.kept) >= options.steps:
+        return f"--steps {options.steps}: as many are kept"
+    return time_over(options, record)
+
+
+def time_over(options, record):
+    """Return in words that the time is up, or None."""
+    up = options.hours is not None and record.seconds >= options.hours * 3600
+    return f"--hours {options.hours:g}: the time is up" if up else None
+
+
+def steps_to_go(options, record):
+    """Return about how many steps are still to be finished, the one under way included; None when that is unknown."""
+    name, start, now = goal_name(options), record.content["start"], record.points[-1]
+    counts = []
+    if options.steps is not None:
+        counts.append(options.steps - len(record.kept))
+    if name is not None:
+        ratio = getattr(options, name) / goal_value(name, now, start)
+        share = next_share(options, record.content["steps"])
+        counts.append(math.ceil(math.log(ratio) / math.log(1 - share) - ALMOST) if ratio < 1 else 0)
+    return max(min(counts), 1) if counts else None
+
+
+def conclusion(options, record, reason):
+    """Return the reason why a run ends, with a goal that was not reached named first."""
+    name, best = goal_name(options), record.points[-1]
+    if name is None or reached(options, best, record.content["start"]):
+        return reason
+    value = in_words(name, goal_value(name, best, record.content["start"]))
+    return f"{in_words(name, getattr(options, name))} not reached, {value} is the best: {reason}"
