@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from utils.deploy.pareto import front
-from utils.pruning.html_report import short
 from utils.slimming.norms import shown_range
 from utils.slimming.points import courses, measured
+from utils.slimming.words import layer_label
 
 DPI = 130
 NAMED = 16  # up to so many points, each one's label is written
@@ -58,7 +58,11 @@ def draw_latency(points):
             axes.plot(*place, "o", markersize=15, markerfacecolor="none", color="#116329", label="delivered")
         if point.delivered or point.state == "start" or len(found) <= NAMED:
             axes.annotate(point.label, place, xytext=(7, 7), textcoords="offset points", fontsize=9)
-    axes.set(xlabel="milliseconds an image", ylabel="mAP50-95", title="Accuracy over time; the line joins what nothing else beats")
+    axes.set(
+        xlabel="milliseconds an image",
+        ylabel="mAP50-95",
+        title="Accuracy over time; the line joins what nothing else beats",
+    )
     axes.margins(x=0.12)  # room for the names
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
@@ -78,7 +82,8 @@ def draw_norms(point, start):
     boxes = [dict(zip(("whislo", "q1", "med", "q3", "whishi"), np.clip(row, low, high))) for row in norms.values()]
     colour = STYLES["kept"]["color"]
     axes.bxp(
-        boxes, positions=range(len(boxes)), widths=0.6, showfliers=False, showcaps=False, patch_artist=True, manage_ticks=False,
+        boxes, positions=range(len(boxes)), widths=0.6, showfliers=False, showcaps=False, patch_artist=True,
+        manage_ticks=False,
         boxprops={"facecolor": colour, "linewidth": 0}, whiskerprops={"color": colour}, medianprops={"color": "white"},
     )  # fmt: skip
     if marks:
@@ -117,9 +122,8 @@ def thinned(points):
 
 
 def plain(name):
-    """Return a layer's name as matplotlib writes it: no formula, not too long."""
-    name = short(name)
-    return (name if len(name) <= LONG else f"…{name[-LONG:]}").replace("$", r"\$")
+    """Return a layer's name for matplotlib, to which a dollar would begin a formula."""
+    return layer_label(name, LONG).replace("$", r"\$")
 
 
 def png_bytes(figure):

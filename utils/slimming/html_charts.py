@@ -8,6 +8,7 @@ from utils.pruning.html_charts import LETTER, Frame, scatter, svg, ticks
 from utils.pruning.html_report import short
 from utils.slimming.norms import shown_range
 from utils.slimming.points import courses, measured
+from utils.slimming.words import layer_label
 
 LABELS = 8  # on an axis of steps
 NAMED = 12  # up to so many points, each one's label is written
@@ -30,7 +31,9 @@ def course_chart(points):
     for series, values in rows:
         places = [(frame.x(i), frame.y(v), points[i].state) for i, v in enumerate(values) if v is not None]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y, state in places if state != "undone")
-        parts.append(f'<polyline class="series {series.key}" stroke-dasharray="{series.dashes or "none"}" points="{line}"/>')
+        parts.append(
+            f'<polyline class="series {series.key}" stroke-dasharray="{series.dashes or "none"}" points="{line}"/>'
+        )
         for x, y, state in places:
             style = "hollow" if state == "undone" else "mark"
             parts.append(f'<circle class="{style} {series.key}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
@@ -85,7 +88,7 @@ def norm_charts(point, start):
 
 def norm_chart(norms, before, span):
     """Return one chart of norm_charts; span: (lowest, highest) value of the axis."""
-    labels = [shortened(short(name)) for name in norms]
+    labels = [layer_label(name, LONG) for name in norms]
     height = 42 + ROW * len(norms)
     low, high = map(math.log10, span)
     frame = Frame((low, high), (len(norms), 0), height, left=round(LETTER * max(map(len, labels))) + 12)
@@ -107,13 +110,8 @@ def norm_chart(norms, before, span):
     return svg("".join(parts), height, "Norms of the filters by layer")
 
 
-def shortened(name):
-    """Return a name, or its end when it is too long."""
-    return name if len(name) <= LONG else f"…{name[1 - LONG:]}"
-
-
 def log_ticks(low, high):
-    """Return pairs (log10 of a round value, text) between two values: 1, 2, 5 of each power of ten, or the powers alone."""
+    """Return pairs (log10 of a round value, text) between two values: 1, 2, 5 of each power of ten, or fewer."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1, 2, 5), (1, 3), (1,)):
         values = [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]

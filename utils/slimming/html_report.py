@@ -11,6 +11,7 @@ from utils.slimming.points import MEGA, delivered_point, label_of, newest_point,
 from utils.slimming.words import comparison, duration, headline, story, tails
 
 REFRESH = 10  # seconds after which the page of an unfinished run is read again
+LATENCY = "Grey: start, blue: kept, hollow: undone, green ring: delivered. The line joins what no other beats in both."
 COLUMNS = (
     ("mAP\n50", "map50", 1, "{:.3f}"), ("mAP\n50-95", "map", 1, "{:.3f}"), ("params\nM", "parameters", MEGA, "{:.3f}"),
     ("GFLOPs", "gflops", 1, "{:.2f}"), ("MB", "bytes", MEGA, "{:.2f}"), ("ms", "ms", 1, "{:.1f}"),
@@ -64,7 +65,7 @@ def networks(record, points, best):
 
 
 def columns_of(record):
-    """Return the columns of the table: those that are always there, and the time in another runtime if that is the goal."""
+    """Return the columns of the table: the usual ones, and the time in another runtime if that is the goal."""
     runtime = record["options"].get("runtime")
     timed = runtime not in (None, "torch") and "goal_ms" in (record["start"] or {})
     return [*COLUMNS, (f"ms\n{runtime}", "goal_ms", 1, "{:.1f}")] if timed else COLUMNS
@@ -103,13 +104,12 @@ def charts(points, best):
         key = f'<p class="soft">{course_key(points, best)}</p>'
         shown.append(figure(course + key, f"The start = 1.0; hollow: undone. Numbers: {now}."))
     if latency := latency_chart(points):
-        caption = "Grey: start, blue: kept, hollow: undone, green ring: delivered. The line joins what no other network beats in both."
-        shown.append(figure(latency, caption))
+        shown.append(figure(latency, LATENCY))
     return f'<h2>Step by step</h2><div class="cards">{"".join(shown)}</div>' if shown else ""
 
 
 def norms(point, start):
-    """Return the distributions of the newest network's filter norms with a hint where there is room for the next cut."""
+    """Return the distributions of the newest network's filter norms, with a hint where the next cut has room."""
     parts = norm_charts(point, start)
     if not parts:
         return ""
@@ -117,9 +117,9 @@ def norms(point, start):
     room = ", ".join(f"{name} ({share:.2f})" for name, share in tails(point.measure["l1"]))
     mark = "" if point is start else " Orange: the start's median."
     note = (
-        f"Filters of {which}, by depth: mean magnitude of a filter's weights, smallest to largest (line), middle half (bar), "
-        f"median (gap).{mark} A bar that reaches far to the left of its gap has many filters much weaker than the rest: there "
-        "a cut tends to cost least."
+        f"Filters of {which}, by depth: mean magnitude of a filter's weights, smallest to largest (line), middle half "
+        f"(bar), median (gap).{mark} A bar that reaches far to the left of its gap has many filters weaker than the "
+        "rest: there a cut tends to cost least."
     )
     hint = f" Such layers, with lower quartile over median: {room}." if room else ""
     cards = "".join(figure(chart, f"{first} to {last}") for chart, first, last in parts)
@@ -138,8 +138,11 @@ def steps(record):
 
 def settings(record):
     """Return all settings in force, folded away."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(spelled(value))}</dd>" for name, value in record["options"].items())
-    return f"<h2>Settings</h2><details><summary>{len(record['options'])} settings in force</summary><dl>{rows}</dl></details>"
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(spelled(value))}</dd>" for name, value in record["options"].items()
+    )
+    title = f"{len(record['options'])} settings in force"
+    return f"<h2>Settings</h2><details><summary>{title}</summary><dl>{rows}</dl></details>"
 
 
 def spelled(value):
@@ -162,7 +165,9 @@ def commands(record, output):
         ["python", "export.py", "--weights", output, "--include", "onnx", *data, *size],
     ]
     title = "Next" if record["finished"] else "The best so far can be used already"
-    return f"<h2>{title}</h2>" + "".join(f"<pre><code>{escape(shlex.join(map(str, line)))}</code></pre>" for line in lines)
+    return f"<h2>{title}</h2>" + "".join(
+        f"<pre><code>{escape(shlex.join(map(str, line)))}</code></pre>" for line in lines
+    )
 
 
 def listed(value):

@@ -17,7 +17,8 @@ svg .undone{fill:var(--card);stroke:var(--kept)}svg .delivered{stroke:var(--good
 svg .path{stroke:var(--soft)}svg .whisker{stroke:var(--kept)}svg .median{stroke:var(--card);stroke-width:1.5}
 svg .reference{stroke:var(--ms);stroke-width:1.5}
 .cards{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))}
-.wide{overflow-x:auto}.networks td,.networks th{white-space:nowrap}.networks th{vertical-align:bottom;line-height:1.25}tr.faint{color:var(--soft)}table.networks{font-size:.9rem}tr.total td{font-weight:600}
+.wide{overflow-x:auto}table.networks{font-size:.9rem}.networks td,.networks th{white-space:nowrap}
+.networks th{vertical-align:bottom;line-height:1.25}tr.faint{color:var(--soft)}tr.total td{font-weight:600}
 .entry{display:inline-block;margin-right:12px;white-space:nowrap}
 .stroke{display:inline-block;width:18px;margin-right:5px;vertical-align:middle}
 h3{font-size:1rem;margin:18px 0 2px}h3 b{font-weight:600}h3.kept b{color:var(--good)}h3.undone b{color:var(--bad)}

@@ -25,7 +25,7 @@ def filter_norms(model):
 def shown_range(norms, reference):
     """Return (lowest, highest) value of a logarithmic axis for one or more distributions of filter_norms.
 
-    It spans DECADES at most, or a few silent filters would push all others together; what is lower is drawn at the edge.
+    It spans DECADES at most, or a few silent filters would push all others together; what is lower stands at the edge.
     reference: medians that are marked too; None and zeros are passed over.
     """
     values = [value for row in norms.values() for value in row] + list(reference)

@@ -1,4 +1,4 @@
-"""The networks of a slim.json record as points that charts and tables show: the start and what every attempt ended with."""
+"""The networks of a slim.json record as points of charts and rows of tables: the start, and every attempt's end."""
 
 import math
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def state_of(step):
 
 
 def result_of(step):
-    """Return the measurements that an attempt ended with: those it names, fine-tuned by default; only cut; or none ({})."""
+    """Return the measurements that an attempt ended with: those it names, fine-tuned by default; or none, {}."""
     return step[step.get("result") or "finetuned"] or step["pruned"] or {}
 
 

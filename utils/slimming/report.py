@@ -22,8 +22,10 @@ def write_report(record, folder):
     folder = Path(folder)
     points = points_of(record)
     figures = {
-        "course": draw_course(points), "latency": draw_latency(points), "norms": draw_norms(newest_point(points), points[0]),
-    }  # fmt: skip
+        "course": draw_course(points),
+        "latency": draw_latency(points),
+        "norms": draw_norms(newest_point(points), points[0]),
+    }
     for name, figure in figures.items():
         write_atomically(folder / "charts" / f"{name}.png", png_bytes(figure))
     write_page(record, folder)

@@ -1,6 +1,7 @@
 """What a slim.json record says, in sentences."""
 
 from utils.pruning.findings import FASTER
+from utils.pruning.html_report import short
 from utils.slimming.points import MEGA, finite, ratio, result_of, state_of
 
 FRACTIONS = {
@@ -37,10 +38,14 @@ def progress(record):
     if not phase:
         return f"Running: {steps_done(record)}"
     total = record["options"].get("steps")
-    of = f" of {total}" if isinstance(total, int) and total >= phase["step"] else ""
+    of = f" of at most {total}" if isinstance(total, int) and total >= phase["step"] else ""
     attempt = f", attempt {phase['attempt']}" if (phase.get("attempt") or 1) > 1 else ""
     where = f"Step {phase['step']}{of}{attempt}" if phase["step"] else "Before the first step"
-    epoch = f", epoch {phase['epoch']} of {phase['epochs']}" if phase.get("epochs") and phase.get("epoch") is not None else ""
+    epoch = (
+        f", epoch {phase['epoch']} of {phase['epochs']}"
+        if phase.get("epochs") and phase.get("epoch") is not None
+        else ""
+    )
     return f"{where}: {PHASES.get(phase['name'], phase['name'])}{epoch}"
 
 
@@ -117,6 +122,12 @@ def duration(seconds):
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def layer_label(name, length):
+    """Return a layer's name without what all have in common, and of one longer than `length` letters the end."""
+    name = short(name)
+    return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
 def tails(norms, count=5):

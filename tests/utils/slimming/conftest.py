@@ -3,20 +3,24 @@
 import pytest
 
 LAYERS = ["model.0.conv", "model.1.conv", "model.2.cv1.conv", "model.2.m.0.cv1.conv", "model.24.m.0"]
-START = {"file": "start/weights/best.pt", "map50": 0.914, "map": 0.586, "loss": 0.062, "parameters": 1_767_976, "gflops": 1.03,
-         "bytes": 3_720_000, "ms": 7.1}  # fmt: skip
+START = {"file": "start/weights/best.pt", "map50": 0.914, "map": 0.586, "loss": 0.062, "parameters": 1_767_976,
+         "gflops": 1.03, "bytes": 3_720_000, "ms": 7.1}  # fmt: skip
 
 
 def measure(scale=1.0, names=LAYERS, **values):
     """Return measurements of a network; scale: of the filters' norms."""
-    l1 = {name: [round(scale * 0.01 * (i + 1) * q, 6) for q in (0.4, 0.8, 1.0, 1.3, 2.0)] for i, name in enumerate(names)}
+    l1 = {
+        name: [round(scale * 0.01 * (i + 1) * q, 6) for q in (0.4, 0.8, 1.0, 1.3, 2.0)] for i, name in enumerate(names)
+    }
     return {**START, "file": "step/pruned.pt", **values, "l1": l1}
 
 
 def step(number, attempt=1, kept=True, why="all rules are kept", share=0.5, left=0.5, **stages):
     """Return one attempt; stages: sparse, pruned, finetuned, None where they are not given."""
-    return {"number": number, "attempt": attempt, "share": share, "left": left, "sparse": None, "pruned": None, "finetuned": None,
-            **stages, "kept": kept, "why": why, "seconds": {"sparse": 420.0, "finetune": 300.0}}  # fmt: skip
+    return {
+        "number": number, "attempt": attempt, "share": share, "left": left, "sparse": None, "pruned": None,
+        "finetuned": None, **stages, "kept": kept, "why": why, "seconds": {"sparse": 420.0, "finetune": 300.0},
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -35,8 +39,9 @@ def attempt():
 def unfinished():
     """The record of a run that has measured its start and trains the first step."""
     return {
-        "version": 1, "goal": "FLOPs 0.25, mAP50-95 at most 0.01 lower", "begun": "2026-05-04T10:00:00", "seconds": 90.4,
-        "options": {"weights": "dense.pt", "data": "bccd.yaml", "imgsz": 320, "cfg": "", "freeze": [0], "nosave": False},
+        "version": 1, "goal": "FLOPs 0.25, mAP50-95 at most 0.01 lower",
+        "begun": "2026-05-04T10:00:00", "seconds": 90.4,
+        "options": {"weights": "dense.pt", "data": "bccd.yaml", "imgsz": 320, "hyp": "", "freeze": [0], "sweep": False},
         "finished": False, "reason": None, "delivered": 0, "output": None,
         "phase": {"step": 1, "attempt": 1, "name": "sparse", "epoch": 7, "epochs": 30}, "start": measure(), "steps": [],
     }  # fmt: skip

@@ -44,7 +44,14 @@ def test_a_value_that_is_missing_is_left_out_of_the_course(finished):
 def test_the_key_has_the_values_of_the_delivered_network(finished, read_html):
     points = points_of(finished)
     texts = read_html(course_key(points, points[3])).texts
-    assert texts == ["FLOPs 0.25", "parameters 0.24", "file size 0.26", "time an image 0.48", "mAP50-95 1.00", "loss 0.98"]
+    assert texts == [
+        "FLOPs 0.25",
+        "parameters 0.24",
+        "file size 0.26",
+        "time an image 0.48",
+        "mAP50-95 1.00",
+        "loss 0.98",
+    ]
     finished["steps"][2]["finetuned"]["ms"] = None
     assert "time an image" in read_html(course_key(points, points[3])).texts
 
@@ -83,7 +90,9 @@ def test_boxes_are_where_the_quartiles_are(unfinished, attempt, measurements):
     left, width = float(boxes[0]["x"]), float(boxes[0]["width"])
     whisker = [float(v) for v in re.findall(r"[\d.]+", paths["whisker"])]  # x, y, x
     octave = width / 2  # a factor of 2 anywhere on a logarithmic axis
-    assert whisker[0] == pytest.approx(left - octave, abs=0.2) and whisker[2] == pytest.approx(left + 3 * octave, abs=0.2)
+    assert whisker[0] == pytest.approx(left - octave, abs=0.2) and whisker[2] == pytest.approx(
+        left + 3 * octave, abs=0.2
+    )
     assert float(paths["median"][1:].split()[0]) == pytest.approx(left + octave, abs=0.2)
     assert float(paths["reference"][1:].split()[0]) == pytest.approx(left, abs=0.2)
     assert chart.count('class="reference"') == 1 and float(boxes[1]["y"]) > float(boxes[0]["y"])
@@ -91,7 +100,9 @@ def test_boxes_are_where_the_quartiles_are(unfinished, attempt, measurements):
 
 
 def test_many_layers_are_spread_over_charts_with_one_axis(unfinished, measurements):
-    unfinished["start"] = measurements(names=[f"model.{i}.a_very_long_name_of_a_layer.conv" for i in range(2 * LAYERS + 1)])
+    unfinished["start"] = measurements(
+        names=[f"model.{i}.a_very_long_name_of_a_layer.conv" for i in range(2 * LAYERS + 1)]
+    )
     (start,) = points_of(unfinished)
     charts = norm_charts(start, start)
     assert [len(marks(chart, "rect")) for chart, *_ in charts] == [LAYERS, LAYERS, 1]

@@ -25,7 +25,9 @@ def test_quartiles_between_two_filters_are_interpolated():
 
 
 def test_all_convolutions_and_nothing_else_in_their_order():
-    net = nn.Sequential(convolution([1.0]), nn.BatchNorm2d(1), nn.Sequential(convolution([2.0]), nn.Linear(2, 2)), convolution([3.0]))
+    net = nn.Sequential(
+        convolution([1.0]), nn.BatchNorm2d(1), nn.Sequential(convolution([2.0]), nn.Linear(2, 2)), convolution([3.0])
+    )
     assert {name: row[2] for name, row in filter_norms(net.half()).items()} == {"0": 1, "2.0": 2, "3": 3}
     assert list(filter_norms(net)) == ["0", "2.0", "3"]
 

@@ -30,7 +30,8 @@ def test_an_attempt_is_measured_by_its_last_stage_or_the_one_it_names(unfinished
     cut, tuned = measurements(map=0.3), measurements(map=0.4)
     unfinished["steps"] = [
         attempt(1, pruned=cut), attempt(2, pruned=cut, finetuned=tuned), attempt(3, sparse=tuned),
-        {**attempt(4, pruned=cut, finetuned=tuned), "result": "pruned"}, {**attempt(5, pruned=cut), "result": "finetuned"},
+        {**attempt(4, pruned=cut, finetuned=tuned), "result": "pruned"},
+        {**attempt(5, pruned=cut), "result": "finetuned"},
     ]  # fmt: skip
     assert [p.value("map") for p in points_of(unfinished)] == [0.586, 0.3, 0.4, None, 0.3, 0.3]
 

@@ -20,8 +20,11 @@ NULLS = {"map50": None, "map": None, "loss": None, "ms": None, "l1": None}
 @pytest.fixture
 def many(finished, attempt, measurements):
     """A record of 30 steps and 100 layers with names that are markup, formulas and too long."""
-    names = [f"model.{i}.<b>&\"$x_{{{'long' * (i % 9)}.conv" for i in range(100)]
-    steps = [attempt(i, kept=i % 3 > 0, finetuned=measurements(names=names, ms=7 - i / 6, gflops=0.95**i)) for i in range(1, 31)]
+    names = [f'model.{i}.<b>&"$x_{{{"long" * (i % 9)}.conv' for i in range(100)]
+    steps = [
+        attempt(i, kept=i % 3 > 0, finetuned=measurements(names=names, ms=7 - i / 6, gflops=0.95**i))
+        for i in range(1, 31)
+    ]
     return {**finished, "start": measurements(names=names), "steps": steps, "delivered": 29}
 
 
@@ -31,13 +34,16 @@ def states(finished, unfinished, many, attempt, measurements):
     nulls = copy.deepcopy(finished)
     for place in [nulls["start"], *(step[key] for step in nulls["steps"] for key in ("sparse", "pruned", "finetuned"))]:
         (place or {}).update(NULLS)
+    other = measurements(names=["b"])
     bad = attempt(1, kept=False, finetuned=measurements(ms=0.0, map=0.0, loss=math.inf))
     return {
-        "before the start is measured": {**unfinished, "start": None}, "before the first step": unfinished, "finished": finished,
+        "before the start is measured": {**unfinished, "start": None}, "before the first step": unfinished,
+        "finished": finished,
         "nothing measured": nulls, "only undone": {**unfinished, "steps": [bad, {**bad, "attempt": 2}]},
         "nothing left of an attempt": {**unfinished, "steps": [attempt(1, kept=False)]}, "many": many,
-        "one layer": {**unfinished, "start": measurements(names=["a"]), "steps": [attempt(1, finetuned=measurements(names=["b"]))]},
-        "silent filters": {**unfinished, "start": measurements(0.0)}, "no layers": {**unfinished, "start": measurements(names=[])},
+        "one layer": {**unfinished, "start": measurements(names=["a"]), "steps": [attempt(1, finetuned=other)]},
+        "silent filters": {**unfinished, "start": measurements(0.0)},
+        "no layers": {**unfinished, "start": measurements(names=[])},
     }  # fmt: skip
 
 
@@ -100,11 +106,14 @@ def test_no_page_is_wider_than_a_phone(states, tmp_path):
     for index, record in enumerate(states.values()):
         write_page(record, tmp_path)
         content = escape((tmp_path / "slim.html").read_text().replace('http-equiv="refresh"', ""))
-        frames += [f'<iframe name="{index}-{w}" width="{w}" style="border:0" srcdoc="{content}"></iframe>' for w in (390, 1200)]
+        frames += [
+            f'<iframe name="{index}-{w}" width="{w}" style="border:0" srcdoc="{content}"></iframe>' for w in (390, 1200)
+        ]
     (tmp_path / "all.html").write_text(WRAPPER.format(frames="".join(frames)))
     dump = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-         (tmp_path / "all.html").as_uri()], capture_output=True, text=True, timeout=120, check=True,
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         f"--user-data-dir={tmp_path / 'profile'}",
+         "--dump-dom", (tmp_path / "all.html").as_uri()], capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
     rows = [row.split() for row in re.search(r"<title>(.*?)</title>", dump)[1].split(";")]
     assert rows == [[f"{i}-{w}", str(w), "true", "21.6px"] for i in range(len(states)) for w in (390, 1200)]

@@ -3,7 +3,7 @@
 import pytest
 
 from utils.slimming.points import delivered_point, points_of
-from utils.slimming.words import comparison, duration, fraction, headline, progress, speed, story, tails
+from utils.slimming.words import comparison, duration, fraction, headline, layer_label, progress, speed, story, tails
 
 
 def first_sentence(record):
@@ -32,7 +32,7 @@ def test_a_run_that_kept_nothing_says_so(finished):
 
 @pytest.mark.parametrize(("changes", "options", "words"), [
     ({}, {}, "Step 1: sparse training, epoch 7 of 30"),
-    ({"epoch": 0}, {"steps": 4}, "Step 1 of 4: sparse training, epoch 0 of 30"),
+    ({"epoch": 0}, {"steps": 4}, "Step 1 of at most 4: sparse training, epoch 0 of 30"),
     ({"step": 2, "attempt": 3, "name": "finetune"}, {"steps": None}, "Step 2, attempt 3: fine-tuning, epoch 7 of 30"),
     ({"name": "cut", "epoch": None, "epochs": None}, {}, "Step 1: cutting"),
     ({"step": 0, "name": "measure", "epoch": 0, "epochs": None}, {}, "Before the first step: measuring"),
@@ -51,7 +51,8 @@ def test_progress_between_phases(unfinished, finished, attempt):
 
 
 @pytest.mark.parametrize(("share", "words"), [
-    (0.5, "half"), (0.259, "a quarter"), (0.271, "27%"), (0.1305, "an eighth"), (0.336, "a third"), (0.9, "90%"), (0.0, "0%"),
+    (0.5, "half"), (0.259, "a quarter"), (0.271, "27%"),
+    (0.1305, "an eighth"), (0.336, "a third"), (0.9, "90%"), (0.0, "0%"),
 ])  # fmt: skip
 def test_fractions(share, words):
     assert fraction(share) == words
@@ -83,7 +84,9 @@ def test_the_story_of_an_attempt(finished):
 
 
 def test_the_story_of_one_that_is_under_way(attempt, measurements):
-    step = {key: value for key, value in attempt(1, sparse=measurements(map=0.611)).items() if key not in ("kept", "why")}
+    step = {
+        key: value for key, value in attempt(1, sparse=measurements(map=0.611)).items() if key not in ("kept", "why")
+    }
     assert story({**step, "seconds": {"sparse": 30, "cut": None}}) == [
         "It set out to remove 50% of the FLOPs, down to 50% of the start's.",
         "mAP50-95: 0.611 after sparse training.",
@@ -92,7 +95,9 @@ def test_the_story_of_one_that_is_under_way(attempt, measurements):
     assert len(story({**step, "seconds": {}})) == 2
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (59, "59 s"), (90, "2 min"), (7100, "118 min"), (9000, "2.5 h")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (59, "59 s"), (90, "2 min"), (7100, "118 min"), (9000, "2.5 h")]
+)
 def test_durations(seconds, words):
     assert duration(seconds) == words
 
@@ -101,3 +106,7 @@ def test_the_layers_with_the_weakest_filters_come_first():
     norms = {"a": [0, 0.9, 1, 2, 3], "b": [0, 0.2, 2, 3, 4], "silent": [0, 0, 0, 0, 1], "c": [0, 0.5, 1, 1, 1]}
     assert tails(norms) == [("b", 0.1), ("c", 0.5), ("a", 0.9)]
     assert tails(norms, 1) == [("b", 0.1)]
+
+
+def test_a_long_name_keeps_its_end():
+    assert [layer_label("model.2.cv1.conv", n) for n in (5, 4, 3)] == ["2.cv1", "…cv1", "…v1"]
