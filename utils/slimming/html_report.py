@@ -121,7 +121,7 @@ def norms(point, start):
         f"(bar), median (gap).{mark} A bar that reaches far to the left of its gap has many filters weaker than the "
         "rest: there a cut tends to cost least."
     )
-    hint = f" Such layers, with lower quartile over median: {room}." if room else ""
+    hint = f" The furthest, lower quartile over median: {room}." if room else ""
     cards = "".join(figure(chart, f"{first} to {last}") for chart, first, last in parts)
     return f'<h2>Norms of the filters</h2><p class="soft">{escape(note + hint)}</p><div class="cards">{cards}</div>'
 
