@@ -153,6 +153,6 @@ def deliver(work, reason):
 def retime(work):
     """Measure the milliseconds of the start and of all kept steps anew, in turns: what else the machine did is the same."""
     points = work.record.points
-    models = {number: load_checkpoint(work.record.folder / found["file"]).model for number, found in enumerate(points)}
+    models = {str(number): load_checkpoint(work.record.folder / found["file"]).model for number, found in enumerate(points)}
     for number, ms in time_networks(models, work.gauge.imgsz).items():
-        points[number]["ms"] = ms
+        points[int(number)]["ms"] = ms

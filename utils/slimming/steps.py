@@ -122,15 +122,18 @@ def training_options(work, kind, phase, weights, **more):
     chosen = {key: getattr(work.options, key) for key in TRAINING}
     return kind(
         weights=str(weights), hyp=str(work.folder / HYP), project=str(work.place), name=place.path.name, exist_ok=True,
-        noplots=True, noautoanchor=True, resume=str(place.last) if place.last.is_file() else "", **chosen, **more,
+        noplots=True, noautoanchor=True, **chosen, **more,
     )  # fmt: skip
 
 
 def training_phase(work, name, options, hooks):
     """Train as options say, or go on where that was interrupted, or do nothing when it was finished."""
     work.record.enter(name, options.epochs)
-    if options.resume and load_checkpoint(options.resume).entries.get("epoch", -1) == -1:
-        return
+    last = RunFolder(Path(options.project) / options.name).last
+    if last.is_file():
+        if load_checkpoint(last).entries.get("epoch", -1) == -1:
+            return
+        options = type(options)(resume=str(last))  # which knows the rest
     work.display.phase_begins(work.record)
     work.report(write_page)
     with work.display.bar(work.record) as move:

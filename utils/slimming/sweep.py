@@ -102,7 +102,7 @@ def taken_times(options, models):
     size = max(pixels(options, model) for model in models)
     if options.runtime != "torch":
         return [milliseconds(model, size, options.runtime) for model in models]
-    return list(measure_latency(dict(enumerate(models)), size, ROUNDS).values())
+    return list(measure_latency({str(number): model for number, model in enumerate(models)}, size, ROUNDS).values())
 
 
 def table(rows):
