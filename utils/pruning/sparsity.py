@@ -18,7 +18,6 @@ from utils.training import TrainOptions
 
 TARGETS = {flag[2:].replace("-", "_"): flag for flag in FLAGS.values()}  # field of SparsityOptions → flag
 AUTO = "auto"  # --sr without a number: FadeOut
-CUT_LIMITS = Limits(PruneOptions.min_channels, PruneOptions.max_layer_share, PruneOptions.round)  # what prune.py would cut
 SLACK = 0.02  # of the whole that may lack to a goal
 USUAL_SHARE = 0.5  # of the channels go in the cut that is previewed when no goal is given
 
@@ -41,6 +40,7 @@ class SparsityOptions(TrainOptions):
     max_drop: float | None = option(
         None, "with --sr auto, fade no further for a while when mAP50-95 is so much below the start", minimum=0
     )
+    round: int = option(PruneOptions.round, "widths that stay are multiples of this, as in prune.py", minimum=1)
     preview_period: int = option(5, "try the cut, its channels masked, every so many epochs; 0: never", minimum=0)
 
     def check(self):
@@ -80,9 +80,11 @@ def sparsity_hooks(options):
         return []
     strength, goal = parse_strength(options.sr), options.goal()
     if strength == AUTO:
-        return [FadeOut(goal, max_drop=options.max_drop), PreviewHook(goal, options.preview_period)]
+        limits = Limits(multiple=options.round)
+        return [FadeOut(goal, limits, max_drop=options.max_drop), PreviewHook(goal, options.preview_period, limits)]
     penalty = GammaPenalty(strength, options.penalty, options.sr_schedule, options.sr_beta)
-    return [penalty, PreviewHook(goal, options.preview_period, CUT_LIMITS)]
+    limits = Limits(PruneOptions.min_channels, PruneOptions.max_layer_share, options.round)  # what prune.py would cut
+    return [penalty, PreviewHook(goal, options.preview_period, limits)]
 
 
 def verdict(run, hooks):
@@ -94,7 +96,7 @@ def verdict(run, hooks):
     keep = {name: values > 0 for name, values in loud.items()}
     share, flops = (1 - cost.of(keep) / cost.total for cost in (ChannelCost(graph.channel_counts()), preview.flops))
     lines = [f"{share:.1%} of the channels are at zero, which is {flops:.1%} of the FLOPs"]
-    cut = goal.cut(share)
+    cut = goal.cut(share) + (f" --round {multiple}" if (multiple := preview.limits.multiple) != PruneOptions.round else "")
     if preview.latest:
         lines.append(f"cut with {cut}: mAP50 {preview.latest[0]:.3f}, mAP50-95 {preview.latest[1]:.3f} before fine-tuning")
     if preview.cost.of(keep) > (goal.left + SLACK) * preview.cost.total:
