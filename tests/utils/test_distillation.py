@@ -1,6 +1,8 @@
 """A teacher's two losses by hand, what may teach whom, and whole fine-tuning runs with and without it."""
 
 import math
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ from utils.finetuning import FinetuneOptions, UnlabelledImages, distillation_hoo
 from utils.loss import DetectionLoss
 from utils.network import lay_out
 from utils.optim import Pace, build_optimizer
-from utils.paths import RunFolder
+from utils.paths import ROOT, RunFolder
 from utils.pruning.head import drop_scales, keep_classes
 from utils.training import TrainOptions, train
 
@@ -447,3 +449,13 @@ def test_folders_that_hold_nothing(tmp_path, drawn_data, tiny_yaml, teacher_file
         with pytest.raises(InputError, match=f"^--unlabelled {tmp_path / name}: {words}"):
             finetune(given)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_command(tmp_path, drawn_data, teacher_file):
+    given = ["--weights", teacher_file, "--teacher", teacher_file, "--data", drawn_data]
+    command = [sys.executable, ROOT / "finetune_pruned.py", *given, "--unlabelled", tmp_path / "none",
+               "--device", "cpu", "--project", tmp_path / "runs"]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    problem = f"--unlabelled {tmp_path / 'none'}: no such folder; it must be one of images"
+    assert done.returncode == 2 and done.stderr == f"finetune_pruned.py: error: {problem}\n"
+    assert done.stdout.startswith(f"teacher: {teacher_file}, ") and not (tmp_path / "runs").exists()
