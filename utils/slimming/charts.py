@@ -84,7 +84,8 @@ def draw_norms(point, start):
     axes.bxp(
         boxes, positions=range(len(boxes)), widths=0.6, showfliers=False, showcaps=False, patch_artist=True,
         manage_ticks=False,
-        boxprops={"facecolor": colour, "linewidth": 0}, whiskerprops={"color": colour}, medianprops={"color": "white"},
+        boxprops={"facecolor": colour, "edgecolor": colour, "linewidth": 2}, whiskerprops={"color": colour},
+        medianprops={"color": "white"},
     )  # fmt: skip
     if marks:
         axes.plot(*zip(*marks), "_", color="#bc4c00", markersize=7, markeredgewidth=1.5, label="the start's median")

@@ -14,7 +14,7 @@ REFRESH = 10  # seconds after which the page of an unfinished run is read again
 LATENCY = "Grey: start, blue: kept, hollow: undone, green ring: delivered. The line joins what no other beats in both."
 COLUMNS = (
     ("mAP\n50", "map50", 1, "{:.3f}"), ("mAP\n50-95", "map", 1, "{:.3f}"), ("params\nM", "parameters", MEGA, "{:.3f}"),
-    ("GFLOPs", "gflops", 1, "{:.2f}"), ("MB", "bytes", MEGA, "{:.2f}"), ("ms", "ms", 1, "{:.1f}"),
+    ("GFLOPs", "gflops", 1, "{:.3f}"), ("MB", "bytes", MEGA, "{:.2f}"), ("ms", "ms", 1, "{:.1f}"),
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ RULES = """
 svg .series{fill:none;stroke-width:1.8}svg .mark{fill:var(--tone)}svg .hollow{fill:var(--card);stroke-width:1.3}
 svg .undone{fill:var(--card);stroke:var(--kept)}svg .delivered{stroke:var(--good);stroke-width:4;paint-order:stroke}
 svg .path{stroke:var(--soft)}svg .whisker{stroke:var(--kept)}svg .median{stroke:var(--card);stroke-width:1.5}
-svg .reference{stroke:var(--ms);stroke-width:1.5}
+svg rect.kept{stroke:var(--kept);stroke-width:2}svg .reference{stroke:var(--ms);stroke-width:1.5}
 .cards{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))}
 .wide{overflow-x:auto}table.networks{font-size:.9rem}.networks td,.networks th{white-space:nowrap}
 .networks th{vertical-align:bottom;line-height:1.25}tr.faint{color:var(--soft)}tr.total td{font-weight:600}

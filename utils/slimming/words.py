@@ -100,7 +100,7 @@ def story(step):
     sizes = [
         form.format(result[key] / unit)
         for key, unit, form in (
-            ("gflops", 1, "{:.2f} GFLOPs"), ("bytes", MEGA, "{:.2f} MB"), ("ms", 1, "{:.1f} ms an image"))
+            ("gflops", 1, "{:.3f} GFLOPs"), ("bytes", MEGA, "{:.2f} MB"), ("ms", 1, "{:.1f} ms an image"))
         if finite(result.get(key)) is not None
     ]  # fmt: skip
     sentences += [f"Result: {', '.join(sizes)}."] if sizes else []

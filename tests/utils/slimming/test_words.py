@@ -77,7 +77,7 @@ def test_the_story_of_an_attempt(finished):
     assert story(finished["steps"][1]) == [
         "It set out to remove 60% of the FLOPs, down to 20% of the start's.",
         "mAP50-95: 0.604 after sparse training, 0.500 after the cut, 0.561 after fine-tuning.",
-        "Result: 0.21 GFLOPs, 0.73 MB, 2.9 ms an image.",
+        "Result: 0.210 GFLOPs, 0.73 MB, 2.9 ms an image.",
         "Undone: mAP50-95 0.5610 is 0.0250 below the start's, more than 0.01.",
         "It took 12 min: sparse training 7 min, fine-tuning 5 min.",
     ]
