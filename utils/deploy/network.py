@@ -10,7 +10,8 @@ class ExportHead(nn.Module):
     """Detect for export: the same predictions, without the raw outputs.
 
     Grid and anchors are constants of a few hundred numbers, broadcast when the file runs; as Detect keeps them, four
-    numbers for every box, they would be most of a small file.
+    numbers for every box, they would be most of a small file. Maps are decoded as they come, [ny, nx] innermost, and
+    turned at the end: runtimes are slow at numbers in pairs.
     """
 
     def __init__(self, detect, shape=None):
@@ -21,7 +22,7 @@ class ExportHead(nn.Module):
         self.fixed = shape is not None
         for i, stride in enumerate(self.strides):
             area = detect.anchors[i].float() * stride * 4  # the square of the 2 in (2 · sigmoid)²
-            self.register_buffer(f"anchor{i}", area.view(1, self.na, 1, 1, 2))
+            self.register_buffer(f"anchor{i}", area.view(1, self.na, 2, 1, 1))
             if self.fixed:
                 down, across = self.corners(int(shape[0] / stride), int(shape[1] / stride), stride)
                 self.register_buffer(f"down{i}", down)
@@ -29,9 +30,9 @@ class ExportHead(nn.Module):
 
     @staticmethod
     def corners(ny, nx, stride):
-        """Return y [ny, 1, 2] and x [nx, 2] of cell corners less half a cell in pixels, as (0, y) and (x, 0)."""
-        down = (torch.arange(ny).float() - 0.5).view(-1, 1, 1) * torch.tensor([0.0, stride])
-        across = (torch.arange(nx).float() - 0.5).view(-1, 1) * torch.tensor([stride, 0.0])
+        """Return y [2, ny, 1] and x [2, 1, nx] of cell corners less half a cell in pixels, as (0, y) and (x, 0)."""
+        down = (torch.arange(ny).float() - 0.5).view(-1, 1) * torch.tensor([0.0, stride]).view(2, 1, 1)
+        across = (torch.arange(nx).float() - 0.5) * torch.tensor([stride, 0.0]).view(2, 1, 1)
         return down, across
 
     def forward(self, x):
@@ -46,11 +47,10 @@ class ExportHead(nn.Module):
             down, across = getattr(self, f"down{i}"), getattr(self, f"across{i}")
         else:
             down, across = (part.to(y) for part in self.corners(ny, nx, stride))
-        y = y.view(b, self.na, self.no, ny, nx).permute(0, 1, 3, 4, 2).sigmoid()
-        xy, wh, scores = y.split((2, 2, self.no - 4), 4)
+        xy, wh, scores = y.view(b, self.na, self.no, ny, nx).sigmoid().split((2, 2, self.no - 4), 2)
         xy = xy * (2 * stride) + across + down
         wh = wh * wh * getattr(self, f"anchor{i}")
-        return torch.cat((xy, wh, scores), 4).reshape(b, self.na * ny * nx, self.no)
+        return torch.cat((xy, wh, scores), 2).permute(0, 1, 3, 4, 2).reshape(b, self.na * ny * nx, self.no)
 
 
 def export_network(model, shape=None):

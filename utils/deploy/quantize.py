@@ -17,6 +17,8 @@ from tqdm import tqdm
 from utils.data.dataset import DetectionDataset
 from utils.data.splits import load_split
 from utils.deploy.packages import need
+from utils.deploy.packing import Packer
+from utils.errors import InputError
 
 PERCENTILE = 99.999
 QUANTIZED = ("Conv", "Sigmoid", "Mul", "Add", "Concat", "MaxPool", "Resize")
@@ -42,7 +44,7 @@ def quantize_graph(graph, images, detect):
         images: list of float32 arrays [B, 3, H, W] to calibrate on.
         detect: index of the Detect layer, which stays in float.
 
-    Raises InputError when ONNX Runtime is not installed.
+    Raises InputError when ONNX Runtime is not installed, and as `activation_ranges` does.
     """
     onnx, tools = need("onnx", "--int8"), need("onnxruntime.quantization", "--int8")
     shapes = need("onnxruntime.quantization.shape_inference", "--int8")
@@ -59,17 +61,25 @@ def quantize_graph(graph, images, detect):
         )  # fmt: skip
         quantizer.quantize_model()
         quantizer.model.topological_sort()
+        Packer(quantizer.model.model).pack()
         return quantizer.model.model
 
 
 def activation_ranges(tools, file, scratch, images):
-    """Return the ranges of a graph's activations; `scratch` is a path for a copy that also returns them."""
+    """Return the ranges of a graph's activations; `scratch` is a path for a copy that also returns them.
+
+    Raises InputError when a layer gives all but the same number everywhere.
+    """
     calibrator = tools.calibrate.create_calibrator(
         file, QUANTIZED, scratch, tools.CalibrationMethod.Percentile, extra_options={"percentile": PERCENTILE}
     )
     calibrator.set_execution_providers(["CPUExecutionProvider"])
-    for image in tqdm(images, "calibrating", disable=None, leave=False):  # alone: it keeps all activations of a call
-        calibrator.collect_data(Once(image))
+    try:
+        for image in tqdm(images, "calibrating", disable=None, leave=False):  # one by one: a call's maps are all kept
+            calibrator.collect_data(Once(image))
+    except ValueError as error:  # its histogram has no room between smallest and largest
+        reason = f"a layer gives almost one number everywhere on the images of --data ({error})"
+        raise InputError(f"--int8: cannot calibrate, {reason}; must be a trained network") from None
     return calibrator.compute_data()
 
 

@@ -64,3 +64,13 @@ def test_calibration_takes_letterboxed_training_images(drawn_data):
     assert all(image[0, :, 0, 0] == pytest.approx(114 / 255) for image in images)  # grey borders left and right
     again = calibration_images(load_data(drawn_data), (64, 96), count=5)
     assert all(np.array_equal(a, b) for a, b in zip(images, again))
+
+
+def test_a_network_without_signals_cannot_be_calibrated_and_says_so(tiny_config):
+    from models.yolo import DetectionModel
+    from utils.errors import InputError
+
+    model = DetectionModel({**tiny_config, "width_multiple": 0.25}).eval()  # untrained: signals fade on their way
+    images = [image[None].numpy() for image in comparison_images((128, 128), seed=9)]
+    with pytest.raises(InputError, match="--int8: cannot calibrate, a layer gives almost one number everywhere"):
+        onnx_graph(model, describe_model(model, (128, 128)), images=images)
