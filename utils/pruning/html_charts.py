@@ -89,10 +89,11 @@ def scatter(points, x_label, y_label, title, floor=0.0, joined=None):
     height = 220
     x_top = max(point[0] for point in points) * 1.15
     y_top = floor + (max(point[1] for point in points) - floor) * 1.15
-    frame = Frame((0, x_top), (floor, y_top), height)
+    rows = ticks(y_top, low=floor)
+    frame = Frame((0, x_top), (floor, y_top), height, max(LEFT, 10 + LETTER * max(len(text) for _, text in rows)))
     places = [(frame.x(x), frame.y(y)) for x, y, *_ in points]
     line = places if joined is None else [places[i] for i in joined]
-    parts = [frame.axes(ticks(x_top, 5), ticks(y_top, low=floor), x_label, y_label)]
+    parts = [frame.axes(ticks(x_top, 5), rows, x_label, y_label)]
     parts.append(f'<polyline class="path" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}"/>')
     for (x, y), (*_, name, style) in zip(places, points):
         parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')

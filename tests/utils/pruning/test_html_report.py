@@ -127,3 +127,9 @@ def test_points_are_joined_as_asked_above_the_floor_and_no_name_covers_another()
 def test_ticks_begin_at_a_lower_end():
     assert [text for _, text in ticks(0.61, low=0.54)] == ["0.54", "0.56", "0.58", "0.6"]
     assert [text for _, text in ticks(0.61, low=0.541)] == ["0.56", "0.58", "0.6"]
+
+
+def test_long_numbers_on_the_axis_have_room():
+    chart = scatter([(1, 0.0015, "a", "after")], "ms", "mAP", "t")
+    ends = {float(x): text for x, text in re.findall(r'<text x="([\d.]+)" y="[\d.]+" class="end">([^<]+)', chart)}
+    assert len(ends) == 1 and next(iter(ends)) >= 5 * len("0.0015")
