@@ -1,4 +1,5 @@
-"""Sparse training without a strength to tune: the channels that are to go are chosen, and exactly those fade to zero."""
+"""Sparse training without a strength to tune: the channels that are to go are chosen, and exactly those fade to zero.
+"""
 
 from dataclasses import asdict, dataclass
 
@@ -54,16 +55,24 @@ class Goal:
 class FadeOut(GammaHook):
     """Sparse training without a strength to tune: chooses the channels that are to go, and fades exactly those to zero.
 
-    Each channel is scored by the running mean of (sum over its tied batch norms of gamma·∂gamma + beta·∂beta)²: the squared
-    first-order Taylor estimate of what its removal does to the loss (Molchanov et al. 2019). At choose_until of the run those
-    with the smallest scores are chosen; from then on their gamma and beta shrink linearly, to exactly zero at fade_until,
-    while the others train freely. Beta fades with gamma: cutting the channels changes nothing, picture borders included.
+    Each channel is scored by the running mean of (sum over its tied batch norms of gamma·∂gamma + beta·∂beta)²: the
+    squared first-order Taylor estimate of what its removal does to the loss (Molchanov et al. 2019). At choose_until of
+    the run those with the smallest scores are chosen; from then on their gamma and beta shrink linearly, to exactly
+    zero at fade_until, while the others train freely. Beta fades with gamma: cutting the channels changes nothing,
+    picture borders included.
 
-    With max_drop the fade waits while mAP50-95 is more than that below what it was at the start, though not beyond LATEST.
+    With max_drop the fade waits while mAP50-95 is more than that below what it was at the start, though not beyond
+    LATEST.
     """
 
     def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None):
-        """goal: Goal; limits: of the selection; choose_until, fade_until: shares of the run; max_drop: of mAP50-95, or None."""
+        """
+        Args:
+            goal: Goal.
+            limits: of the selection.
+            choose_until, fade_until: shares of the run.
+            max_drop: of mAP50-95, or None.
+        """
         self.goal, self.limits = goal, limits
         self.choose_until, self.fade_until = choose_until, fade_until
         self.max_drop, self.baseline = max_drop, None  # mAP50-95 of the network that the run began with
@@ -143,19 +152,22 @@ class FadeOut(GammaHook):
             run.stop = False
 
     def drop_lines(self, reached):
-        """Return in words ([] or one line) whether max_drop was kept; reached: (mAP50, mAP50-95) of the cut, or None."""
+        """Return in words ([] or one line) whether max_drop was kept; reached: (mAP50, mAP50-95) of the cut, or None.
+        """
         if self.max_drop is None or reached is None:
             return []
         words = f"mAP50-95 was {self.baseline:.3f} at the start"
         if reached[1] >= self.baseline - self.max_drop:
             return [f"{words}: within --max-drop {self.max_drop:g}"]
-        return [f"{words}: the cut loses more than --max-drop {self.max_drop:g}; aim less far than {self.goal.flag}, or train longer"]
+        advice = f"aim less far than {self.goal.flag}, or train longer"
+        return [f"{words}: the cut loses more than --max-drop {self.max_drop:g}; {advice}"]
 
     def state_dict(self):
         """Return scores, choice and course."""
+        rates = asdict(self.goal.rates) if self.goal.rates else None
+        course = {name: getattr(self, name) for name in COURSE}
         return {
-            "scores": self.scores.cpu(), "keep": self.keep.cpu(), "goal": self.goal.flag,
-            "rates": asdict(self.goal.rates) if self.goal.rates else None, **{name: getattr(self, name) for name in COURSE},
+            "scores": self.scores.cpu(), "keep": self.keep.cpu(), "goal": self.goal.flag, "rates": rates, **course
         }  # fmt: skip
 
     def load_state_dict(self, state):

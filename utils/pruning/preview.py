@@ -1,4 +1,5 @@
-"""What pruning now would leave, during sparse training: size every epoch, accuracy with the channels masked every few epochs."""
+"""What pruning now would leave, during sparse training: size every epoch, accuracy with the channels masked every few.
+"""
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from utils.pruning.selection import Limits, select_by_cost
 class PreviewHook(Hook):
     """Tries the cut of a goal on the moving average, logs it, and keeps best_sparse.pt.
 
-    best_sparse.pt is the network with the best fitness after the cut, its channels at zero: unlike best.pt it can be pruned. Of
-    epochs whose cut changes nothing the epoch's own evaluation counts; others are measured every `period` epochs.
+    best_sparse.pt is the network with the best fitness after the cut, its channels at zero: unlike best.pt it can be
+    pruned. Of epochs whose cut changes nothing the epoch's own evaluation counts; others are measured every `period`
+    epochs.
     """
 
     def __init__(self, goal, period, limits=Limits()):
@@ -36,7 +38,10 @@ class PreviewHook(Hook):
         self.cost = self.goal.cost(self.graph, run.model)
 
     def choose(self, model):
-        """Return (masks of the cut, largest mean |gamma| among the channels that go). Raises InputError when it is impossible."""
+        """Return (masks of the cut, largest mean |gamma| among the channels that go).
+
+        Raises InputError when it is impossible.
+        """
         scores = gamma_scores(model, self.graph)
         keep = select_by_cost(scores, self.cost, self.goal.left, self.limits)
         counts = self.graph.channel_counts()
@@ -76,8 +81,7 @@ class PreviewHook(Hook):
     def changes_nothing(self, model, keep):
         """Tell whether gamma and beta of all channels that masks {group: bool [width]} remove are exactly zero."""
         parameters = ChannelParameters(model, self.graph)
-        sizes = sum(parameters.gather([getattr(n, name).abs() for n in parameters.norms]) for name in ("weight", "bias"))
-        sizes = parameters.by_group(parameters.per_channel(sizes))
+        sizes = parameters.by_group(parameters.per_channel(parameters.loudness))
         return all(not sizes[name][~mask].any() for name, mask in keep.items())
 
     def share_dead(self, model):

@@ -55,11 +55,11 @@ class SparsityOptions(TrainOptions):
             raise InputError(f"{' and '.join(given)}: exclude each other")
         if strength == AUTO and not given:
             raise InputError(
-                "--sr auto: needs a goal: --target, the share of the channels that shall go, such as 0.5, or --target-flops or "
-                "--target-latency, the share of the FLOPs or of the time that shall be left, such as 0.3"
+                "--sr auto: needs a goal: --target, the share of the channels that shall go, such as 0.5, or "
+                "--target-flops or --target-latency, the share of FLOPs or of time that shall be left, such as 0.3"
             )
         if strength == AUTO and (self.sr_beta or self.sr_schedule != "constant" or self.penalty != "subgradient"):
-            raise InputError("--sr auto: has no penalty, so --penalty, --sr-schedule and --sr-beta mean nothing with it")
+            raise InputError("--sr auto: no penalty, so --penalty, --sr-schedule and --sr-beta mean nothing with it")
         if self.runtime != RUNTIMES[-1] and self.target_latency is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --target-latency")
         if self.max_drop is not None and (strength != AUTO or self.noval):
@@ -96,9 +96,12 @@ def verdict(run, hooks):
     keep = {name: values > 0 for name, values in loud.items()}
     share, flops = (1 - cost.of(keep) / cost.total for cost in (ChannelCost(graph.channel_counts()), preview.flops))
     lines = [f"{share:.1%} of the channels are at zero, which is {flops:.1%} of the FLOPs"]
-    cut = goal.cut(share) + (f" --round {multiple}" if (multiple := preview.limits.multiple) != PruneOptions.round else "")
+    cut, multiple = goal.cut(share), preview.limits.multiple
+    if multiple != PruneOptions.round:
+        cut += f" --round {multiple}"
     if preview.latest:
-        lines.append(f"cut with {cut}: mAP50 {preview.latest[0]:.3f}, mAP50-95 {preview.latest[1]:.3f} before fine-tuning")
+        scores = f"mAP50 {preview.latest[0]:.3f}, mAP50-95 {preview.latest[1]:.3f}"
+        lines.append(f"cut with {cut}: {scores} before fine-tuning")
     if preview.cost.of(keep) > (goal.left + SLACK) * preview.cost.total:
         lines.append(f"not sparse enough for {cut}: train longer, raise --sr, or let --sr auto {goal.flag} choose")
     lines += [line for hook in hooks if isinstance(hook, FadeOut) for line in hook.drop_lines(preview.latest)]

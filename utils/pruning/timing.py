@@ -1,7 +1,8 @@
 """What channels cost in milliseconds: a model of a network's time, fitted to times measured on this machine.
 
-Pointwise convolutions, wider kernels and the reading and writing of feature maps each have a speed of their own; a processor computes
-in blocks of channels. Three rates and the size of the block are fitted to the network and to some random cuts of it.
+Pointwise convolutions, wider kernels and the reading and writing of feature maps each have a speed of their own; a
+processor computes in blocks of channels. Three rates and the size of the block are fitted to the network and to some
+random cuts of it.
 """
 
 import tempfile
@@ -29,8 +30,8 @@ SPREAD = 0.5  # a group keeps between (1 − this) and (1 + this) times the shar
 
 @dataclass(frozen=True)
 class Rates:
-    """What a network's time is made of on one machine. `parts` of a layer are [multiply-adds of a 1×1 kernel, of a larger one, values
-    of its input and output maps], with widths rounded up to whole blocks.
+    """What a network's time is made of on one machine. `parts` of a layer are [multiply-adds of a 1×1 kernel, of a larger
+    one, values of its input and output maps], with widths rounded up to whole blocks.
     """
 
     rates: tuple[float, float, float]  # milliseconds for one of each part
@@ -91,9 +92,9 @@ def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS):
 
 @contextmanager
 def running(models, image_size, runtime, threads=1):
-    """Give {name: callable that runs it once on an image (side in pixels)} of {name: DetectionModel} on the CPU, batch 1, float32.
+    """Give {name: callable that runs it once on an image} of {name: DetectionModel} on the CPU, batch 1, float32.
 
-    runtime: one of RUNTIMES. Raises InputError when its package is missing.
+    image_size: side in pixels; runtime: one of RUNTIMES. Raises InputError when its package is missing.
     """
     image = noise((image_size, image_size))
     if runtime == "torch":
