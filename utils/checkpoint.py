@@ -7,6 +7,7 @@ tensors, and tensors and plain values are taken over. So a network pruned by any
 
 import io
 import os
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,7 +229,8 @@ def write_atomically(path, data):
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where a part of the path is a file, not even that works
+            beside.unlink()
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
 

@@ -221,3 +221,10 @@ def test_the_public_runtime_runs_what_we_write(shared_data, tmp_path, change):
     command = [sys.executable, shared_data.parent / "tools/public_runtime.py", "x.pt", "--image-size", "128", "--expect", "y.npy"]
     result = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_file_in_the_place_of_a_folder_is_named_and_stays(tmp_path):
+    (tmp_path / "runs").write_text("notes")
+    with pytest.raises(InputError, match="best.pt: cannot be written"):
+        write_atomically(tmp_path / "runs" / "weights" / "best.pt", b"new")
+    assert (tmp_path / "runs").read_text() == "notes"
