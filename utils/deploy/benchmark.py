@@ -88,7 +88,8 @@ def benchmark(options):
         for runtime in runtimes:
             check_classes(runtime, config)
     multiple = max(runtime.size_multiple for runtime in runtimes)
-    shapes = [tuple(whole_strides(side, multiple) for side in shape) for shape in shapes]
+    sides = {side: whole_strides(side, multiple) for side in dict.fromkeys(side for shape in shapes for side in shape)}
+    shapes = [tuple(sides[side] for side in shape) for shape in shapes]
     fitting = {shape: [path for path, one in zip(options.weights, runtimes) if fits(one, shape)] for shape in shapes}
     if not any(fitting.values()):
         raise InputError(f"--imgsz {' '.join(options.imgsz)}: no file takes images of this size")
