@@ -1,0 +1,169 @@
+"""slim.py as a whole, on drawn images and tiny networks: from a start to a delivered file, with and without interruptions."""
+
+import json
+import runpy
+
+import pytest
+import torch
+import yaml
+
+from models.yolo import DetectionModel
+from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.data.config import load_data
+from utils.data.shapes import draw_shapes
+from utils.errors import InputError
+from utils.paths import ROOT
+from utils.slimming.loop import slim
+from utils.slimming.measures import Gauge
+from utils.slimming.options import SlimOptions
+from utils.slimming.sweep import sweep
+from utils.slimming.watch import Watch
+
+TINY = {
+    "nc": 5, "depth_multiple": 0.33, "width_multiple": 0.125, "anchors": [[8, 8, 16, 16], [24, 24, 40, 40]],
+    "backbone": [[-1, 1, "Conv", [128, 6, 2, 2]], [-1, 1, "Conv", [128, 3, 2]], [-1, 1, "C3", [128]],
+                 [-1, 1, "Conv", [256, 3, 2]], [-1, 1, "Conv", [256, 3, 2]]],
+    "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with 8 training and 4 validation images."""
+    folder = tmp_path_factory.mktemp("slim")
+    draw_shapes(folder / "shapes", train=8, val=4, imgsz=64, seed=0)
+    return folder
+
+
+def start(place, name, config=TINY):
+    """Write a network that was not trained, but whose gammas differ; return its path."""
+    torch.manual_seed(0)
+    model = DetectionModel(config)
+    model.names = load_data(place / "shapes/shapes.yaml").names
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if key.endswith("bn.weight"):
+                parameter.uniform_(0.5, 1.5)
+    save_checkpoint(place / name, finished_content(model))
+    return str(place / name)
+
+
+def settings(place, folder, weights=None, **more):
+    """Return SlimOptions of a run of a few seconds."""
+    values = {
+        "weights": [weights or start(place, "start.pt")], "data": str(place / "shapes/shapes.yaml"), "imgsz": 64,
+        "batch_size": 4, "workers": 0, "device": "cpu", "sparse_epochs": 3, "finetune_epochs": 2, "round": 2,
+        "min_channels": 2, "hyp": "hyp.shapes.yaml", "project": str(folder), "share": 0.3,
+    }  # fmt: skip
+    return SlimOptions(**{**values, **more})
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """The Record of a run of two steps that was never interrupted."""
+    return slim(settings(place, place / "whole", flops=0.5))
+
+
+def test_a_run_goes_from_the_start_to_the_goal(whole, place):
+    content, folder = json.loads((whole.folder / "slim.json").read_text()), whole.folder
+    assert content["finished"] and content["reason"].startswith("the goal is reached")
+    assert [(step["number"], step["kept"]) for step in content["steps"]] == [(1, True), (2, True)]
+    shares = [m["gflops"] / content["start"]["gflops"] for m in whole.points]
+    assert shares == pytest.approx([1, 0.7, 0.5], abs=0.03)
+    for step in content["steps"]:
+        assert step["sparse"]["gflops"] > step["pruned"]["gflops"] == step["finetuned"]["gflops"]
+        # The channels were at exactly zero, so the cut changes nothing but rounding.
+        assert step["pruned"]["map"] == pytest.approx(step["sparse"]["map"], abs=1e-3)
+        assert step["pruned"]["loss"] == pytest.approx(step["sparse"]["loss"], rel=1e-2)
+        assert set(step["seconds"]) == {"sparse", "cut", "finetune"} and step["finetuned"]["l1"]
+    assert (folder / "slim.pt").read_bytes() == (folder / whole.points[-1]["file"]).read_bytes()
+    assert load_checkpoint(folder / "slim.pt").model.names[3] == "star"
+    assert yaml.safe_load((folder / "slim.yaml").read_text())["flops"] == 0.5
+    assert (folder / "slim.html").is_file() and list((folder / "charts").glob("*.png"))
+    # The same command leaves a finished run alone.
+    before = (folder / "slim.json").read_bytes()
+    assert slim(settings(place, place / "whole", flops=0.5, steps=1, name="exp")).folder.name == "exp2"
+    assert (folder / "slim.json").read_bytes() == before
+
+
+class Killed(BaseException):
+    """Ends a run wherever it is."""
+
+
+@pytest.mark.parametrize("kind, moment", [(Watch, 2), (Watch, 4), (Gauge, 2), (Gauge, 3), (Gauge, 4), (Watch, 7)])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(kind, moment, whole, place, tmp_path, monkeypatch):
+    """Each step has 5 epochs and 3 measurements; the run is ended at the given one of them, counted from 1."""
+    method, left = {Watch: "after_validation", Gauge: "__call__"}[kind], [moment]
+    usual = getattr(kind, method)
+
+    def last(*args):
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        return usual(*args)
+
+    options = settings(place, tmp_path, flops=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, method, last)
+        with pytest.raises(Killed):
+            slim(options)
+    if (tmp_path / "exp/slim.json").is_file():
+        done = json.loads((tmp_path / "exp/slim.json").read_text())
+        assert not done["finished"]
+        with pytest.raises(InputError, match="share: 0.3 there, 0.4 now"):
+            slim(settings(place, tmp_path, flops=0.5, share=0.4))
+    record = slim(options)
+    assert record.folder == tmp_path / "exp" and record.content["finished"]
+    assert [m["map"] for m in record.points] == [m["map"] for m in whole.points]
+    found, wanted = (load_checkpoint(r.folder / "slim.pt").model.state_dict() for r in (record, whole))
+    assert found.keys() == wanted.keys() and all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+@pytest.mark.parametrize("name", ["yolov3-tiny", "yolov3"])
+def test_yolov3_goes_through(name, place, tmp_path):
+    config = yaml.safe_load((ROOT / f"models/hub/{name}.yaml").read_text())
+    rows = {"nc": 5, "width_multiple": 1 / 32, "depth_multiple": 0.125}
+    weights = start(place, f"{name}.pt", {**config, **rows})
+    options = settings(place, tmp_path, weights, steps=1, sparse_epochs=2, finetune_epochs=1, out=str(tmp_path / "out.pt"))
+    record = slim(options)
+    assert record.points[1]["gflops"] / record.points[0]["gflops"] == pytest.approx(0.7, abs=0.05)
+    assert (tmp_path / "out.pt").read_bytes() == (record.folder / "slim.pt").read_bytes()
+
+
+def test_a_sweep_compares_and_continues(place, tmp_path, capsys):
+    options = settings(place, tmp_path, sweep=True, shares=[0.2, 0.4], sparse_epochs=0, finetune_epochs=1, no_distill=True)
+    rows = sweep(options)
+    assert [row["share"] for row in rows] == [0, 0.2, 0.4] and any(row["unbeaten"] for row in rows)
+    assert "recommended: " in capsys.readouterr().out
+    file = tmp_path / "exp/sweep.json"
+    content = json.loads(file.read_text())
+    assert content["finished"] and content["rows"] == rows
+    # As if it had been interrupted before the end: the finished runs are not repeated.
+    file.write_text(json.dumps({**content, "finished": False}))
+    assert [row["map"] for row in sweep(options)] == [row["map"] for row in rows]
+    assert sorted(path.name for path in (tmp_path / "exp").iterdir()) == ["start-0.2", "start-0.4", "sweep.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--flops 1", "--flops 1: the start has 100.0% of the FLOPs: the goal is met already"),
+        ("--size-mb 50", "the goal is met already"),
+        ("--min-map 0.9", "breaks a rule as it is: mAP50-95"),
+        ("--steps 1 --weights none.pt", "none.pt"),
+        ("--steps 1 --hyp none.yaml", "none.yaml: no such hyp file"),
+        ("--steps 1 --out none/out.pt", "the folder none does not exist"),
+        ("--config bad.yaml", "unknown key 'sharre'; did you mean 'share'?"),
+        ("--flops 0.5 --params 0.5", "exclude each other"),
+    ],
+)
+def test_bad_input_is_one_line_and_starts_nothing(words, message, place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text("sharre: 0.5\n")
+    common = ["--weights", start(place, "start.pt"), "--data", str(place / "shapes/shapes.yaml"), "--img", "64", "--workers", "0"]
+    monkeypatch.setattr("sys.argv", ["slim.py", *common, *words.split()])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(ROOT / "slim.py"), run_name="__main__")
+    said = capsys.readouterr()
+    assert exit.value.code == 2 and message in said.err and said.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]

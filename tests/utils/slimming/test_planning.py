@@ -1,0 +1,59 @@
+"""How much a step removes: its share, what the goal lacks, what the limits allow."""
+
+import pytest
+import torch
+
+from models.cost import count_gflops, count_parameters
+from models.yolo import DetectionModel
+from utils.checkpoint import finished_content, save_checkpoint
+from utils.pruning.budgets import file_megabytes
+from utils.slimming.options import SlimOptions
+from utils.slimming.planning import planned_share
+
+
+@pytest.fixture
+def network(tiny_cfg, tmp_path):
+    """Return (checkpoint of a network, its measurements)."""
+    model = DetectionModel(tiny_cfg)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bn.weight"):
+                parameter.uniform_(0.1, 1.5)
+    save_checkpoint(tmp_path / "a.pt", finished_content(model))
+    return tmp_path / "a.pt", {
+        "gflops": count_gflops(model, 64), "parameters": count_parameters(model), "mb": file_megabytes(model)
+    }  # fmt: skip
+
+
+def plan(network, share=0.5, start=None, **goal):
+    options = SlimOptions(imgsz=64, round=2, min_channels=2, workers=0, device="cpu", **goal)
+    return planned_share(options, network[0], share, start or network[1])
+
+
+def test_a_step_removes_its_share(network):
+    assert plan(network, max_drop=0.01) == 0.5
+
+
+def test_a_step_ends_at_the_goal(network):
+    assert plan(network, flops=0.7) == pytest.approx(0.3, abs=1e-6)
+    assert plan(network, flops=0.47) == pytest.approx(0.53, abs=1e-6)  # a little more than a step, rather than one more
+    assert plan(network, flops=0.4) == 0.5
+    # The network is a step's result: the goal is a share of what the run started with.
+    start = {**network[1], "gflops": 2 * network[1]["gflops"]}
+    assert plan(network, start=start, flops=0.4) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_goals_other_than_flops_are_aimed_at_by_trial(network):
+    # Parameters and bytes fall with the FLOPs; what is planned lies between nothing and a whole step.
+    few, more = plan(network, params=0.9), plan(network, params=0.6)
+    assert 0 < few < more <= 0.5
+    assert 0 < plan(network, size_mb=0.95 * network[1]["mb"]) < 0.5
+    assert plan(network, params=0.01) == 0.5  # out of reach: a whole step
+
+
+def test_the_limits_bound_a_step(network):
+    assert plan(network, max_drop=0.01, max_layer_share=0.25) < 0.5
+    assert plan(network, max_drop=0.01, max_layer_share=0.0) is None
+    guarded = plan(network, max_drop=0.01, std_guard=1.0)
+    assert 0 < guarded < 0.5
+    assert plan(network, max_drop=0.01, std_guard=9.0) is None

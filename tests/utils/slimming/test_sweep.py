@@ -1,0 +1,36 @@
+"""The runs of a sweep, its table and the sentence under it."""
+
+from utils.slimming.options import SlimOptions
+from utils.slimming.sweep import planned_runs, recommendation, table
+
+ROWS = [
+    {"model": "n.pt", "share": 0.0, "file": "n/start.pt", "gflops": 4.0, "parameters": 2000, "map": 0.50, "ms": 8.0, "unbeaten": True},
+    {"model": "n.pt", "share": 0.5, "file": "n/slim.pt", "gflops": 2.0, "parameters": 1000, "map": 0.495, "ms": 5.0, "unbeaten": True},
+    {"model": "s.pt", "share": 0.7, "file": "s/slim.pt", "gflops": 2.5, "parameters": 1500, "map": 0.48, "ms": 6.0, "unbeaten": False},
+]  # fmt: skip
+
+
+def test_every_model_is_slimmed_by_every_share(tmp_path):
+    options = SlimOptions(sweep=True, weights=["a/best.pt", "b/best.pt", "c.pt"], shares=[0.3, 0.5], latency_ms=3, runtime="onnx")
+    runs = planned_runs(options, tmp_path)
+    assert list(runs) == ["best1-0.3", "best1-0.5", "best2-0.3", "best2-0.5", "c-0.3", "c-0.5"]
+    run = runs["best2-0.3"]
+    assert (run.weights, run.flops, run.latency_ms, run.project, run.name) == (["b/best.pt"], 0.7, None, str(tmp_path), "best2-0.3")
+    for one in runs.values():
+        one.check()
+
+
+def test_the_table_goes_by_time_and_marks_what_is_unbeaten():
+    lines = table(ROWS).splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [["*", "n.pt", "0.50"], ["s.pt", "0.70", "2.500"]]
+    assert lines[3].split() == ["*", "n.pt", "0.00", "4.000", "2,000", "8.00", "0.5000"]
+
+
+def test_what_is_recommended():
+    asked = SlimOptions(sweep=True, latency_ms=6)
+    assert "n/slim.pt (n.pt, 50% of the FLOPs removed: 5.00 ms" in recommendation(asked, ROWS)
+    assert recommendation(asked, ROWS).endswith("the most accurate within 6 ms in torch")
+    assert "n/start.pt (n.pt, as it is" in recommendation(SlimOptions(sweep=True, latency_ms=9), ROWS)
+    assert "none takes at most 1 ms in torch; the fastest is n/slim.pt" in recommendation(SlimOptions(sweep=True, latency_ms=1), ROWS)
+    assert "n/slim.pt" in recommendation(SlimOptions(sweep=True), ROWS)  # within 0.01 of the most accurate
+    assert "n/start.pt" in recommendation(SlimOptions(sweep=True, max_drop=0.001), ROWS)
