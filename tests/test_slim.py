@@ -16,6 +16,7 @@ from utils.paths import ROOT
 from utils.slimming.loop import slim
 from utils.slimming.measures import Gauge
 from utils.slimming.options import SlimOptions
+from utils.slimming.steps import Work
 from utils.slimming.sweep import sweep
 from utils.slimming.watch import Watch
 
@@ -58,6 +59,12 @@ def settings(place, folder, weights=None, **more):
     return SlimOptions(**{**values, **more})
 
 
+@pytest.fixture
+def unreported(monkeypatch):
+    """Draw no pictures, which take as long as such a training."""
+    monkeypatch.setattr(Work, "report", lambda *args: None)
+
+
 @pytest.fixture(scope="module")
 def whole(place):
     """The Record of a run of two steps that was never interrupted."""
@@ -80,38 +87,40 @@ def test_a_run_goes_from_the_start_to_the_goal(whole, place):
     assert load_checkpoint(folder / "slim.pt").model.names[3] == "star"
     assert yaml.safe_load((folder / "slim.yaml").read_text())["flops"] == 0.5
     assert (folder / "slim.html").is_file() and list((folder / "charts").glob("*.png"))
-    # The same command leaves a finished run alone.
-    before = (folder / "slim.json").read_bytes()
-    assert slim(settings(place, place / "whole", flops=0.5, steps=1, name="exp")).folder.name == "exp2"
-    assert (folder / "slim.json").read_bytes() == before
+
+
+def test_a_finished_run_is_left_alone(whole, place, unreported):
+    before = {path: path.read_bytes() for path in whole.folder.rglob("*") if path.is_file()}
+    again = slim(settings(place, whole.folder.parent, steps=1, sparse_epochs=0, finetune_epochs=1, max_drop=0.5))
+    assert again.folder == whole.folder.with_name("exp2")
+    assert before == {path: path.read_bytes() for path in whole.folder.rglob("*") if path.is_file()}
 
 
 class Killed(BaseException):
     """Ends a run wherever it is."""
 
 
-@pytest.mark.parametrize("kind, moment", [(Watch, 2), (Watch, 4), (Gauge, 2), (Gauge, 3), (Gauge, 4), (Watch, 7)])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(kind, moment, whole, place, tmp_path, monkeypatch):
-    """Each step has 5 epochs and 3 measurements; the run is ended at the given one of them, counted from 1."""
-    method, left = {Watch: "after_validation", Gauge: "__call__"}[kind], [moment]
-    usual = getattr(kind, method)
-
-    def last(*args):
-        left[0] -= 1
-        if not left[0]:
-            raise Killed
-        return usual(*args)
-
-    options = settings(place, tmp_path, flops=0.5)
-    with monkeypatch.context() as patch:
-        patch.setattr(kind, method, last)
-        with pytest.raises(Killed):
-            slim(options)
-    if (tmp_path / "exp/slim.json").is_file():
-        done = json.loads((tmp_path / "exp/slim.json").read_text())
-        assert not done["finished"]
-        with pytest.raises(InputError, match="share: 0.3 there, 0.4 now"):
-            slim(settings(place, tmp_path, flops=0.5, share=0.4))
+def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(whole, place, tmp_path, monkeypatch, unreported):
+    """A step has 5 epochs and 3 measurements. Whatever was done when the run was killed is not done again."""
+    options, moments = settings(place, tmp_path, flops=0.5), []
+    # (what is to be killed in, at the how manieth since the last time): amid a training, at a measurement behind one.
+    plan = [(Watch, "after_validation", 2), (Gauge, "__call__", 1), (Gauge, "__call__", 2), (Watch, "after_validation", 2),
+            (Watch, "after_validation", 4), (Gauge, "__call__", 3)]  # fmt: skip
+    plan.insert(0, (Gauge, "__call__", 1))  # of the start: no run is there yet
+    for kind, method, moment in plan:
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, method, killing(getattr(kind, method), moment))
+            with pytest.raises(Killed):
+                slim(options)
+        file = tmp_path / "exp/slim.json"
+        content = json.loads(file.read_text()) if file.is_file() else {"phase": None, "steps": []}
+        phase = content["phase"] or {}
+        moments.append((len(content["steps"]), phase.get("name"), phase.get("epoch")))
+    assert moments == [
+        (0, None, None), (0, "sparse", 1), (0, "sparse", 3), (0, "cut", 0), (0, "finetune", 1), (1, "sparse", 2), (1, "finetune", 2),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="share: 0.3 there, 0.4 now"):
+        slim(settings(place, tmp_path, flops=0.5, share=0.4))
     record = slim(options)
     assert record.folder == tmp_path / "exp" and record.content["finished"]
     assert [m["map"] for m in record.points] == [m["map"] for m in whole.points]
@@ -119,8 +128,21 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(kind, moment, whole, plac
     assert found.keys() == wanted.keys() and all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
+def killing(usual, moment):
+    """Return a method that ends the run when it is called for the moment-th time, and otherwise is as usual."""
+    left = [moment]
+
+    def method(*args):
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        return usual(*args)
+
+    return method
+
+
 @pytest.mark.parametrize("name", ["yolov3-tiny", "yolov3"])
-def test_yolov3_goes_through(name, place, tmp_path):
+def test_yolov3_goes_through(name, place, tmp_path, unreported):
     config = yaml.safe_load((ROOT / f"models/hub/{name}.yaml").read_text())
     rows = {"nc": 5, "width_multiple": 1 / 32, "depth_multiple": 0.125}
     weights = start(place, f"{name}.pt", {**config, **rows})
@@ -130,7 +152,7 @@ def test_yolov3_goes_through(name, place, tmp_path):
     assert (tmp_path / "out.pt").read_bytes() == (record.folder / "slim.pt").read_bytes()
 
 
-def test_a_sweep_compares_and_continues(place, tmp_path, capsys):
+def test_a_sweep_compares_and_continues(place, tmp_path, capsys, unreported):
     options = settings(place, tmp_path, sweep=True, shares=[0.2, 0.4], sparse_epochs=0, finetune_epochs=1, no_distill=True)
     rows = sweep(options)
     assert [row["share"] for row in rows] == [0, 0.2, 0.4] and any(row["unbeaten"] for row in rows)
