@@ -163,7 +163,7 @@ def test_a_sweep_compares_and_continues(place, tmp_path, capsys, unreported):
     # As if it had been interrupted before the end: the finished runs are not repeated.
     file.write_text(json.dumps({**content, "finished": False}))
     assert [row["map"] for row in sweep(options)] == [row["map"] for row in rows]
-    assert sorted(path.name for path in (tmp_path / "exp").iterdir()) == ["start-0.2", "start-0.4", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "exp").iterdir()) == ["start-20percent", "start-40percent", "sweep.json"]
 
 
 @pytest.mark.parametrize(

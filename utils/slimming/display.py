@@ -45,7 +45,8 @@ class Display:
         """Say that a training begins or goes on."""
         phase = record.content["phase"]
         done = f", {phase['epoch']} are done" if phase["epoch"] else ""
-        self.say(f"  {PHASES[phase['name']]}: {phase['epochs']} epochs{done}")
+        plural = "s" * (phase["epochs"] > 1)
+        self.say(f"  {PHASES[phase['name']]}: {phase['epochs']} epoch{plural}{done}")
 
     def phase_ends(self, record, found):
         """Say what came of a phase, and how long it took."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint, write_atomically
+from utils.distributed import team_from
 from utils.downloads import find_weights
 from utils.engine import TrainingError
 from utils.errors import InputError
@@ -32,6 +33,8 @@ def slim(options):
     Raises InputError.
     """
     options.check()
+    if team_from().joint:
+        raise InputError("slim.py runs in one process; start it with python, not with torchrun")
     if options.out:
         check_output(options.out)
     folder = unfinished(options)

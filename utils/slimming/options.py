@@ -138,7 +138,7 @@ class SlimOptions:
         """Return what is to be reached, and what must be kept, in words."""
         words = {"flops": "FLOPs {:g}", "params": "parameters {:g}", "latency_ms": "{:g} ms an image", "size_mb": "{:g} MB",
                  "max_drop": "mAP50-95 at most {:g} lower", "min_map": "mAP50-95 at least {:g}",
-                 "stop_loss": "validation loss at most {:g}", "steps": "at most {:d} steps", "hours": "at most {:g} hours"}  # fmt: skip
+                 "stop_loss": "validation loss at most {:g}", "steps": "most steps: {:d}", "hours": "most hours: {:g}"}  # fmt: skip
         given = [text.format(getattr(self, name)) for name, text in words.items() if getattr(self, name) is not None]
         if self.latency_ms is not None:
             given[0] += f" in {self.runtime}"

@@ -32,7 +32,10 @@ def planned_share(options, file, share, start):
     job = read(wanted)
     scores = score(job)
     cost = NetworkCost.flops(job.graph, job.model, pixels(options, job.model))
-    ceiling = largest_share(scores, cost, job.limits) - MARGIN
+    ceiling = largest_share(scores, cost, job.limits)
+    if options.sparse_epochs:  # which begins with every channel in use
+        ceiling = min(ceiling, largest_share({name: values * 0 + 1 for name, values in scores.items()}, cost, options.limits))
+    ceiling -= MARGIN
     if ceiling < SMALLEST_STEP:
         return None
     masks = partial(select_by_cost, scores, cost, limits=job.limits)

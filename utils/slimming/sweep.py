@@ -59,7 +59,7 @@ def planned_runs(options, folder):
     for number, (file, stem) in enumerate(zip(options.weights, stems), 1):
         label = stem if stems.count(stem) == 1 else f"{stem}{number}"
         for share in options.shares:
-            name = f"{label}-{share:g}"
+            name = f"{label}-{share * 100:g}percent"
             runs[name] = dataclasses.replace(
                 options, weights=[file], flops=round(1 - share, 9), latency_ms=None, runtime="torch", sweep=False,
                 config="", project=str(folder), name=name,

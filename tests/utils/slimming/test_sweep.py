@@ -13,9 +13,9 @@ ROWS = [
 def test_every_model_is_slimmed_by_every_share(tmp_path):
     options = SlimOptions(sweep=True, weights=["a/best.pt", "b/best.pt", "c.pt"], shares=[0.3, 0.5], latency_ms=3, runtime="onnx")
     runs = planned_runs(options, tmp_path)
-    assert list(runs) == ["best1-0.3", "best1-0.5", "best2-0.3", "best2-0.5", "c-0.3", "c-0.5"]
-    run = runs["best2-0.3"]
-    assert (run.weights, run.flops, run.latency_ms, run.project, run.name) == (["b/best.pt"], 0.7, None, str(tmp_path), "best2-0.3")
+    assert list(runs) == [f"{label}-{share}percent" for label in ("best1", "best2", "c") for share in (30, 50)]
+    run = runs["best2-30percent"]
+    assert (run.weights, run.flops, run.latency_ms, run.project, run.name) == (["b/best.pt"], 0.7, None, str(tmp_path), "best2-30percent")
     for one in runs.values():
         one.check()
 
