@@ -1,4 +1,4 @@
-"""export.py, val.py, detect.py and benchmark.py as typed on what does not fit: one line, exit code 2, nothing written."""
+"""export.py, val.py, detect.py and benchmark.py on what does not fit: one line, exit code 2, nothing written."""
 
 import runpy
 import shutil
@@ -35,7 +35,7 @@ def other_onnx(tmp_path_factory):
 
 @pytest.fixture
 def place(weights, other_onnx, drawn_data, tmp_path, monkeypatch):
-    """Return the working folder: small.pt, other.onnx, fits.yaml, drawn.yaml (other names), two.yaml, image.png, file."""
+    """Return the working folder, with data yamls that do and do not fit, a picture and an empty file."""
     shutil.copy(other_onnx, tmp_path)
     text = drawn_data.read_text()
     fits = text.replace("blue", "circle").replace("green", "square").replace("red", "triangle")
