@@ -1,4 +1,4 @@
-"""Make a detector as small as it can be: sparse training, cut and fine-tuning in turns until a goal or a rule ends it."""
+"""Make a detector as small as it can be: sparse training, cut, fine-tuning, and again until a rule ends it."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""slim.py as a whole, on drawn images and tiny networks: from a start to a delivered file, with and without interruptions."""
+"""slim.py as a whole, on drawn images and tiny networks: from a start to a delivered file, interrupted and not."""
 
 import json
 import runpy
@@ -103,11 +103,10 @@ class Killed(BaseException):
 def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(whole, place, tmp_path, monkeypatch, unreported):
     """A step has 5 epochs and 3 measurements. Whatever was done when the run was killed is not done again."""
     options, moments = settings(place, tmp_path, flops=0.5), []
-    # (what is to be killed in, at the how manieth since the last time): amid a training, at a measurement behind one.
-    plan = [(Watch, "after_validation", 2), (Gauge, "__call__", 1), (Gauge, "__call__", 2), (Watch, "after_validation", 2),
-            (Watch, "after_validation", 4), (Gauge, "__call__", 3)]  # fmt: skip
-    plan.insert(0, (Gauge, "__call__", 1))  # of the start: no run is there yet
-    for kind, method, moment in plan:
+    # What it is killed in, and at the how manieth since the last time: amid a training, at a measurement behind one.
+    # The first one is that of the start: no run is there yet.
+    for kind, moment in ((Gauge, 1), (Watch, 2), (Gauge, 1), (Gauge, 2), (Watch, 2), (Watch, 4), (Gauge, 3)):
+        method = {Watch: "after_validation", Gauge: "__call__"}[kind]
         with monkeypatch.context() as patch:
             patch.setattr(kind, method, killing(getattr(kind, method), moment))
             with pytest.raises(Killed):
@@ -117,7 +116,8 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(whole, place, t
         phase = content["phase"] or {}
         moments.append((len(content["steps"]), phase.get("name"), phase.get("epoch")))
     assert moments == [
-        (0, None, None), (0, "sparse", 1), (0, "sparse", 3), (0, "cut", 0), (0, "finetune", 1), (1, "sparse", 2), (1, "finetune", 2),
+        (0, None, None), (0, "sparse", 1), (0, "sparse", 3), (0, "cut", 0), (0, "finetune", 1),
+        (1, "sparse", 2), (1, "finetune", 2),
     ]  # fmt: skip
     with pytest.raises(InputError, match="share: 0.3 there, 0.4 now"):
         slim(settings(place, tmp_path, flops=0.5, share=0.4))
@@ -146,14 +146,18 @@ def test_yolov3_goes_through(name, place, tmp_path, unreported):
     config = yaml.safe_load((ROOT / f"models/hub/{name}.yaml").read_text())
     rows = {"nc": 5, "width_multiple": 1 / 32, "depth_multiple": 0.125}
     weights = start(place, f"{name}.pt", {**config, **rows})
-    options = settings(place, tmp_path, weights, steps=1, sparse_epochs=2, finetune_epochs=1, out=str(tmp_path / "out.pt"))
+    options = settings(
+        place, tmp_path, weights, steps=1, sparse_epochs=2, finetune_epochs=1, out=str(tmp_path / "out.pt")
+    )
     record = slim(options)
     assert record.points[1]["gflops"] / record.points[0]["gflops"] == pytest.approx(0.7, abs=0.05)
     assert (tmp_path / "out.pt").read_bytes() == (record.folder / "slim.pt").read_bytes()
 
 
 def test_a_sweep_compares_and_continues(place, tmp_path, capsys, unreported):
-    options = settings(place, tmp_path, sweep=True, shares=[0.2, 0.4], sparse_epochs=0, finetune_epochs=1, no_distill=True)
+    options = settings(
+        place, tmp_path, sweep=True, shares=[0.2, 0.4], sparse_epochs=0, finetune_epochs=1, no_distill=True
+    )
     rows = sweep(options)
     assert [row["share"] for row in rows] == [0, 0.2, 0.4] and any(row["unbeaten"] for row in rows)
     assert "recommended: " in capsys.readouterr().out
@@ -163,7 +167,11 @@ def test_a_sweep_compares_and_continues(place, tmp_path, capsys, unreported):
     # As if it had been interrupted before the end: the finished runs are not repeated.
     file.write_text(json.dumps({**content, "finished": False}))
     assert [row["map"] for row in sweep(options)] == [row["map"] for row in rows]
-    assert sorted(path.name for path in (tmp_path / "exp").iterdir()) == ["start-20percent", "start-40percent", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "exp").iterdir()) == [
+        "start-20percent",
+        "start-40percent",
+        "sweep.json",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +190,16 @@ def test_a_sweep_compares_and_continues(place, tmp_path, capsys, unreported):
 def test_bad_input_is_one_line_and_starts_nothing(words, message, place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.yaml").write_text("sharre: 0.5\n")
-    common = ["--weights", start(place, "start.pt"), "--data", str(place / "shapes/shapes.yaml"), "--img", "64", "--workers", "0"]
+    common = [
+        "--weights",
+        start(place, "start.pt"),
+        "--data",
+        str(place / "shapes/shapes.yaml"),
+        "--img",
+        "64",
+        "--workers",
+        "0",
+    ]
     monkeypatch.setattr("sys.argv", ["slim.py", *common, *words.split()])
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(ROOT / "slim.py"), run_name="__main__")

@@ -25,8 +25,8 @@ OLDER = {  # key of the older tool → (key here, what it means)
 def with_config(options, argv, say=print):
     """Return the SlimOptions of a command line (list of words) and of the file that its --config names, if any.
 
-    The file overrides the defaults, flags override the file; a size goal among the flags replaces that of the file. `say`
-    gets a line for every key of the older tool. Raises InputError for a file with unknown keys or values of another type.
+    The file overrides the defaults, flags override the file; a size goal among the flags replaces that of the file.
+    `say` gets a line for every key of the older tool. Raises InputError for unknown keys and values of another type.
     """
     if not options.config:
         return options
@@ -75,7 +75,7 @@ def nearest(key, known):
 
 
 def converted(file, key, value, annotation):
-    """Return a value of a file as its option has it: a list where one is asked for. Raises InputError for other types."""
+    """Return a value of a file as its option has it, a list where one is asked for. Raises InputError."""
     if typing.get_origin(annotation) is list and not isinstance(value, list):
         value = [value]
     if isinstance(value, str) and value_type(annotation) is float:

@@ -60,14 +60,16 @@ class Display:
 
     @contextmanager
     def bar(self, record):
-        """Show a bar over the epochs of the phase on a terminal; give the callable(epochs done, mAP50-95) that moves it."""
+        """Show a bar over the epochs of the phase on a terminal; give what moves it: callable(epochs, mAP50-95)."""
         phase = record.content["phase"]
         name = f"step {phase['step']} {PHASES[phase['name']]}"
         with tqdm(total=phase["epochs"], initial=phase["epoch"], desc=name, disable=not self.stream.isatty(),
                   file=self.stream, bar_format=BAR, leave=False) as bar:  # fmt: skip
 
             def move(done, accuracy):
-                bar.set_postfix_str(f"mAP50-95 {accuracy:.3f}; {self.outlook(record)}; best: {best(record)}", refresh=False)
+                bar.set_postfix_str(
+                    f"mAP50-95 {accuracy:.3f}; {self.outlook(record)}; best: {best(record)}", refresh=False
+                )
                 bar.update(done - bar.n)
 
             yield move
@@ -84,7 +86,7 @@ class Display:
 
 
 def seconds_to_go(options, record, count):
-    """Return about how many seconds the next `count` steps take, the one under way included; None when it is not known."""
+    """Return about how many seconds the next `count` steps take, with the one under way; None when not known."""
     phase, whole = record.content["phase"], None
     finished = [sum(step["seconds"].values()) for step in record.content["steps"] if step["finetuned"]]
     if finished:
@@ -112,7 +114,8 @@ def best(record):
     if not number:
         return "the start"
     found = record.points[-1]
-    return f"step {number}, {found['gflops'] / record.content['start']['gflops']:.1%} of the FLOPs, mAP50-95 {found['map']:.4f}"
+    share = found["gflops"] / record.content["start"]["gflops"]
+    return f"step {number}, {share:.1%} of the FLOPs, mAP50-95 {found['map']:.4f}"
 
 
 def final_table(record):
@@ -122,7 +125,9 @@ def final_table(record):
     rows += [(f"step {step['number']}", result(step)) for step in record.kept]
     rows.append(("delivered", rows[-1][1]))
     widths = (10, 8, 10, 12, 9, 9, 8)
-    lines = ["".join(f"{word:>{width}}" if i else f"{word:<{width}}" for i, (word, width) in enumerate(zip(head, widths)))]
+    lines = [
+        "".join(f"{word:>{width}}" if i else f"{word:<{width}}" for i, (word, width) in enumerate(zip(head, widths)))
+    ]
     for name, m in rows:
         lines.append(f"{name:<10}{m['map50']:8.4f}{m['map']:10.4f}{m['parameters']:12,}{m['gflops']:9.3f}"
                      f"{m['bytes'] / 1e6:9.2f}{m['ms']:8.2f}")  # fmt: skip

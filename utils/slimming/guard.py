@@ -8,10 +8,10 @@ from utils.pruning.importance import gamma_scores
 
 
 class GuardedFadeOut(FadeOut):
-    """FadeOut under a standard-deviation guard: only channels may fade whose gamma was below mean − guard · deviation.
+    """FadeOut under a standard-deviation guard: only channels whose gamma was below mean − guard · deviation fade.
 
-    Mean and deviation are those of the channel's group when the training began. The goal must be one that the rest of the
-    channels can meet (planned_share sees to it); guarded ones go only when nothing else is left.
+    Mean and deviation are those of the channel's group when the training began. The goal must be one that the rest of
+    the channels can meet (planned_share sees to it); guarded ones go only when nothing else is left.
     """
 
     def __init__(self, goal, limits, guard, **others):

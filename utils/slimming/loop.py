@@ -68,11 +68,13 @@ def begin(options):
 
 
 def refuse_start(options, start):
-    """Raise InputError when there is nothing to do for a network with these measurements, or nothing that may be done."""
+    """Raise InputError when a start with these measurements has met the goal, or breaks a rule."""
     if reached(options, start, start):
         name = goal_name(options)
         value = in_words(name, goal_value(name, start, start))
-        raise InputError(f"--{name.replace('_', '-')} {getattr(options, name):g}: the start has {value}: the goal is met already")
+        raise InputError(
+            f"--{name.replace('_', '-')} {getattr(options, name):g}: the start has {value}: the goal is met already"
+        )
     rule = broken(options, start, start)
     if rule:
         raise InputError(f"{options.weights[0]}: breaks a rule as it is: {rule}")
@@ -154,8 +156,10 @@ def deliver(work, reason):
 
 
 def retime(work):
-    """Measure the milliseconds of the start and of all kept steps anew, in turns: what else the machine did is the same."""
+    """Measure the milliseconds of the start and all kept steps anew, in turns, so that they compare."""
     points = work.record.points
-    models = {str(number): load_checkpoint(work.record.folder / found["file"]).model for number, found in enumerate(points)}
+    models = {
+        str(number): load_checkpoint(work.record.folder / found["file"]).model for number, found in enumerate(points)
+    }
     for number, ms in time_networks(models, work.gauge.imgsz).items():
         points[int(number)]["ms"] = ms

@@ -1,4 +1,4 @@
-"""What is known of one checkpoint of a run: accuracy, loss, size, time and filter norms, of the file as it lies on disk."""
+"""What is known of a checkpoint, as it lies on disk: accuracy, loss, size, time and filter norms."""
 
 import math
 from dataclasses import dataclass

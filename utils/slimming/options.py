@@ -14,7 +14,19 @@ GOALS = ("flops", "params", "latency_ms", "size_mb")
 GUARDS = ("max_drop", "min_map", "stop_loss")
 TRAINING = ("data", "imgsz", "batch_size", "optimizer", "cache", "amp", "device", "workers", "seed")  # as in train.py
 TEACHING = ("teacher", "distill_output", "distill_feature", "unlabelled")  # as in finetune_pruned.py
-CUTTING = ("criterion", "compensate", "calib", "min_channels", "max_layer_share", "round", "data", "imgsz", "device", "workers", "seed")
+CUTTING = (
+    "criterion",
+    "compensate",
+    "calib",
+    "min_channels",
+    "max_layer_share",
+    "round",
+    "data",
+    "imgsz",
+    "device",
+    "workers",
+    "seed",
+)
 SMALLEST_STEP = 0.02  # share of the FLOPs: what lacks less than that to a goal has met it, as prune.py sees it
 
 
@@ -47,7 +59,9 @@ class SlimOptions:
         minimum=0, below=1,
     )  # fmt: skip
     min_map: float | None = option(None, "mAP50-95 that every step must keep", minimum=0, maximum=1)
-    stop_loss: float | None = option(None, "validation loss (box + objectness + class) that no step may exceed", minimum=0)
+    stop_loss: float | None = option(
+        None, "validation loss (box + objectness + class) that no step may exceed", minimum=0
+    )
     steps: int | None = option(None, "most steps to keep", minimum=1)
     hours: float | None = option(None, "most hours to take, all runs of the command together", minimum=0)
     share: float = option(0.5, "share of the current FLOPs that a step removes", minimum=SMALLEST_STEP, below=1)
@@ -96,7 +110,10 @@ class SlimOptions:
                 raise InputError(f"{flags([name])} {value:g}: must be above 0")
         if self.batch_size == 0:
             raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
-        if self.sparse_epochs and (self.criterion, self.compensate) != (PruneOptions.criterion, PruneOptions.compensate):
+        if self.sparse_epochs and (self.criterion, self.compensate) != (
+            PruneOptions.criterion,
+            PruneOptions.compensate,
+        ):
             raise InputError(
                 "--criterion and --compensate have no effect after sparse training, which chooses the channels and "
                 "brings them to zero; leave them out, or give --sparse-epochs 0"
@@ -110,7 +127,9 @@ class SlimOptions:
     def check_single(self, goals):
         """Raise InputError for what one run cannot do. goals: names of those given."""
         if len(self.weights) != 1:
-            raise InputError(f"--weights {' '.join(self.weights)}: {len(self.weights)} files; give one, or --sweep to try all")
+            raise InputError(
+                f"--weights {' '.join(self.weights)}: {len(self.weights)} files; give one, or --sweep to try all"
+            )
         ends = [*GUARDS, "steps", "hours"]
         if not goals and all(getattr(self, name) is None for name in ends):
             raise InputError(f"no goal: give one of {flags(GOALS, ', ')}, or how far to go: {flags(ends, ', ')}")
@@ -136,9 +155,10 @@ class SlimOptions:
 
     def goal_words(self):
         """Return what is to be reached, and what must be kept, in words."""
-        words = {"flops": "FLOPs {:g}", "params": "parameters {:g}", "latency_ms": "{:g} ms an image", "size_mb": "{:g} MB",
-                 "max_drop": "mAP50-95 at most {:g} lower", "min_map": "mAP50-95 at least {:g}",
-                 "stop_loss": "validation loss at most {:g}", "steps": "most steps: {:d}", "hours": "most hours: {:g}"}  # fmt: skip
+        words = {"flops": "FLOPs {:g}", "params": "parameters {:g}", "latency_ms": "{:g} ms an image",
+                 "size_mb": "{:g} MB", "max_drop": "mAP50-95 at most {:g} lower", "min_map": "mAP50-95 at least {:g}",
+                 "stop_loss": "validation loss at most {:g}",
+                 "steps": "most steps: {:d}", "hours": "most hours: {:g}"}  # fmt: skip
         given = [text.format(getattr(self, name)) for name, text in words.items() if getattr(self, name) is not None]
         if self.latency_ms is not None:
             given[0] += f" in {self.runtime}"

@@ -34,7 +34,9 @@ def planned_share(options, file, share, start):
     cost = NetworkCost.flops(job.graph, job.model, pixels(options, job.model))
     ceiling = largest_share(scores, cost, job.limits)
     if options.sparse_epochs:  # which begins with every channel in use
-        ceiling = min(ceiling, largest_share({name: values * 0 + 1 for name, values in scores.items()}, cost, options.limits))
+        ceiling = min(
+            ceiling, largest_share({name: values * 0 + 1 for name, values in scores.items()}, cost, options.limits)
+        )
     ceiling -= MARGIN
     if ceiling < SMALLEST_STEP:
         return None

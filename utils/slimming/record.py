@@ -27,7 +27,7 @@ class Record:
 
     @classmethod
     def create(cls, folder, settings, goal, start, clock=time.monotonic, now=datetime.now):
-        """Return the Record of a run that begins: settings {key: value}, its goal in words, measurements of its start."""
+        """Return the Record of a new run: settings {key: value}, its goal in words, measurements of its start."""
         content = {
             "version": VERSION, "options": settings, "goal": goal, "begun": now().isoformat(timespec="seconds"),
             "seconds": 0.0, "finished": False, "reason": None, "delivered": 0, "output": None, "phase": None,

@@ -73,7 +73,8 @@ def over(options, record):
             tried = f"{last['attempt']} attempts" if options.retries else "its only attempt"
             return f"step {last['number']} broke a rule in {tried} ({last['why']})"
         if next_share(options, steps) < SMALLEST_STEP:
-            return f"step {last['number']} broke a rule, and less than {SMALLEST_STEP:.0%} of the FLOPs is no step ({last['why']})"
+            least = f"less than {SMALLEST_STEP:.0%} of the FLOPs is no step"
+            return f"step {last['number']} broke a rule, and {least} ({last['why']})"
     if options.steps is not None and len(record.kept) >= options.steps:
         return f"--steps {options.steps}: as many are kept"
     return time_over(options, record)

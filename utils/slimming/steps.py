@@ -1,4 +1,4 @@
-"""One step of slim.py: sparse training, the cut, fine-tuning, each measured; whatever is done already is not done again."""
+"""One step of slim.py: sparse training, the cut, fine-tuning, each measured; what is done is not done again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,9 @@ def take_step(work):
         cut_phase(work, step)
     if step["finetuned"] is None:
         finetune_phase(work, step)
-    step["result"] = max(("finetuned", "pruned"), key=lambda name: fitness(0, 0, step[name]["map50"], step[name]["map"]))
+    step["result"] = max(
+        ("finetuned", "pruned"), key=lambda name: fitness(0, 0, step[name]["map50"], step[name]["map"])
+    )
 
 
 def sparse_phase(work, step):

@@ -1,4 +1,4 @@
-"""--sweep: several models, each slimmed by several shares, and the trade-offs among the results that no other one beats."""
+"""--sweep: several models, each slimmed by several shares, and which of the results no other one beats."""
 
 import dataclasses
 import json
@@ -53,7 +53,7 @@ def save(folder, content):
 
 
 def planned_runs(options, folder):
-    """Return {name: SlimOptions} of the runs of a sweep: the models by their file's name, numbered where it is not enough."""
+    """Return {name: SlimOptions} of the runs of a sweep: by the names of the models' files, numbered where these are alike."""
     stems = [Path(file).stem for file in options.weights]
     runs = {}
     for number, (file, stem) in enumerate(zip(options.weights, stems), 1):
@@ -94,7 +94,12 @@ def compare(options, runs, records):
 
 def row(model, share, file, found):
     """Return a row of the table without the time; found: measurements."""
-    return {"model": model, "share": share, "file": str(file), **{key: found[key] for key in ("gflops", "parameters", "map")}}
+    return {
+        "model": model,
+        "share": share,
+        "file": str(file),
+        **{key: found[key] for key in ("gflops", "parameters", "map")},
+    }
 
 
 def taken_times(options, models):
@@ -110,8 +115,9 @@ def table(rows):
     width = max(len("model"), *(len(entry["model"]) for entry in rows))
     lines = [f"  {'model':<{width}}{'share':>8}{'GFLOPs':>9}{'parameters':>12}{'ms':>9}{'mAP50-95':>10}"]
     for entry in sorted(rows, key=lambda entry: entry["ms"]):
+        mark = "*" if entry["unbeaten"] else " "
         lines.append(
-            f"{'*' if entry['unbeaten'] else ' '} {entry['model']:<{width}}{entry['share']:>8.2f}{entry['gflops']:>9.3f}"
+            f"{mark} {entry['model']:<{width}}{entry['share']:>8.2f}{entry['gflops']:>9.3f}"
             f"{entry['parameters']:>12,}{entry['ms']:>9.2f}{entry['map']:>10.4f}"
         )
     return "\n".join([*lines, "* none of the others is as fast and more accurate"])
@@ -126,7 +132,9 @@ def recommendation(options, rows):
         if not fitting:
             fastest = min(rows, key=lambda entry: entry["ms"])
             return f"recommended: none takes at most {limit}; the fastest is {described(fastest)}"
-        return f"recommended: {described(max(fitting, key=lambda entry: entry['map']))}, the most accurate within {limit}"
+        return (
+            f"recommended: {described(max(fitting, key=lambda entry: entry['map']))}, the most accurate within {limit}"
+        )
     drop = USUAL_DROP if options.max_drop is None else options.max_drop
     chosen = min((entry for entry in rows if entry["map"] >= best - drop), key=lambda entry: entry["ms"])
     return f"recommended: {described(chosen)}, the fastest within {drop:g} mAP50-95 of the most accurate"

@@ -9,7 +9,7 @@ class TimeIsUp(Exception):
 
 
 class Watch(Hook):
-    """Notes every epoch, and ends a training when --hours are over: fine-tuning as if it were done, others with TimeIsUp."""
+    """Notes every epoch; ends a training when --hours are over: fine-tuning as if it were done, others by TimeIsUp."""
 
     def __init__(self, options, record, show):
         """options: SlimOptions; record: Record in a phase; show: callable(epochs done, mAP50-95)."""

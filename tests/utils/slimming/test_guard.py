@@ -34,7 +34,9 @@ def test_channels_near_their_layers_mean_stay(tiny_cfg):
     hook = GuardedFadeOut(Goal("FLOPs", 0.9), LOOSE, 0.5)
     # By the loss all are alike, but for those with large gammas, which seem useless.
     keep = choice(hook, model, lambda count: torch.rand(count, generator=torch.Generator().manual_seed(0)))
-    gone = dict(zip((g.name for g in hook.parameters.groups), np.split(~keep, np.cumsum([g.width for g in hook.parameters.groups])[:-1])))
+    groups = hook.parameters.groups
+    parts = np.split(~keep, np.cumsum([group.width for group in groups])[:-1])
+    gone = {group.name: part for group, part in zip(groups, parts, strict=True)}
     assert sum(map(np.count_nonzero, gone.values())) > 0
     for name, scores in gamma_scores(model, hook.graph).items():
         assert (scores[gone[name]] < scores.mean() - 0.5 * scores.std()).all()

@@ -51,7 +51,9 @@ def test_steps_are_taken_until_the_goal_is_reached(play, tmp_path, capsys):
     assert [step["left"] for step in record.content["steps"]] == [0.5, 0.25]
     assert record.content["delivered"] == 2 and (tmp_path / "slim.pt").read_text() == "step2.1.pt"
     said = capsys.readouterr().out
-    assert "step 1: 50.0% of the FLOPs go, 50.0% of the start's stay; about 2 steps to go; best so far: the start" in said
+    assert (
+        "step 1: 50.0% of the FLOPs go, 50.0% of the start's stay; about 2 steps to go; best so far: the start" in said
+    )
     assert "best so far: step 1, 50.0% of the FLOPs, mAP50-95 0.5000" in said and "kept: the goal is reached" in said
 
 

@@ -10,7 +10,16 @@ from utils.slimming.options import SlimOptions
 from utils.slimming.record import FILE, Record, read_content, refuse_others, unfinished
 
 START = {"map": 0.5, "file": "start/start.pt"}
-STEP = {"number": 1, "attempt": 1, "share": 0.5, "sparse": None, "pruned": None, "finetuned": None, "result": None, "seconds": {}}
+STEP = {
+    "number": 1,
+    "attempt": 1,
+    "share": 0.5,
+    "sparse": None,
+    "pruned": None,
+    "finetuned": None,
+    "result": None,
+    "seconds": {},
+}
 
 
 class Clock:
@@ -56,7 +65,13 @@ def test_the_clock_goes_on_where_an_interrupted_run_stopped(record, clock, tmp_p
 
 def test_only_kept_steps_count(record):
     for number, kept in ((1, True), (2, False), (2, True)):
-        record.content["current"] = {**STEP, "number": number, "finetuned": {"map": number}, "pruned": {"map": -1}, "result": "finetuned"}
+        record.content["current"] = {
+            **STEP,
+            "number": number,
+            "finetuned": {"map": number},
+            "pruned": {"map": -1},
+            "result": "finetuned",
+        }
         record.conclude_step(kept, "why")
     assert record.points == [START, {"map": 1}, {"map": 2}] and record.content["delivered"] == 2
     assert record.current is None and [step["kept"] for step in record.content["steps"]] == [True, False, True]

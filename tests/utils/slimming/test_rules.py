@@ -81,7 +81,9 @@ def test_a_step_is_retried_as_often_as_allowed(tmp_path):
     options = SlimOptions(max_drop=0.01, retries=2)
     assert over(options, record(tmp_path, *undone[:2])) is None
     assert over(options, record(tmp_path, *undone)) == "step 1 broke a rule in 3 attempts (for the test)"
-    assert over(SlimOptions(max_drop=0.01, retries=0), record(tmp_path, undone[0])).startswith("step 1 broke a rule in its only")
+    assert over(SlimOptions(max_drop=0.01, retries=0), record(tmp_path, undone[0])).startswith(
+        "step 1 broke a rule in its only"
+    )
 
 
 def test_tiny_steps_are_not_tried(tmp_path):
@@ -109,5 +111,8 @@ def test_how_many_steps_are_to_go(tmp_path):
 
 def test_a_goal_that_was_missed_is_named(tmp_path):
     ended = record(tmp_path, step(1, gflops=2.0))
-    assert conclusion(SlimOptions(flops=0.25), ended, "why") == "25.0% of the FLOPs not reached, 50.0% of the FLOPs is the best: why"
+    assert (
+        conclusion(SlimOptions(flops=0.25), ended, "why")
+        == "25.0% of the FLOPs not reached, 50.0% of the FLOPs is the best: why"
+    )
     assert conclusion(SlimOptions(flops=0.5), ended, "why") == conclusion(SlimOptions(steps=1), ended, "why") == "why"

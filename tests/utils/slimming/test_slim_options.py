@@ -12,7 +12,10 @@ from utils.slimming.options import SlimOptions
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--flops 0.3 --params 0.4", "--flops and --params: exclude each other; give one, and --max-drop to guard the mAP"),
+        (
+            "--flops 0.3 --params 0.4",
+            "--flops and --params: exclude each other; give one, and --max-drop to guard the mAP",
+        ),
         ("--flops 0.3 --latency-ms 4 --size-mb 1", "--flops and --latency-ms and --size-mb: exclude each other"),
         ("--flops 0", "--flops 0: must be above 0"),
         ("--size-mb 0", "--size-mb 0: must be above 0"),
