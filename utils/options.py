@@ -93,7 +93,8 @@ def check(options):
             if flag.below is not None and not number < flag.below:
                 limits.append(f"below {flag.below:g}")
             if limits:
-                raise InputError(f"--{field.name.replace('_', '-')} {value}: must be {' and '.join(limits)}")
+                name = field.name.replace("_", "-")
+                raise InputError(f"--{name} {number}: must be {' and '.join(limits)}")
 
 
 def parse(cls, argv=None, description="", prog=None):
