@@ -154,6 +154,29 @@ def test_yolov3_goes_through(name, place, tmp_path, unreported):
     assert (tmp_path / "out.pt").read_bytes() == (record.folder / "slim.pt").read_bytes()
 
 
+def test_a_config_file_with_a_guard_and_a_floor(place, tmp_path, monkeypatch, capsys, unreported):
+    """The whole way from the command line: nothing may fall below the floor, so the start is delivered."""
+    keys = {
+        "input_model_path": start(place, "start.pt"), "data": str(place / "shapes/shapes.yaml"), "imgsz": 64, "batch": 4,
+        "workers": 0, "device": "cpu", "sparse_epochs": 2, "finetuning_epochs": 1, "round": 2, "min_channels": 2,
+        "pruning_percent_step": 0.2, "pruning_standart_deviation_part": 0.3, "stop_loss": 1e-6, "retries": 1,
+        "hyp": "hyp.shapes.yaml", "project": str(tmp_path),
+    }  # fmt: skip
+    (tmp_path / "slim.yaml").write_text(yaml.safe_dump(keys))
+    # The start breaks such a rule as well; that is said at once.
+    monkeypatch.setattr("utils.slimming.loop.refuse_start", lambda options, start: None)
+    monkeypatch.setattr("sys.argv", ["slim.py", "--config", str(tmp_path / "slim.yaml"), "--retries", "0"])
+    runpy.run_path(str(ROOT / "slim.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "finetuning_epochs is taken as finetune_epochs" in said and "undone: validation loss" in said
+    content = json.loads((tmp_path / "exp/slim.json").read_text())
+    assert (
+        content["delivered"] == 0 and len(content["steps"]) == 1 and content["reason"].startswith("step 1 broke a rule")
+    )
+    assert 0 < content["steps"][0]["share"] <= 0.2
+    assert (tmp_path / "exp/slim.pt").read_bytes() == (tmp_path / "exp/start/start.pt").read_bytes()
+
+
 def test_a_sweep_compares_and_continues(place, tmp_path, capsys, unreported):
     options = settings(
         place, tmp_path, sweep=True, shares=[0.2, 0.4], sparse_epochs=0, finetune_epochs=1, no_distill=True

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -116,7 +117,7 @@ def next_step(work):
     asked = next_share(work.options, record.content["steps"])
     share = planned_share(work.options, record.folder / now["file"], asked, start)
     if share is None:
-        return f"no more can be cut with {work.options.limits}"
+        return f"no more can be cut with {replace(work.options.limits, std_guard=work.options.std_guard)}"
     attempt = last["attempt"] + 1 if last and not last["kept"] else 1
     record.content["current"] = {
         "number": len(record.kept) + 1, "attempt": attempt, "share": share,

@@ -53,7 +53,7 @@ def save(folder, content):
 
 
 def planned_runs(options, folder):
-    """Return {name: SlimOptions} of the runs of a sweep: by the names of the models' files, numbered where these are alike."""
+    """Return {name: SlimOptions} of a sweep's runs, named after the models' files, numbered where these are alike."""
     stems = [Path(file).stem for file in options.weights]
     runs = {}
     for number, (file, stem) in enumerate(zip(options.weights, stems), 1):
