@@ -43,7 +43,7 @@ def test_what_does_not_go_together(words, message):
         ("--flops 1.5", "--flops 1.5: must be at most 1"),
         ("--max-drop 1", "--max-drop 1.0: must be below 1"),
         ("--share 0.01", "--share 0.01: must be at least 0.02"),
-        ("--shares 0.3 1", "--shares [0.3, 1.0]: must be below 1"),
+        ("--shares 0.3 1", "--shares 1.0: must be below 1"),
         ("--steps 0", "--steps 0: must be at least 1"),
         ("--finetune-epochs 0", "--finetune-epochs 0: must be at least 1"),
         ("--retries -1", "--retries -1: must be at least 0"),
