@@ -66,7 +66,7 @@ def draw_latency(points):
     axes.margins(x=0.12)  # room for the names
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
-    legend(axes, "Times or mAP are not measured", loc="lower right")
+    legend(axes, "Times or mAP are not measured", loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
 
