@@ -35,9 +35,9 @@ from utils.options import option, run  # noqa: E402
 from utils.paths import find_file  # noqa: E402
 from utils.pruning.channels import trace_channels  # noqa: E402
 from utils.pruning.rebuild import rebuild  # noqa: E402
+from utils.pruning.timing import random_cut  # noqa: E402
 
 STEPS = 12  # halvings of the interval in which the share of channels lies
-SPREAD = 0.5  # a group keeps between 1 − this and 1 + this times the share: widths are uneven, as after pruning
 
 
 @dataclass
@@ -54,22 +54,12 @@ class Options:
     seed: int = option(0, "start of the random shares", minimum=0)
 
 
-def kept(graph, share, multiple, seed):
-    """Return masks that keep about `share` of each group's channels, a multiple of `multiple` or all of them."""
-    rng, masks = np.random.default_rng(seed), {}
-    for group in graph.free_groups:
-        wanted = group.width * share * rng.uniform(1 - SPREAD, 1 + SPREAD)
-        width = min(max(round(wanted / multiple), 1) * multiple, group.width)
-        masks[group.name] = np.arange(group.width) < width
-    return masks
-
-
 def cut(model, graph, multiple, goal, seed):
     """Return the network whose FLOPs are closest to the share `goal` of the model's."""
     dense, low, high, found = count_gflops(model), 0.0, 2.0, None
     for _ in range(STEPS):
         middle = (low + high) / 2
-        narrow = rebuild(model, graph, kept(graph, middle, multiple, seed))
+        narrow = rebuild(model, graph, random_cut(graph, middle, np.random.default_rng(seed), multiple))
         share = count_gflops(narrow) / dense
         if found is None or abs(share - goal) < abs(count_gflops(found) / dense - goal):
             found = narrow

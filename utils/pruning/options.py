@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from utils.errors import InputError
 from utils.options import option
-from utils.pruning.timing import RUNTIMES
 from utils.pruning.compensation import WAYS
 from utils.pruning.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS
 from utils.pruning.importance import AGGREGATES
 from utils.pruning.selection import SCOPES
+from utils.pruning.timing import RUNTIMES
 
 DEFAULT_PERCENT = 0.5
 BUDGETS = ("percent", "flops", "params", "size_mb", "latency_ms", "max_drop")

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from utils.errors import InputError
-from utils.options import option
 from utils.gammas import NEAR_ZERO
+from utils.options import option
 from utils.pruning.costs import ChannelCost
 from utils.pruning.fading import FLAGS, FadeOut, Goal
 from utils.pruning.importance import ChannelParameters

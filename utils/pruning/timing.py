@@ -81,7 +81,7 @@ def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS):
         rng: numpy Generator that draws the cuts.
         rounds: how often each network runs; all take turns.
     """
-    cuts = [{}, *(random_cut(graph, rng) for _ in range(SAMPLES))]
+    cuts = [{}, *(random_cut(graph, rng.uniform(NARROWEST, 1), rng) for _ in range(SAMPLES))]
     networks = {number: rebuild(model, graph, keep) for number, keep in enumerate(cuts)}
     with computing_threads(1), running(networks, image_size, runtime) as calls:
         times = take_turns(calls, rounds)
@@ -141,9 +141,12 @@ def non_negative(table, target):
         used[np.argmin(found * scales)] = False
 
 
-def random_cut(graph, rng, multiple=8):
-    """Return masks {group: bool [width]} of uneven widths, multiples of `multiple`, as after pruning."""
-    share, masks = rng.uniform(NARROWEST, 1), {}
+def random_cut(graph, share, rng, multiple=8):
+    """Return masks {group: bool [width]} that keep about `share` of the channels, in uneven widths as after pruning.
+
+    Kept widths are multiples of `multiple`, or all that a group has.
+    """
+    masks = {}
     for group in graph.free_groups:
         wanted = group.width * share * rng.uniform(1 - SPREAD, 1 + SPREAD)
         masks[group.name] = np.arange(group.width) < min(max(round(wanted / multiple), 1) * multiple, group.width)

@@ -37,7 +37,7 @@ def test_the_rates_that_made_the_times_are_found(tiny_config, monkeypatch):
     model = DetectionModel(tiny_config)
     graph, rng = trace_channels(model), np.random.default_rng(0)
     true = Rates((3e-8, 1e-8, 2e-6), 0.5, 8, 64, 0.0)
-    cuts = [{}, *(random_cut(graph, rng, 1) for _ in range(12))]
+    cuts = [{}, *(random_cut(graph, rng.uniform(0.2, 1), rng, 1) for _ in range(12))]
     cost = true.cost(graph, model)
     times = np.array([cost.of(keep) for keep in cuts])
     found = fit_block(graph, model, cuts, times, 8, 64)
