@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.deploy.exporting import ExportOptions, export
 from utils.paths import ROOT
 
 onnx = pytest.importorskip("onnx")
