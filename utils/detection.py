@@ -1,5 +1,6 @@
 """Detect objects in images, videos and streams and write down what was found: what detect.py does."""
 
+import importlib
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -91,6 +92,7 @@ class Detector:
         self.imgsz = self.fixed_shape or imgsz
         self.stride, self.names = model.size_multiple, model.names
         self.augment, self.half, self.suppression = augment, half, suppression
+        importlib.import_module("torchvision.ops")  # suppression needs it, and a second to import: not on its clock
         self.watches = [Stopwatch(device) for _ in STAGES]
 
     def fitted_shape(self, image):
