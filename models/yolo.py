@@ -199,6 +199,15 @@ class DetectionModel(nn.Module):
         outputs[-1] = outputs[-1][:, (outputs[-1].shape[1] // sum(cells)) * cells[-1] :]
         return torch.cat(outputs, 1), None
 
+    def change_activation(self, text):
+        """Give every Conv that has the network's usual activation another one, such as "nn.ReLU()", in place.
+
+        Raises SpecError when it is unknown.
+        """
+        usual = self.yaml.get("activation") or self.yaml.get("act")
+        set_activation(self.model, text, type(make_activation(usual)) if usual else nn.SiLU)
+        self.yaml["activation"] = text if text.endswith(")") else f"{text}()"  # the public code evaluates it
+
     def fuse(self):
         """Fold every batch norm that follows a convolution in a Conv block into that convolution, in place; return self."""
         for module in self.modules():
@@ -265,11 +274,11 @@ def layer_arguments(spec, row, inputs):
     return args, repeats, width
 
 
-def set_activation(layers, text):
-    """Replace the default activation of every Conv in `layers` by the one that the yaml names."""
+def set_activation(layers, text, replaced=nn.SiLU):
+    """Replace the activations of one class in every Conv of `layers`, the default one unless said, by a yaml's."""
     for layer in layers:
         for module in layer.modules():
-            if isinstance(module, common.Conv) and isinstance(module.act, nn.SiLU):
+            if isinstance(module, common.Conv) and isinstance(module.act, replaced):
                 module.act = make_activation(text)
 
 

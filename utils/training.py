@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import yaml
 
+from models.spec import make_activation
 from utils.anchors import check_anchors
 from utils.autobatch import fitting_batch
 from utils.balancing import ImageWeightsHook
@@ -64,6 +65,7 @@ class TrainOptions:
     image_weights: bool = option(False, "draw images with rare and badly detected classes more often")
     device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
     multi_scale: bool = option(False, "vary the image size by a half up and down")
+    activation: str = option("", "exchange the network's usual activation, such as nn.ReLU(): quicker, most of all in INT8")
     single_cls: bool = option(False, "treat all classes as one")
     optimizer: str = option("SGD", "optimizer", choices=OPTIMIZERS)
     sync_bn: bool = option(False, "batch norm statistics over all GPUs")
@@ -81,12 +83,14 @@ class TrainOptions:
     amp: str = option("auto", "mixed precision; auto: on GPUs only", choices=("auto", "on", "off"))
 
     def check(self):
-        """Raise InputError for values that are wrong alone or exclude each other."""
+        """Raise InputError or SpecError for values that are wrong alone or exclude each other."""
         check(self)
         if self.batch_size == 0:
             raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
         if self.rect and self.image_weights:
             raise InputError("--rect and --image-weights exclude each other: rectangular batches are fixed")
+        if self.activation:
+            make_activation(self.activation, "--activation")
 
 
 
@@ -199,6 +203,8 @@ def choose_network(plan, model, transfer):
         plan = replace(plan, config=match_classes(plan.config, model.names, plan.say))
     if model.nc != len(plan.names):
         raise InputError(f"{plan.config.file}: {len(plan.names)} classes, the model has {model.nc}; they must agree")
+    if options.activation:
+        model.change_activation(options.activation)
     model.names = dict(plan.names)
     return plan, model
 

@@ -130,6 +130,18 @@ def test_a_yaml_activation_replaces_the_default(tiny_config):
     assert not any(isinstance(m, torch.nn.SiLU) for m in model.modules())
 
 
+def test_the_usual_activation_can_be_exchanged_and_the_rows_say_so(tiny_config):
+    model = DetectionModel(tiny_config)
+    model.model[0].act = torch.nn.Hardswish()  # not the usual one: stays
+    for text, usual in (("nn.LeakyReLU(0.1)", torch.nn.LeakyReLU), ("nn.ReLU", torch.nn.ReLU)):
+        model.change_activation(text)
+        kinds = [type(m.act) for m in model.modules() if hasattr(m, "act")]
+        assert kinds[0] is torch.nn.Hardswish and set(kinds[1:]) == {usual}
+        assert parse_spec(model.yaml).activation == (text if "(" in text else "nn.ReLU()")  # the public code calls it
+    with pytest.raises(SpecError, match="unknown 'nn.Relu"):
+        model.change_activation("nn.Relu()")
+
+
 def test_anchors_are_reversed_when_their_order_is_that_of_coarse_to_fine(tiny_config):
     forward = DetectionModel(tiny_config).model[-1].anchors
     backward = DetectionModel({**tiny_config, "anchors": tiny_config["anchors"][::-1]}).model[-1].anchors

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from models.spec import SpecError
 from utils.checkpoint import load_checkpoint
 from utils.engine import Hook
 from utils.errors import InputError
@@ -150,6 +151,17 @@ def test_quad_trains_on_a_quarter_as_many_images_of_twice_the_side(tmp_path, dra
     assert run.size == 128
 
 
+def test_activation_is_exchanged_and_written_into_the_checkpoint(tmp_path, drawn_data, tiny_yaml):
+    first = train(options(tmp_path, drawn_data, tiny_yaml, epochs=1))
+    relu = options(tmp_path, drawn_data, "", weights=str(first.folder.last), epochs=2, activation="nn.ReLU()")
+    with pytest.raises(KeyboardInterrupt):
+        train(relu, hooks=[PowerCut(1)])
+    second = train(TrainOptions(resume=str(tmp_path / "runs" / "exp2" / "weights" / "last.pt")), hooks=[PowerCut()])
+    saved = load_checkpoint(second.folder.last).model
+    assert saved.yaml["activation"] == "nn.ReLU()" and saved.yaml["backbone"] == first.model.yaml["backbone"]
+    assert not any(isinstance(module, torch.nn.SiLU) for module in saved.modules())
+
+
 def test_other_classes_replace_detect_or_are_refused(tmp_path, drawn_data, tiny_yaml, capsys):
     first = train(options(tmp_path, drawn_data, tiny_yaml, epochs=1))
     config = yaml.safe_load(drawn_data.read_text()) | {"names": ["blue", "green", "red", "none"]}
@@ -194,9 +206,10 @@ def test_frozen_layers_are_left_out_of_all_that_training_does(tmp_path, drawn_da
         ({"label_smoothing": 1.5}, "--label-smoothing"),
         ({"seed": 2**64}, "--seed"),
         ({"name": ""}, "--name is empty"),
+        ({"activation": "Swish"}, "--activation: unknown 'Swish'; known are nn.SiLU"),
     ],
 )
 def test_bad_input_creates_nothing(tmp_path, drawn_data, tiny_yaml, changes, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises((InputError, SpecError), match=message):
         train(options(tmp_path, drawn_data, tiny_yaml, **changes))
     assert not (tmp_path / "runs").exists()

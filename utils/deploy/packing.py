@@ -11,7 +11,7 @@ from utils.deploy.packages import need
 
 OUTPUTS = 16  # channels that one step of the multiplication gives
 FOLD = 2  # side in pixels of what becomes one pixel
-PER_ELEMENT = ("Sigmoid", "Mul", "QuantizeLinear", "DequantizeLinear")
+PER_ELEMENT = ("Sigmoid", "Mul", "Relu", "Clip", "LeakyRelu", "QuantizeLinear", "DequantizeLinear")
 
 
 class Packer:

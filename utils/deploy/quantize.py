@@ -21,7 +21,7 @@ from utils.deploy.packing import Packer
 from utils.errors import InputError
 
 PERCENTILE = 99.999
-QUANTIZED = ("Conv", "Sigmoid", "Mul", "Add", "Concat", "MaxPool", "Resize")
+QUANTIZED = ("Conv", "Sigmoid", "Mul", "Relu", "Clip", "LeakyRelu", "Add", "Concat", "MaxPool", "Resize")
 IMAGES = 32  # more change the ranges little
 
 

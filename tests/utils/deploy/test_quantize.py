@@ -57,6 +57,25 @@ def test_it_still_is_the_detector_and_a_third_of_the_size(quantized, tmp_path):
     assert (tmp_path / "x_int8.onnx").stat().st_size < 0.4 * len(full)
 
 
+@pytest.mark.parametrize("activation", ["nn.ReLU()", "nn.ReLU6()", "nn.LeakyReLU(0.1)"])
+def test_plain_activations_need_no_float(activation, make_lively, tiny_config, tmp_path):
+    from utils.deploy.runtimes import load_detector
+
+    model = make_lively({**tiny_config, "activation": activation})
+    images = comparison_images((64, 64), seed=9)
+    metadata = describe_model(model, (64, 64))
+    graph = onnx_graph(model, metadata, images=[image[None].numpy() for image in images])
+    kinds = [node.op_type for node in graph.graph.node]
+    assert not {"Relu", "Clip"}.intersection(kinds)  # the range of the eight bits says the same
+    made_by = {name: node.op_type for node in graph.graph.node for name in node.output}
+    behind = [made_by[node.input[0]] for node in graph.graph.node if node.op_type == "LeakyRelu"]
+    assert set(behind) == ({"DequantizeLinear"} if "Leaky" in activation else set())
+    (tmp_path / "x_int8.onnx").write_bytes(onnx_bytes(graph, metadata))
+    with torch.no_grad():
+        expected = model(images)[0]
+    assert not shortcomings(INT8, deviation(expected, load_detector(tmp_path / "x_int8.onnx")(images), average=True))
+
+
 def test_calibration_takes_letterboxed_training_images(drawn_data):
     images = calibration_images(load_data(drawn_data), (64, 96), count=5)
     assert len(images) == 5 and all(image.shape == (1, 3, 64, 96) for image in images)
