@@ -35,6 +35,7 @@ from utils.pruning.reporting import evaluate_stored, report, write_result
 from utils.pruning.selection import Limits, largest_share, select_by_cost
 from utils.pruning.sensitivity import DEPTHS, explore
 from utils.pruning.surgery import drop_silent, drop_some_scales, drop_weakest, keep_some_classes, suggest_head
+from utils.pruning.timing import fit_rates
 from utils.validation import check_classes, whole_strides
 
 HYP = "hyp.scratch-low.yaml"  # gains of the loss that criteria take gradients of
@@ -180,6 +181,9 @@ def budget(job, scores):
         return ChannelCost(graph.channel_counts()), 1 - o.percent
     if o.params is not None or o.size_mb is not None:
         cost = NetworkCost.parameters(graph, model)
+    elif o.latency_ms is not None:
+        imgsz = whole_strides(o.imgsz, model.size_multiple)
+        cost = fit_rates(graph, model, imgsz, o.runtime, np.random.default_rng(o.seed)).cost(graph, model)
     else:
         cost = NetworkCost.flops(graph, model, o.imgsz)
     given = o.flops if o.params is None else o.params
@@ -207,8 +211,9 @@ def search(job, scores, cost):
         times = partial(milliseconds, image_size=imgsz, runtime=o.runtime)
         left = largest_fitting(lambda left: times(narrow(left)), o.latency_ms, floor, "--latency-ms", "ms")
         left, found = confirmed(lambda left: times(narrow(left)), o.latency_ms, left, floor)
+        flops = NetworkCost.flops(job.graph, job.model, imgsz)
         print(
-            f"{found:.1f} ms an image in {o.runtime} at {left:.1%} of the FLOPs, "
+            f"{found:.1f} ms an image in {o.runtime} at {flops.of(masks(left)) / flops.total:.1%} of the FLOPs, "
             f"{times(job.model):.1f} ms before; asked for {o.latency_ms:g}"
         )
         return left

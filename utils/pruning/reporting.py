@@ -42,7 +42,8 @@ def report(job, cut, explored):
     explored: what --sensitivity found, a mapping for the findings. Returns (bytes of the checkpoint, findings).
     """
     options, rows, networks = job.options, [], []
-    times = {} if options.noval else time_networks({"before": job.whole, "after": cut.after}, options.imgsz)
+    timed = not options.noval or options.latency_ms is not None
+    times = time_networks({"before": job.whole, "after": cut.after}, options.imgsz) if timed else {}
     for name, model, judged in (("before", job.whole, job.reference), ("after", cut.after, cut.after)):
         content = finished_content(model)
         data = checkpoint_bytes(content)
