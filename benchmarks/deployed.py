@@ -1,9 +1,10 @@
 """What architecture, pruning and eight bits each bring on ONNX Runtime, from a dense detector to the smallest one.
 
-    python benchmarks/deployed.py --weights yolov5s.pt yolov5n.pt pruned.pt --data DATA --imgsz 800,1280 --trained 320
+    python benchmarks/deployed.py --weights yolov5s.pt yolov5n.pt pruned.pt --data DATA --imgsz 800,1280
 
 Each checkpoint is exported in float32, the last one in INT8 too. The files take turns on one image of --imgsz; the mAP
-is measured at the size that the networks were trained at. Each row is compared with the first and with the one above.
+is that of the same files, or with --trained of files for another size. Each row is compared with the first and with
+the one above.
 """
 
 import shutil
@@ -29,7 +30,7 @@ class DeployedOptions:
     weights: list[str] = option(["yolov5s.pt", "yolov5n.pt"], "checkpoints, the dense one first", nargs="+")
     data: str = option("data/coco128.yaml", "data yaml: mAP on its validation images, INT8 from its training images")
     imgsz: list[str] = option(["800,1280"], "size that is timed: 640, or height,width", nargs=1)
-    trained: int = option(640, "side in pixels at which the mAP is measured", minimum=32)
+    trained: int = option(0, "side in pixels at which the mAP is measured; 0: at --imgsz", minimum=0)
     rounds: int = option(30, "how often each file runs", minimum=2)
 
 
@@ -53,10 +54,12 @@ def main(options):
     config, cpu = load_data(options.data), select_device("cpu")
     shape = BenchmarkOptions(imgsz=options.imgsz).sizes()[0]
     with tempfile.TemporaryDirectory() as name:
-        square = options.trained, options.trained
-        scores = measure_accuracies(exported(options, Path(name), square), square, config, cpu)
-        rows = measure_speeds(exported(options, Path(name), shape), shape, 1, options.rounds, cpu)
-    print(f"\n{shape[0]}x{shape[1]}, one thread, {options.rounds} rounds; mAP at {options.trained}")
+        files = exported(options, Path(name), shape)
+        rows = measure_speeds(files, shape, 1, options.rounds, cpu)
+        judged = (options.trained,) * 2 if options.trained else shape
+        files = files if judged == shape else exported(options, Path(name), judged)
+        scores = measure_accuracies(files, judged, config, cpu)
+    print(f"\n{shape[0]}x{shape[1]}, one thread, {options.rounds} rounds; mAP at {judged[0]}x{judged[1]}")
     print(f"{'file':<24}{'MB':>8}{'smaller':>9}{'ms':>9}{'faster':>9}{'this step':>11}{'mAP50':>8}{'mAP50-95':>10}")
     first = rows[0]
     for before, row, score in zip([first, *rows], rows, scores.values()):

@@ -147,11 +147,13 @@ def test_yolov3_goes_through(name, place, tmp_path, unreported):
     rows = {"nc": 5, "width_multiple": 1 / 32, "depth_multiple": 0.125}
     weights = start(place, f"{name}.pt", {**config, **rows})
     options = settings(
-        place, tmp_path, weights, steps=1, sparse_epochs=2, finetune_epochs=1, out=str(tmp_path / "out.pt")
-    )
+        place, tmp_path, weights, steps=1, sparse_epochs=2, finetune_epochs=1, out=str(tmp_path / "out.pt"),
+        activation="nn.ReLU()",
+    )  # fmt: skip
     record = slim(options)
     assert record.points[1]["gflops"] / record.points[0]["gflops"] == pytest.approx(0.7, abs=0.05)
     assert (tmp_path / "out.pt").read_bytes() == (record.folder / "slim.pt").read_bytes()
+    assert isinstance(load_checkpoint(tmp_path / "out.pt").model.model[0].act, torch.nn.ReLU)
 
 
 def test_a_config_file_with_a_guard_and_a_floor(place, tmp_path, monkeypatch, capsys, unreported):
@@ -208,6 +210,7 @@ def test_a_sweep_compares_and_continues(place, tmp_path, capsys, unreported):
         ("--steps 1 --out none/out.pt", "the folder none does not exist"),
         ("--config bad.yaml", "unknown key 'sharre'; did you mean 'share'?"),
         ("--flops 0.5 --params 0.5", "exclude each other"),
+        ("--steps 1 --activation Swish", "--activation: unknown 'Swish'"),
     ],
 )
 def test_bad_input_is_one_line_and_starts_nothing(words, message, place, tmp_path, monkeypatch, capsys):

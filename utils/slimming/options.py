@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import MISSING, asdict, dataclass, fields
 
+from models.spec import make_activation
 from utils.errors import InputError
 from utils.finetuning import FinetuneOptions
 from utils.options import check, option
@@ -12,8 +13,9 @@ from utils.training import TrainOptions
 
 GOALS = ("flops", "params", "latency_ms", "size_mb")
 GUARDS = ("max_drop", "min_map", "stop_loss")
-TRAINING = ("data", "imgsz", "batch_size", "optimizer", "cache", "amp", "device", "workers", "seed")  # as in train.py
-TEACHING = ("teacher", "distill_output", "distill_feature", "unlabelled")  # as in finetune_pruned.py
+# As in train.py, and as in finetune_pruned.py.
+TRAINING = ("data", "imgsz", "batch_size", "activation", "optimizer", "cache", "amp", "device", "workers", "seed")
+TEACHING = ("teacher", "distill_output", "distill_feature", "unlabelled")
 CUTTING = (
     "criterion",
     "compensate",
@@ -84,6 +86,7 @@ class SlimOptions:
     std_guard: float | None = like(PruneOptions, "std_guard")
     imgsz: int = like(TrainOptions, "imgsz")
     batch_size: int = like(TrainOptions, "batch_size")
+    activation: str = like(TrainOptions, "activation")
     optimizer: str = like(TrainOptions, "optimizer")
     cache: str | None = like(TrainOptions, "cache")
     amp: str = like(TrainOptions, "amp")
@@ -99,7 +102,7 @@ class SlimOptions:
     name: str = option("exp", "folder of this run; one that is unfinished is continued")
 
     def check(self):
-        """Raise InputError for values that are wrong alone or exclude each other."""
+        """Raise InputError or SpecError for values that are wrong alone or exclude each other."""
         check(self)
         goals = [name for name in GOALS if getattr(self, name) is not None]
         if len(goals) > 1:
@@ -108,6 +111,8 @@ class SlimOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{flags([name])} {value:g}: must be above 0")
+        if self.activation:
+            make_activation(self.activation, "--activation")
         if self.batch_size == 0:
             raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
         if self.sparse_epochs and (self.criterion, self.compensate) != (
