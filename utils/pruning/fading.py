@@ -65,17 +65,18 @@ class FadeOut(GammaHook):
     LATEST.
     """
 
-    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None):
+    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None, baseline=None):
         """
         Args:
             goal: Goal.
             limits: of the selection.
             choose_until, fade_until: shares of the run.
             max_drop: of mAP50-95, or None.
+            baseline: the mAP50-95 that max_drop is counted from; None: that of the network that the run begins with.
         """
         self.goal, self.limits = goal, limits
         self.choose_until, self.fade_until = choose_until, fade_until
-        self.max_drop, self.baseline = max_drop, None  # mAP50-95 of the network that the run began with
+        self.max_drop, self.baseline = max_drop, baseline
         self.seen = 0  # steps that the scores are a mean of
         self.delay = 0  # steps that the fade has waited
         self.waiting = False

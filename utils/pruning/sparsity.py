@@ -64,6 +64,8 @@ class SparsityOptions(TrainOptions):
             raise InputError(f"--runtime {self.runtime}: has no effect without --target-latency")
         if self.max_drop is not None and (strength != AUTO or self.noval):
             raise InputError(f"--max-drop {self.max_drop:g}: needs --sr auto and a validation after each epoch")
+        if self.max_drop is not None and self.activation:
+            raise InputError("--max-drop and --activation exclude each other: a new activation costs mAP at first")
 
     def goal(self):
         """Return the Goal: what --sr auto reaches, and what cut the previews of both ways try."""

@@ -80,7 +80,8 @@ def sparse_phase(work, step):
     """Train until the channels that are to go are at zero."""
     options = work.options
     goal = Goal("FLOPs", 1 - step["share"])
-    fade = GuardedFadeOut(goal, options.limits, options.std_guard, max_drop=options.max_drop)
+    baseline = work.record.points[0]["map"]  # what the rules count from
+    fade = GuardedFadeOut(goal, options.limits, options.std_guard, max_drop=options.max_drop, baseline=baseline)
     # Before the channels are gone a preview would cost time only; from then on it costs none.
     hooks = [fade, PreviewHook(goal, options.sparse_epochs, options.limits)]
     training = training_options(work, TrainOptions, "sparse", weights=work.begins_with, epochs=options.sparse_epochs)

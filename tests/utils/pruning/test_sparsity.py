@@ -229,6 +229,17 @@ def test_a_fade_waits_while_accuracy_is_too_low_but_not_for_ever():
     assert "loses more than --max-drop 0.1" in hook.drop_lines((0.6, 0.35))[0]
 
 
+def test_a_drop_can_be_counted_from_another_network():
+    run = make_run(network(), total_steps=20)
+    fade = FadeOut(Goal("channels", 0.5), ANY, choose_until=0.2, fade_until=0.6, max_drop=0.1, baseline=0.7)
+    hook = start(fade, run)  # which measures nothing: the run has no `measure`
+    for value in [0.7] * 6 + [0.65] * 2:
+        drop(run, hook, value)
+    assert hook.faded(run) > 0 and not hook.waiting
+    drop(run, hook, 0.59)
+    assert hook.waiting and "was 0.700 at the start" in hook.drop_lines((0.7, 0.65))[0]
+
+
 def test_a_fade_that_waits_for_ever_ends_at_the_latest_moment():
     run = make_run(network(), total_steps=20)
     run.measure = lambda model: SimpleNamespace(map=0.5)
@@ -307,6 +318,7 @@ def test_wrong_strengths(text):
         {"sr": "auto", "target": 0.5, "runtime": "torch"},
         {"sr": "auto", "target": 0.5, "max_drop": 0.01, "noval": True},
         {"sr": "0.1", "max_drop": 0.01},
+        {"sr": "auto", "target": 0.5, "max_drop": 0.01, "activation": "nn.ReLU()"},
     ],
 )
 def test_options_that_do_not_fit_each_other(given):
