@@ -1,10 +1,11 @@
 """How much of the saved FLOPs becomes time when kept widths are multiples of 1, 4, 8, 16 or 32.
 
     python benchmarks/width_multiples.py --cfg yolov5n.yaml yolov5s.yaml yolov5m.yaml --imgsz 640
+    python benchmarks/width_multiples.py --weights best.pt --multiples 8 16
 
 Networks with random weights are cut to half of their FLOPs, every group to a random share of its channels, rounded to
-the multiple; then all of one size take turns on ONNX Runtime, OpenVINO or PyTorch. An ideal cut to half is twice as
-fast; the last column is the part of that reached.
+the multiple; trained ones (--weights) as prune.py cuts them. Then all of one size take turns on ONNX Runtime, OpenVINO
+or PyTorch. An ideal cut to half is twice as fast; the last column is the part of that reached.
 """
 
 import sys
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
+from utils.checkpoint import load_checkpoint  # noqa: E402
 from utils.deploy.latency import (  # noqa: E402
     compare,
     computing_threads,
@@ -34,7 +36,12 @@ from utils.deploy.runtimes import OPENVINO_SUFFIX, TorchRuntime, load_detector  
 from utils.options import option, run  # noqa: E402
 from utils.paths import find_file  # noqa: E402
 from utils.pruning.channels import trace_channels  # noqa: E402
+from utils.pruning.costs import NetworkCost  # noqa: E402
+from utils.pruning.criteria import score_channels  # noqa: E402
+from utils.pruning.importance import AGGREGATES  # noqa: E402
+from utils.pruning.options import PruneOptions  # noqa: E402
 from utils.pruning.rebuild import rebuild  # noqa: E402
+from utils.pruning.selection import Limits, select_by_cost  # noqa: E402
 from utils.pruning.timing import random_cut  # noqa: E402
 
 STEPS = 12  # halvings of the interval in which the share of channels lies
@@ -45,6 +52,7 @@ class Options:
     """Options of this script."""
 
     cfg: list[str] = option(["yolov5n.yaml", "yolov5s.yaml", "yolov5m.yaml"], "model yamls", nargs="+")
+    weights: list[str] = option([], "in the place of --cfg: checkpoints, which are cut as prune.py would", nargs="+")
     imgsz: int = option(640, "side of the images in pixels", minimum=32)
     multiples: list[int] = option([1, 4, 8, 16, 32], "multiples that widths are rounded to", nargs="+", minimum=1)
     flops: float = option(0.5, "share of the FLOPs that stays", minimum=0.05, below=1)
@@ -54,7 +62,7 @@ class Options:
     seed: int = option(0, "start of the random shares", minimum=0)
 
 
-def cut(model, graph, multiple, goal, seed):
+def drawn_cut(model, graph, multiple, goal, seed):
     """Return the network whose FLOPs are closest to the share `goal` of the model's."""
     dense, low, high, found = count_gflops(model), 0.0, 2.0, None
     for _ in range(STEPS):
@@ -65,6 +73,21 @@ def cut(model, graph, multiple, goal, seed):
             found = narrow
         low, high = (middle, high) if share < goal else (low, middle)
     return found
+
+
+def chosen_cut(model, graph, multiple, goal, seed):
+    """Return what prune.py would leave of a model: about the share `goal` of its FLOPs."""
+    scores = score_channels(model, graph, PruneOptions.criterion, AGGREGATES[0])
+    limits = Limits(PruneOptions.min_channels, PruneOptions.max_layer_share, multiple)
+    return rebuild(model, graph, select_by_cost(scores, NetworkCost.flops(graph, model), goal, limits))
+
+
+def candidates(options):
+    """Return [(name, dense DetectionModel, function that cuts it)]."""
+    if options.weights:
+        return [(name, load_checkpoint(name).model, chosen_cut) for name in options.weights]
+    files = [find_file(name, "models", what="model yaml") for name in options.cfg]
+    return [(file.name, DetectionModel(file).eval(), drawn_cut) for file in files]
 
 
 def onnx_call(network, shape, path, options):
@@ -98,11 +121,10 @@ CALLS = {"onnx": onnx_call, "openvino": openvino_call, "torch": torch_call}
 
 def measure(options):
     """Print the table of each network."""
-    for name in options.cfg:
-        dense = DetectionModel(find_file(name, "models", what="model yaml")).eval()
+    for name, dense, narrow in candidates(options):
         graph = trace_channels(dense)
         networks = {"dense": dense}
-        networks |= {m: cut(dense, graph, m, options.flops, options.seed) for m in options.multiples}
+        networks |= {m: narrow(dense, graph, m, options.flops, options.seed) for m in options.multiples}
         shape = options.imgsz, options.imgsz
         with tempfile.TemporaryDirectory() as folder, computing_threads(options.threads):
             ready = CALLS[options.runtime]
