@@ -13,6 +13,9 @@ from utils.data.config import load_data
 from utils.data.shapes import draw_shapes
 from utils.errors import InputError
 from utils.paths import ROOT
+from utils.pruning.channels import trace_channels
+from utils.pruning.timing import Rates
+from utils.slimming import measures, planning
 from utils.slimming.loop import slim
 from utils.slimming.measures import Gauge
 from utils.slimming.options import SlimOptions
@@ -154,6 +157,25 @@ def test_yolov3_goes_through(name, place, tmp_path, unreported):
     assert record.points[1]["gflops"] / record.points[0]["gflops"] == pytest.approx(0.7, abs=0.05)
     assert (tmp_path / "out.pt").read_bytes() == (record.folder / "slim.pt").read_bytes()
     assert isinstance(load_checkpoint(tmp_path / "out.pt").model.model[0].act, torch.nn.ReLU)
+
+
+def test_a_goal_in_time_is_reached_in_steps_of_time(place, tmp_path, monkeypatch, capsys, unreported):
+    rates = Rates((1e-6, 1e-6, 1e-7), 1.0, 2, 64, 0.0)
+
+    def modelled(model, image_size, runtime):
+        return rates.cost(trace_channels(model), model).total
+
+    for module in (planning, measures):
+        monkeypatch.setattr(module, "milliseconds", modelled)
+    monkeypatch.setattr(planning, "fit_rates", lambda *args: rates)
+    limit = 0.8 * modelled(load_checkpoint(start(place, "start.pt")).model, 64, "onnx")
+    record = slim(settings(place, tmp_path, latency_ms=limit, runtime="onnx", share=0.15))
+    steps = record.content["steps"]
+    assert len(steps) == 2 and all(step["kept"] and step["rates"]["block"] == 2 for step in steps)
+    assert 0.95 * limit < record.points[-1]["goal_ms"] <= limit
+    for step in steps:  # what was faded is what was cut
+        assert step["pruned"]["map"] == step["sparse"]["map"] and step["pruned"]["goal_ms"] < step["sparse"]["goal_ms"]
+    assert "15.0% of the milliseconds go, 85.0% of the start's stay" in capsys.readouterr().out
 
 
 def test_a_config_file_with_a_guard_and_a_floor(place, tmp_path, monkeypatch, capsys, unreported):

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from utils.slimming.record import result
 from utils.slimming.rules import steps_to_go
-from utils.slimming.words import PHASES, duration
+from utils.slimming.words import PHASES, counted, duration
 
 BAR = "  {desc} {n_fmt}/{total_fmt} {bar:12} {elapsed}<{remaining}{postfix}"
 
@@ -38,7 +38,7 @@ class Display:
         """Say what a step sets out to do, what is left to do after it, and the best result so far."""
         step = record.current
         again = f", attempt {step['attempt']}" if step["attempt"] > 1 else ""
-        aim = f"{step['share']:.1%} of the FLOPs go, {step['left']:.1%} of the start's stay"
+        aim = f"{step['share']:.1%} of the {counted(step)} go, {step['left']:.1%} of the start's stay"
         self.say(f"step {step['number']}{again}: {aim}; {self.outlook(record)}; best so far: {best(record)}")
 
     def phase_begins(self, record):

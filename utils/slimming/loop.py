@@ -115,13 +115,17 @@ def next_step(work):
     record, last = work.record, (work.record.content["steps"] or [None])[-1]
     start, now = record.content["start"], record.points[-1]
     asked = next_share(work.options, record.content["steps"])
-    share = planned_share(work.options, record.folder / now["file"], asked, start)
-    if share is None:
+    if goal_name(work.options) == "latency_ms":
+        work.display.say("measuring what widths cost in milliseconds")
+    planned = planned_share(work.options, record.folder / now["file"], asked, start)
+    if planned is None:
         return f"no more can be cut with {replace(work.options.limits, std_guard=work.options.std_guard)}"
+    share, rates = planned
+    counted = "goal_ms" if rates else "gflops"
     attempt = last["attempt"] + 1 if last and not last["kept"] else 1
     record.content["current"] = {
-        "number": len(record.kept) + 1, "attempt": attempt, "share": share,
-        "left": (1 - share) * now["gflops"] / start["gflops"], "sparse": None, "pruned": None, "finetuned": None,
+        "number": len(record.kept) + 1, "attempt": attempt, "share": share, "rates": rates,
+        "left": (1 - share) * now[counted] / start[counted], "sparse": None, "pruned": None, "finetuned": None,
         "result": None, "seconds": {},
     }  # fmt: skip
     record.save()

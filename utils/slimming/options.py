@@ -66,7 +66,10 @@ class SlimOptions:
     )
     steps: int | None = option(None, "most steps to keep", minimum=1)
     hours: float | None = option(None, "most hours to take, all runs of the command together", minimum=0)
-    share: float = option(0.5, "share of the current FLOPs that a step removes", minimum=SMALLEST_STEP, below=1)
+    share: float = option(
+        0.5, "share of the current FLOPs (with --latency-ms: of the time) that a step removes",
+        minimum=SMALLEST_STEP, below=1,
+    )  # fmt: skip
     retries: int = option(2, "how often a step that breaks a rule is tried again, with half the share", minimum=0)
     sparse_epochs: int = option(60, "epochs of sparse training in a step; 0: cut by --criterion at once", minimum=0)
     finetune_epochs: int = option(60, "epochs of fine-tuning in a step", minimum=1)

@@ -1,13 +1,22 @@
-"""How much the next step removes: no more than its share, what the goal lacks and what the limits of a cut allow."""
+"""How much the next step removes: no more than its share, what the goal lacks and what the limits of a cut allow.
 
+A share is one of the FLOPs, or, when the goal is a time, of the milliseconds that this machine's Rates give.
+"""
+
+from dataclasses import asdict
 from functools import partial
 
+import numpy as np
+
 from utils.pruning.budgets import bisect, file_megabytes, milliseconds
+from utils.pruning.channels import trace_channels
 from utils.pruning.costs import NetworkCost
+from utils.pruning.fading import Goal
 from utils.pruning.options import PruneOptions
-from utils.pruning.pruner import read, score
+from utils.pruning.pruner import budget, read, score
 from utils.pruning.rebuild import rebuild
 from utils.pruning.selection import largest_share, select_by_cost
+from utils.pruning.timing import Rates, fit_rates
 from utils.slimming.options import CUTTING, SMALLEST_STEP
 from utils.slimming.rules import goal_limit, goal_name
 
@@ -23,7 +32,7 @@ def cut_options(options, file, left):
 
 
 def planned_share(options, file, share, start):
-    """Return which share of the FLOPs of a checkpoint the next step is to remove, at most about `share`.
+    """Return (share that the next step is to remove from a checkpoint, at most about `share`; Rates as a dict or None).
 
     start: measurements of the run's first network. Returns None when the limits of the cut allow next to nothing.
     """
@@ -31,7 +40,10 @@ def planned_share(options, file, share, start):
     wanted.std_guard = options.std_guard
     job = read(wanted)
     scores = score(job)
-    cost = NetworkCost.flops(job.graph, job.model, pixels(options, job.model))
+    rates, size = None, pixels(options, job.model)
+    if goal_name(options) == "latency_ms":
+        rates = fit_rates(job.graph, job.model, size, options.runtime, np.random.default_rng(options.seed))
+    cost = rates.cost(job.graph, job.model) if rates else NetworkCost.flops(job.graph, job.model, size)
     ceiling = largest_share(scores, cost, job.limits)
     if options.sparse_epochs:  # which begins with every channel in use
         ceiling = min(
@@ -43,11 +55,33 @@ def planned_share(options, file, share, start):
     masks = partial(select_by_cost, scores, cost, limits=job.limits)
     lacking = lacking_share(options, job, cost, masks, 1 - ceiling, start)
     planned = min(lacking if lacking <= share * SLACK else share, ceiling)
-    return planned if cost.of(masks(1 - planned)) < (1 - SMALLEST_STEP / 2) * cost.total else None
+    if cost.of(masks(1 - planned)) >= (1 - SMALLEST_STEP / 2) * cost.total:
+        return None
+    return planned, rates and asdict(rates)
+
+
+def step_goal(options, step):
+    """Return the Goal of a step's sparse training."""
+    if step.get("rates") is None:
+        return Goal("FLOPs", 1 - step["share"])
+    rates = Rates(**step["rates"])
+    return Goal("time", 1 - step["share"], rates.image_size, options.runtime, rates)
+
+
+def step_cut(step, job, scores):
+    """Return the masks {group: bool [width]} of a step's cut; job: that of prune.py for the network to cut."""
+    if step.get("rates") is None:
+        cost, left = budget(job, scores)
+    else:
+        rates = Rates(**step["rates"])
+        cost = rates.cost(job.graph, job.model)
+        whole = rates.cost(trace_channels(job.whole), job.whole).total  # with branches that are silent
+        left = min((1 - step["share"]) * whole / cost.total, 1.0)
+    return select_by_cost(scores, cost, left, job.limits)
 
 
 def lacking_share(options, job, cost, masks, floor, start):
-    """Return which share of the FLOPs has to go until the goal of the SlimOptions is met, about; 1.0 when it can't be.
+    """Return which share of a cost has to go until the goal of the SlimOptions is met, about; 1.0 when it can't be.
 
     job, cost: as in planned_share; masks: callable(share left) → {group: bool [width]}; floor: least share left.
     """

@@ -54,7 +54,7 @@ def broken(options, measure, start):
 
 
 def next_share(options, steps):
-    """Return the share of the FLOPs that the next attempt may remove at most; steps: the finished ones.
+    """Return the share that the next attempt may remove at most; steps: the finished ones.
 
     Every attempt that was undone halves it for all that follow.
     """
@@ -73,7 +73,7 @@ def over(options, record):
             tried = f"{last['attempt']} attempts" if options.retries else "its only attempt"
             return f"step {last['number']} broke a rule in {tried} ({last['why']})"
         if next_share(options, steps) < SMALLEST_STEP:
-            least = f"less than {SMALLEST_STEP:.0%} of the FLOPs is no step"
+            least = f"less than {SMALLEST_STEP:.0%} is no step"
             return f"step {last['number']} broke a rule, and {least} ({last['why']})"
     if options.steps is not None and len(record.kept) >= options.steps:
         return f"--steps {options.steps}: as many are kept"

@@ -7,15 +7,13 @@ from utils.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.finetuning import FinetuneOptions, distillation_hooks
 from utils.metrics import fitness
 from utils.paths import RunFolder
-from utils.pruning.fading import Goal
 from utils.pruning.preview import PreviewHook
-from utils.pruning.pruner import budget, make_cut, read, score
-from utils.pruning.selection import select_by_cost
+from utils.pruning.pruner import make_cut, read, score
 from utils.slimming.display import Display
 from utils.slimming.guard import GuardedFadeOut
 from utils.slimming.measures import Gauge
 from utils.slimming.options import TEACHING, TRAINING, SlimOptions
-from utils.slimming.planning import cut_options
+from utils.slimming.planning import cut_options, step_cut, step_goal
 from utils.slimming.record import Record
 from utils.slimming.report import write_page, write_report
 from utils.slimming.watch import Watch
@@ -79,7 +77,7 @@ def take_step(work):
 def sparse_phase(work, step):
     """Train until the channels that are to go are at zero."""
     options = work.options
-    goal = Goal("FLOPs", 1 - step["share"])
+    goal = step_goal(options, step)
     baseline = work.record.points[0]["map"]  # what the rules count from
     fade = GuardedFadeOut(goal, options.limits, options.std_guard, max_drop=options.max_drop, baseline=baseline)
     # Before the channels are gone a preview would cost time only; from then on it costs none.
@@ -95,9 +93,7 @@ def cut_phase(work, step):
     sparse = step["sparse"]
     source = work.folder / sparse["file"] if sparse else work.begins_with
     job = read(cut_options(work.options, source, 1 - step["share"]))
-    scores = score(job)
-    cost, left = budget(job, scores)
-    cut = make_cut(job, select_by_cost(scores, cost, left, job.limits))
+    cut = make_cut(job, step_cut(step, job, score(job)))
     write_atomically(work.place / PRUNED, checkpoint_bytes(finished_content(cut.after)))
     measured_phase(work, "pruned", work.place / PRUNED)
 

@@ -90,9 +90,15 @@ def accuracy(best, start):
     return None if None in (now, before) else f"mAP50-95 {now:.3f} instead of {before:.3f}"
 
 
+def counted(step):
+    """Return what the share of a step is one of."""
+    return "milliseconds" if step.get("rates") else "FLOPs"
+
+
 def story(step):
     """Return sentences on what happened at one attempt, finished or under way."""
-    sentences = [f"It set out to remove {step['share']:.0%} of the FLOPs, down to {step['left']:.0%} of the start's."]
+    aim = f"remove {step['share']:.0%} of the {counted(step)}, down to {step['left']:.0%} of the start's"
+    sentences = [f"It set out to {aim}."]
     found = [(words, finite(step[key]["map"])) for key, words in STAGES.items() if step[key]]
     scores = ", ".join(f"{score:.3f} {words}" for words, score in found if score is not None)
     sentences += [f"mAP50-95: {scores}."] if scores else []

@@ -1,14 +1,21 @@
 """How much a step removes: its share, what the goal lacks, what the limits allow."""
 
+import json
+
 import pytest
 import torch
 
 from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
-from utils.checkpoint import finished_content, save_checkpoint
+from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.pruning.budgets import file_megabytes
+from utils.pruning.channels import trace_channels
+from utils.pruning.fading import Goal
+from utils.pruning.pruner import make_cut, read, score
+from utils.pruning.timing import Rates
+from utils.slimming import planning
 from utils.slimming.options import SlimOptions
-from utils.slimming.planning import planned_share
+from utils.slimming.planning import planned_share, step_cut, step_goal
 
 
 @pytest.fixture
@@ -27,7 +34,8 @@ def network(tiny_cfg, tmp_path):
 
 def plan(network, share=0.5, start=None, **goal):
     options = SlimOptions(imgsz=64, round=2, min_channels=2, workers=0, device="cpu", **goal)
-    return planned_share(options, network[0], share, start or network[1])
+    found = planned_share(options, network[0], share, start or network[1])
+    return found and found[0]
 
 
 def test_a_step_removes_its_share(network):
@@ -49,6 +57,32 @@ def test_goals_other_than_flops_are_aimed_at_by_trial(network):
     assert 0 < few < more <= 0.5
     assert 0 < plan(network, size_mb=0.95 * network[1]["mb"]) < 0.5
     assert plan(network, params=0.01) == 0.5  # out of reach: a whole step
+
+
+def test_a_goal_in_time_is_a_share_of_the_milliseconds(network, monkeypatch):
+    rates = Rates((0.0, 1e-6, 0.0), 1.0, 4, 64, 0.0)
+
+    def fit(graph, model, image_size, runtime, rng):
+        assert (image_size, runtime) == (64, "onnx")
+        return rates
+
+    def modelled(model, image_size, runtime):
+        return rates.cost(trace_channels(model), model).total
+
+    monkeypatch.setattr(planning, "fit_rates", fit)
+    monkeypatch.setattr(planning, "milliseconds", modelled)
+    options = SlimOptions(imgsz=64, round=2, min_channels=2, workers=0, device="cpu", latency_ms=1.0, runtime="onnx")
+    whole = modelled(load_checkpoint(network[0]).model, 64, "onnx")
+    options.latency_ms = 0.7 * whole
+    share, found = planned_share(options, network[0], 0.5, network[1])
+    assert 0.1 < share < 0.32 and Rates(**found) == rates  # the widths of so small a network come in coarse steps
+    step = {"share": share, "rates": json.loads(json.dumps(found))}
+    goal = step_goal(options, step)
+    assert (goal.kind, goal.left, goal.image_size, goal.runtime) == ("time", 1 - share, 64, "onnx")
+    job = read(planning.cut_options(options, network[0], 1 - share))
+    narrow = make_cut(job, step_cut(step, job, score(job))).after
+    assert 0.5 * whole < modelled(narrow, 64, "onnx") <= options.latency_ms
+    assert step_goal(options, {"share": 0.4, "rates": None}) == Goal("FLOPs", 0.6)
 
 
 def test_the_limits_bound_a_step(network):

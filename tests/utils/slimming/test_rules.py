@@ -88,7 +88,7 @@ def test_a_step_is_retried_as_often_as_allowed(tmp_path):
 
 def test_tiny_steps_are_not_tried(tmp_path):
     reason = over(SlimOptions(max_drop=0.01, retries=9), record(tmp_path, step(1, kept=False, share=0.03)))
-    assert reason == "step 1 broke a rule, and less than 2% of the FLOPs is no step (for the test)"
+    assert reason == "step 1 broke a rule, and less than 2% is no step (for the test)"
 
 
 def test_steps_and_hours_end_a_run(tmp_path):
