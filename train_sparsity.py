@@ -2,7 +2,7 @@
 
 from utils.distributed import team_from
 from utils.options import run
-from utils.pruning.sparsity import SparsityOptions, sparsity_hooks, verdict
+from utils.pruning.sparsity import SparsityOptions, preamble, sparsity_hooks, verdict
 from utils.resuming import resolve
 from utils.training import train
 
@@ -11,8 +11,8 @@ def main(options):
     """Train as the SparsityOptions say, and say what may be cut."""
     options = resolve(options)
     hooks = sparsity_hooks(options)
-    if hooks and options.target_latency is not None and team_from().main:
-        print(f"measuring in {options.runtime} what widths cost in time, about a minute", flush=True)
+    for line in preamble(options) if team_from().main else ():
+        print(line, flush=True)
     result = train(options, hooks=hooks)
     if hooks and result.team.main:
         print(verdict(result, hooks))

@@ -89,6 +89,17 @@ def sparsity_hooks(options):
     return [penalty, PreviewHook(goal, options.preview_period, limits)]
 
 
+def preamble(options):
+    """Return lines to show before a run with SparsityOptions begins: what takes a while, what may be a misunderstanding."""
+    lines, given = [], [flag for name, flag in TARGETS.items() if getattr(options, name) is not None]
+    if options.st and given and parse_strength(options.sr) != AUTO:
+        lines.append(f"--sr {options.sr} is a penalty, however far it gets; {given[0]} is the cut that is tried on the way. "
+                     f"To reach it: --sr auto")  # fmt: skip
+    if options.st and options.target_latency is not None:
+        lines.append(f"measuring in {options.runtime} what widths cost in time, about a minute")
+    return lines
+
+
 def verdict(run, hooks):
     """Return in words what may be cut after a sparse Run with the hooks of sparsity_hooks."""
     preview = next(hook for hook in hooks if isinstance(hook, PreviewHook))
@@ -96,15 +107,19 @@ def verdict(run, hooks):
     parameters = ChannelParameters(model, graph)
     loud = parameters.by_group(parameters.per_channel((parameters.gamma.abs() >= NEAR_ZERO).float()))
     keep = {name: values > 0 for name, values in loud.items()}
-    share, flops = (1 - cost.of(keep) / cost.total for cost in (ChannelCost(graph.channel_counts()), preview.flops))
+    channels = ChannelCost(graph.channel_counts())
+    share, flops = (1 - cost.of(keep) / cost.total for cost in (channels, preview.flops))
     lines = [f"{share:.1%} of the channels are at zero, which is {flops:.1%} of the FLOPs"]
+    enough = preview.cost.of(keep) <= (goal.left + SLACK) * preview.cost.total
+    if not enough:
+        share = 1 - channels.of(preview.choose(model)[0]) / channels.total
     cut, multiple = goal.cut(share), preview.limits.multiple
     if multiple != PruneOptions.round:
         cut += f" --round {multiple}"
     if preview.latest:
         scores = f"mAP50 {preview.latest[0]:.3f}, mAP50-95 {preview.latest[1]:.3f}"
         lines.append(f"cut with {cut}: {scores} before fine-tuning")
-    if preview.cost.of(keep) > (goal.left + SLACK) * preview.cost.total:
+    if not enough:
         lines.append(f"not sparse enough for {cut}: train longer, raise --sr, or let --sr auto {goal.flag} choose")
     lines += [line for hook in hooks if isinstance(hook, FadeOut) for line in hook.drop_lines(preview.latest)]
     file = run.folder.best_sparse if run.folder.best_sparse.is_file() else run.folder.last

@@ -15,9 +15,11 @@ from utils.pruning.channels import trace_channels
 from utils.pruning.costs import NetworkCost
 from utils.pruning.fading import FadeOut, Goal
 from utils.pruning.importance import gamma_scores
+from utils.paths import RunFolder
 from utils.pruning.penalties import SCHEDULES, GammaPenalty, soft_threshold
+from utils.pruning.preview import PreviewHook
 from utils.pruning.selection import Limits, select_by_cost
-from utils.pruning.sparsity import SparsityOptions, parse_strength, sparsity_hooks
+from utils.pruning.sparsity import SparsityOptions, parse_strength, preamble, sparsity_hooks, verdict
 from utils.pruning.timing import Rates
 
 LR, MOMENTUM = 0.01, 0.9
@@ -342,6 +344,28 @@ def test_widths_that_stay_are_multiples_of_what_is_asked_for():
     for _ in range(20):
         step(run, hook, gradient=1e-3)
     assert all(int((norm.weight != 0).sum()) % 16 == 0 for norm in (model[0].bn, model[1].bn))
+
+
+def test_a_penalty_with_a_goal_may_be_a_misunderstanding():
+    assert preamble(SparsityOptions(st=True, sr="0.1")) == preamble(SparsityOptions(sr="0.1", target=0.5)) == []
+    assert preamble(SparsityOptions(st=True, sr="auto", target=0.5)) == []
+    (line,) = preamble(SparsityOptions(st=True, target_flops=0.5))
+    assert "--sr 0.005 is a penalty" in line and "--target-flops is the cut" in line and line.endswith("--sr auto")
+    (line,) = preamble(SparsityOptions(st=True, sr="auto", target_latency=0.5, runtime="torch"))
+    assert "measuring in torch" in line
+
+
+def test_after_too_weak_a_penalty_the_cut_that_was_asked_for_is_named(tmp_path):
+    model = nn.Sequential(Conv(3, 32), Conv(32, 32), nn.Conv2d(32, 2, 1))
+    rates = Rates((1.0, 1.0, 0.0), 0.0, 1, 64, 0.0)
+    preview = PreviewHook(Goal("time", 0.6, 64, "onnx", rates), 0, ANY)
+    preview.prepare(model)
+    run = make_run(model)
+    run.folder = RunFolder(tmp_path)
+    words = verdict(run, [preview])
+    removed = sum(int((~mask).sum()) for mask in preview.choose(model)[0].values())
+    assert 0 < removed < 64 and words.startswith("0.0% of the channels are at zero")
+    assert f"not sparse enough for --percent {removed / 64:.4f} --round 1: train longer" in words and "--target-latency 0.6" in words
 
 
 def test_without_st_there_is_no_hook():
