@@ -1,5 +1,8 @@
 """The model of milliseconds: parts of a layer by hand, rates found again from times that follow them, blocks respected."""
 
+import time
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from torch import nn
@@ -58,6 +61,19 @@ def test_a_network_is_measured_and_every_channel_costs_time(tiny_config, monkeyp
     assert min(*rates.rates, rates.constant) >= 0 and rates.block in timing.BLOCKS
     cost = rates.cost(graph, model)
     assert cost.total > 0 and cost.of({graph.free_groups[0].name: np.arange(graph.free_groups[0].width) < 1}) <= cost.total
+
+
+def test_waiting_for_a_busy_machine_is_not_counted(tiny_config, monkeypatch):
+    @contextmanager
+    def interrupted(models, image_size, runtime):
+        yield dict.fromkeys(models, lambda: time.sleep(0.02))
+
+    monkeypatch.setattr(timing, "running", interrupted)
+    monkeypatch.setattr(timing, "SAMPLES", 5)
+    model = DetectionModel(tiny_config)
+    graph = trace_channels(model)
+    rates = fit_rates(graph, model, 64, "onnx", np.random.default_rng(0), rounds=3)
+    assert 0 < rates.cost(graph, model).total < 5  # milliseconds, of 20 that pass
 
 
 def test_a_cut_for_time_keeps_whole_blocks(tiny_config):
