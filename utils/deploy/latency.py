@@ -10,6 +10,7 @@ import torch
 from utils.deploy.runtimes import TorchRuntime
 
 WARM_UP = 5
+OWN_CLOCK = time.thread_time  # where one thread computes: what else the machine is busy with does not count
 CERTAINTY = 1.96  # standard deviations of the count of rounds below the median: an interval of 95 %
 
 
@@ -22,19 +23,18 @@ class Timing:
     high: float
 
 
-def measure_latency(models, image_size, rounds=50, threads=1, clock=time.perf_counter):
-    """Return {name: median milliseconds an image} of several detectors in PyTorch on the CPU, float32, batch 1.
+def measure_latency(models, image_size, rounds=50):
+    """Return {name: median milliseconds an image} of several detectors in PyTorch on one thread, float32, batch 1.
 
     Args:
         models: {name: DetectionModel}; batch norms are folded in copies.
         image_size: side in pixels, a multiple of the stride.
         rounds: how often each one runs.
-        threads: computing threads during the measurement.
     """
     image = noise((image_size, image_size))
     calls = {name: pytorch_call(TorchRuntime(name, model=model), image) for name, model in models.items()}
-    with computing_threads(threads):
-        times = take_turns(calls, rounds, clock)
+    with computing_threads(1):
+        times = take_turns(calls, rounds, OWN_CLOCK)
     return {name: summarise(values).median for name, values in times.items()}
 
 

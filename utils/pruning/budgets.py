@@ -4,10 +4,8 @@ Each is met by bisection over the share of the FLOPs (or parameters) that stays,
 kept.
 """
 
-import time
-
 from utils.checkpoint import checkpoint_bytes, finished_content
-from utils.deploy.latency import computing_threads, summarise, take_turns
+from utils.deploy.latency import OWN_CLOCK, computing_threads, summarise, take_turns
 from utils.errors import InputError
 from utils.pruning.timing import running
 
@@ -61,10 +59,10 @@ def file_megabytes(model):
     return len(checkpoint_bytes(finished_content(model))) / 1e6
 
 
-def milliseconds(model, image_size, runtime, threads=1, rounds=ROUNDS, clock=time.perf_counter):
-    """Return the median milliseconds an image (side in pixels) of a DetectionModel on the CPU, batch 1, float32.
+def milliseconds(model, image_size, runtime, rounds=ROUNDS, clock=OWN_CLOCK):
+    """Return the median milliseconds an image (side in pixels) of a DetectionModel on one thread, batch 1, float32.
 
     runtime: one of utils.pruning.timing.RUNTIMES. Raises InputError when its package is missing.
     """
-    with computing_threads(threads), running({"": model}, image_size, runtime, threads) as calls:
+    with computing_threads(1), running({"": model}, image_size, runtime) as calls:
         return summarise(take_turns(calls, rounds, clock)[""]).median

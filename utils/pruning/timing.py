@@ -6,7 +6,6 @@ random cuts of it.
 """
 
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.deploy.latency import computing_threads, noise, pytorch_call, summarise, take_turns
+from utils.deploy.latency import OWN_CLOCK, computing_threads, noise, pytorch_call, summarise, take_turns
 from utils.deploy.metadata import describe_model
 from utils.deploy.onnx import onnx_bytes, onnx_graph
 from utils.deploy.runtimes import OnnxRuntime, TorchRuntime
@@ -85,16 +84,15 @@ def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS):
     cuts = [{}, *(random_cut(graph, rng.uniform(NARROWEST, 1), rng) for _ in range(SAMPLES))]
     networks = {number: rebuild(model, graph, keep) for number, keep in enumerate(cuts)}
     with computing_threads(1), running(networks, image_size, runtime) as calls:
-        # One thread computes, so its own clock counts all of it, and nothing of what else the machine is busy with.
-        times = take_turns(calls, rounds, time.thread_time)
+        times = take_turns(calls, rounds, OWN_CLOCK)
     times = np.array([summarise(times[number]).median for number in calls])
     fits = [fit_block(graph, model, cuts, times, block, image_size) for block in BLOCKS]
     return min(fits, key=lambda rates: rates.error)
 
 
 @contextmanager
-def running(models, image_size, runtime, threads=1):
-    """Give {name: callable that runs it once on an image} of {name: DetectionModel} on the CPU, batch 1, float32.
+def running(models, image_size, runtime):
+    """Give {name: callable that runs it once on an image} of {name: DetectionModel} on one thread, batch 1, float32.
 
     image_size: side in pixels; runtime: one of RUNTIMES. Raises InputError when its package is missing.
     """
@@ -107,7 +105,7 @@ def running(models, image_size, runtime, threads=1):
         for number, (name, model) in enumerate(models.items()):
             file, metadata = Path(folder) / f"{number}.onnx", describe_model(model, (image_size, image_size))
             file.write_bytes(onnx_bytes(onnx_graph(model, metadata), metadata))
-            calls[name] = partial(OnnxRuntime(file, threads=threads), image)
+            calls[name] = partial(OnnxRuntime(file, threads=1), image)
         yield calls
 
 
