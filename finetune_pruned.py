@@ -1,4 +1,4 @@
-"""Train a pruned detector further, so that it recovers what the cut has cost; with --teacher, under the unpruned one."""
+"""Train a pruned detector further, so that it recovers what the cut cost; with --teacher, under the unpruned one."""
 
 from utils.finetuning import FinetuneOptions, finetune
 from utils.options import run

@@ -1,7 +1,7 @@
-"""Time of an epoch and peak memory with frozen layers: python benchmarks/freezing.py --data DATA [--weights yolov5n.pt].
+"""Epoch time and peak memory with frozen layers: python benchmarks/freezing.py --data DATA [--weights yolov5n.pt].
 
-Runs train.py for a few epochs with each --freeze, in turns; the time is the one that train.py prints, validation included, and
-its median leaves out first epochs. Linux and macOS.
+Runs train.py for a few epochs with each --freeze, in turns; the time is the one that train.py prints, validation
+included, and its median leaves out first epochs. Linux and macOS.
 """
 
 import os
@@ -36,7 +36,8 @@ class FreezingOptions:
 def train(options, frozen):
     """Run train.py; return ([seconds of each epoch but the first], peak memory in GB)."""
     words = ["--freeze", frozen, "--data", options.data, "--weights", options.weights, "--imgsz", options.imgsz,
-             "--batch-size", options.batch_size, "--epochs", options.epochs, "--cache", "--noplots", "--workers", 2]  # fmt: skip
+             "--batch-size", options.batch_size, "--epochs", options.epochs, "--cache", "--noplots",
+             "--workers", 2]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
         command = [sys.executable, ROOT / "train.py", *words, "--project", folder]
         process = subprocess.Popen([str(word) for word in command], stdout=log)

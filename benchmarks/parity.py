@@ -1,7 +1,8 @@
 """Validate yolov5n.pt as the public code was run, and print both numbers: python benchmarks/parity.py --folder DATA.
 
-DATA holds weights/yolov5n.pt (the public file) and coco128/ with images and labels of train2017 and val2017 (128 each) and
-annotations/instances_train2017.json. Public numbers: the public val.py on the same files, NMS without its time limit.
+DATA holds weights/yolov5n.pt (the public file) and coco128/ with images and labels of train2017 and val2017 (128 each)
+and annotations/instances_train2017.json. Public numbers: the public val.py on the same files, NMS without its time
+limit.
 """
 
 import contextlib
@@ -60,11 +61,16 @@ def main(options):
     folder = Path(options.folder).resolve()
     annotations = folder / "coco128/annotations/instances_train2017.json"
     names = [category["name"] for category in json.loads(annotations.read_text())["categories"]]
-    print("| coco128 images | flags | public P / R / mAP50 / mAP50-95 | ours | largest difference |\n|---|---|---|---|---|")
+    print(
+        "| coco128 images | flags | public P / R / mAP50 / mAP50-95 | ours | largest difference |\n"
+        "|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as work:
         for images, settings, public in SETTINGS:
             data = Path(work) / f"{images}.yaml"
-            data.write_text(yaml.safe_dump({"path": str(folder / "coco128"), "val": f"images/{images}", "names": names}))
+            data.write_text(
+                yaml.safe_dump({"path": str(folder / "coco128"), "val": f"images/{images}", "names": names})
+            )
             with contextlib.redirect_stdout(io.StringIO()):
                 found = validate_checkpoint(ValidationOptions(
                     data=str(data), weights=str(folder / "weights/yolov5n.pt"), device="cpu", workers=2,

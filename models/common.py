@@ -1,7 +1,7 @@
 """The building blocks of YOLOv5 networks.
 
-Class names, child names and plain attributes are those of the public YOLOv5, because checkpoints carry them. No block stores
-its channel counts: whatever widths its convolutions have, it runs. Feature maps are [B, C, H, W] throughout.
+Class names, child names and plain attributes are those of the public YOLOv5, because checkpoints carry them. No block
+stores its channel counts: whatever widths its convolutions have, it runs. Feature maps are [B, C, H, W] throughout.
 """
 
 import math
@@ -31,7 +31,7 @@ class Conv(nn.Module):
 
 
 def same_padding(k, p=None, d=1):
-    """Return the padding that keeps the size at stride 1 for kernel k (int or pair) and dilation d, unless p is given."""
+    """Return padding that keeps the size at stride 1 for kernel k (int or pair) and dilation d, unless p is given."""
     if p is not None:
         return p
     return d * (k - 1) // 2 if isinstance(k, int) else tuple(d * (n - 1) // 2 for n in k)
@@ -154,7 +154,7 @@ class C3Ghost(C3):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and a two-layer perceptron, both residual, without layer norms (Dosovitskiy et al. 2021, reduced)."""
+    """Self-attention and a two-layer perceptron, both residual, no layer norms (Dosovitskiy et al. 2021, reduced)."""
 
     def __init__(self, c, num_heads):
         super().__init__()

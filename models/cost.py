@@ -10,7 +10,9 @@ def count_parameters(model):
 
 
 def count_gflops(model, image_size=640, channels=3):
-    """Return the billions of floating-point operations for one image: two per multiply-add of convolutions and linear layers.
+    """Return the billions of floating-point operations for one image.
+
+    These are two per multiply-add of convolutions and linear layers.
 
     image_size: side, or (height, width), in pixels. Measured on a small image and scaled by the area, because every
     detection layer works per pixel.

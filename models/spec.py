@@ -18,7 +18,8 @@ WIDTH_MULTIPLE_OF = 8  # channel counts are rounded up to this, unless the yaml 
 CONVOLUTIONAL = {
     name: getattr(common, name)
     for name in (
-        "Conv DWConv GhostConv Bottleneck GhostBottleneck SPP SPPF Focus CrossConv BottleneckCSP C3 C3x C3TR C3SPP C3Ghost"
+        "Conv DWConv GhostConv Bottleneck GhostBottleneck SPP SPPF Focus CrossConv BottleneckCSP "
+        "C3 C3x C3TR C3SPP C3Ghost"
     ).split()
 }
 # … of which these take the number of repeats as a third argument instead of being repeated.
@@ -103,7 +104,7 @@ def read_yaml(path):
 
 
 def parse_spec(config, origin="model yaml"):
-    """Return the Spec of a model mapping (see reference keys: nc, depth_multiple, width_multiple, anchors, backbone, head).
+    """Return the Spec of a model mapping (reference keys: nc, depth_multiple, width_multiple, anchors, backbone, head).
 
     Raises SpecError that names the key or row when something is missing, of the wrong type or unknown.
     """

@@ -1,7 +1,8 @@
 """The detection network: rows of a model yaml become layers, the last of them Detect.
 
 Each layer carries its index `i`, where its input comes from `f`, its `type` and its parameter count `np`, as the public
-YOLOv5 expects of a checkpoint. Channel counts are nowhere remembered: a network runs with whatever widths its tensors have.
+YOLOv5 expects of a checkpoint. Channel counts are nowhere remembered: a network runs with whatever widths its tensors
+have.
 
 As a script, `python models/yolo.py --cfg yolov5n.yaml`, it prints the layers of a model yaml: see models.show.
 """
@@ -124,7 +125,10 @@ class DetectionModel(nn.Module):
         detect.initialize_biases()
 
     def set_strides(self):
-        """Measure the strides of the scales and of the whole network. Raises SpecError when two layers do not fit each other."""
+        """Measure the strides of the scales and of the whole network.
+
+        Raises SpecError when two layers do not fit each other.
+        """
         self.model[-1].stride, coarsest = self.measure_strides(self.yaml["ch"])
         self.stride = with_coarsest(self.model[-1].stride, coarsest)
 
@@ -156,9 +160,9 @@ class DetectionModel(nn.Module):
         return x
 
     def measure_strides(self, ch, size=256):
-        """Return (stride of each scale [nl], largest stride of any layer), measured on an empty image; statistics stay untouched.
+        """Return (stride of each scale [nl], largest stride of any layer), measured on an empty image.
 
-        Raises SpecError that names the layer whose inputs do not fit it.
+        Statistics stay untouched. Raises SpecError that names the layer whose inputs do not fit it.
         """
         detect, training = self.model[-1], self.training
         reached, sides = {}, []
@@ -209,7 +213,7 @@ class DetectionModel(nn.Module):
         self.yaml["activation"] = text if text.endswith(")") else f"{text}()"  # the public code evaluates it
 
     def fuse(self):
-        """Fold every batch norm that follows a convolution in a Conv block into that convolution, in place; return self."""
+        """Fold every batch norm after a convolution in a Conv block into that convolution, in place; return self."""
         for module in self.modules():
             if isinstance(module, common.Conv) and "bn" in module._modules:
                 module.conv = nn.utils.fuse_conv_bn_eval(module.conv.eval(), module.bn.eval())
@@ -226,7 +230,9 @@ def build_layers(spec, ch):
         try:
             layer, width = build_layer(spec, row, inputs)
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
-            raise SpecError(f"{spec.origin}: layer {i} ({row.name}): args {list(row.args)} do not fit: {error}") from None
+            raise SpecError(
+                f"{spec.origin}: layer {i} ({row.name}): args {list(row.args)} do not fit: {error}"
+            ) from None
         layer.i, layer.f = i, list(sources) if isinstance(row.source, tuple) else row.source
         kind = LAYERS.get(row.name, Detect)
         layer.type = f"{kind.__module__}.{kind.__name__}"
@@ -283,7 +289,7 @@ def set_activation(layers, text, replaced=nn.SiLU):
 
 
 def with_coarsest(strides, coarsest):
-    """Return the strides of a model: those of its scales, and that of its coarsest layer where images must be multiples of it.
+    """Return the strides of a model: of its scales, and of its coarsest layer where images must be multiples of it.
 
     Only their maximum counts outside Detect. It is that of a layer when the scale that needed the layer was removed.
     """
@@ -293,7 +299,7 @@ def with_coarsest(strides, coarsest):
 
 
 def order_anchors(detect):
-    """Reverse the anchors (in pixels) when they are listed from coarse to fine while the strides grow, or the other way."""
+    """Reverse the anchors (in pixels) when they are listed from coarse to fine while strides grow, or the other way."""
     areas = detect.anchors.prod(-1).mean(-1)
     if (areas[-1] - areas[0]) * (detect.stride[-1] - detect.stride[0]) < 0:
         detect.anchors[:] = detect.anchors.flip(0)

@@ -1,4 +1,4 @@
-"""The commands as users type them: the walk-through from data to a fine-tuned pruned detector, and what bad input gives."""
+"""The commands as users type them: the walk from data to a fine-tuned pruned detector, and what bad input gives."""
 
 import csv
 import re
@@ -47,12 +47,15 @@ def walk(tmp_path_factory):
         "train": succeed(folder, "train.py", "--weights", "", "--cfg", "tiny.yaml", "--name", "dense", *training),
         "sparse": succeed(folder, "train_sparsity.py", "--st", "--sr", "0.005", "--weights",
                           "runs/train/dense/weights/last.pt", "--cfg", "tiny.yaml", "--name", "sparse", *training),
-        "prune": succeed(folder, "prune.py", "--percent", "0.3", "--weights", sparse, "--cfg", "tiny.yaml", *data, *CPU),
+        "prune": succeed(folder, "prune.py", "--percent", "0.3", "--weights", sparse, "--cfg", "tiny.yaml",
+                         *data, *CPU),
         "finetune": succeed(folder, "finetune_pruned.py", "--weights", "pruned_model.pt", "--name", "tuned", *training),
         "again": succeed(folder, "train_sparsity.py", "--st", "--sr", "auto", "--target", "0.2", "--weights",
                          "runs/train/tuned/weights/last.pt", "--name", "sparse2", *training),
-        "prune2": succeed(folder, "prune.py", "--percent", "0.2", "--weights", "runs/train/sparse2/weights/last.pt", *data, *CPU),
-        "finetune2": succeed(folder, "finetune_pruned.py", "--weights", "pruned_model.pt", "--name", "tuned2", *training),
+        "prune2": succeed(folder, "prune.py", "--percent", "0.2", "--weights", "runs/train/sparse2/weights/last.pt",
+                          *data, *CPU),
+        "finetune2": succeed(folder, "finetune_pruned.py", "--weights", "pruned_model.pt", "--name", "tuned2",
+                             *training),
     }  # fmt: skip
     return folder, said, data
 
@@ -112,7 +115,10 @@ def test_tensorboard_has_gammas_losses_and_strength(walk):
     folder, _, _ = walk
     events = EventAccumulator(str(folder / "runs/train/sparse")).Reload()
     scalars, histograms = events.Tags()["scalars"], events.Tags()["histograms"]
-    for tag in ("train/box_loss", "metrics/mAP_0.5", "x/lr0", "sparsity/sr", "sparsity/threshold", "preview/GFLOPs", "preview/mAP_0.5"):
+    for tag in (
+        "train/box_loss", "metrics/mAP_0.5", "x/lr0", "sparsity/sr", "sparsity/threshold", "preview/GFLOPs",
+        "preview/mAP_0.5",
+    ):  # fmt: skip
         assert tag in scalars, tag
     assert "bn/all" in histograms and "bn/model.0.bn" in histograms
     assert len(events.Scalars("sparsity/sr")) == 2 and events.Scalars("sparsity/sr")[0].value == pytest.approx(0.005)
@@ -125,7 +131,8 @@ def test_no_sparsity_strength_gives_bit_for_bit_the_weights_of_train(walk):
     succeed(folder, "train_sparsity.py", "--st", "--sr", "0", "--name", "zero", *common)
     succeed(folder, "train_sparsity.py", "--name", "without", *common)
     plain, zero, without = (
-        load_checkpoint(folder / f"runs/train/{name}/weights/last.pt").model.state_dict() for name in ("plain", "zero", "without")
+        load_checkpoint(folder / f"runs/train/{name}/weights/last.pt").model.state_dict()
+        for name in ("plain", "zero", "without")
     )
     assert all(torch.equal(plain[k], zero[k]) and torch.equal(plain[k], without[k]) for k in plain)
 
@@ -133,15 +140,17 @@ def test_no_sparsity_strength_gives_bit_for_bit_the_weights_of_train(walk):
 def test_validation_prints_the_public_table(walk):
     folder, _, data = walk
     lines = succeed(folder, "val.py", "--weights", "pruned_model.pt", *data, *CPU).splitlines()
-    head = next(i for i, line in enumerate(lines) if line.split() == ["Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"])
+    head = next(i for i, line in enumerate(lines)
+                if line.split() == ["Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"])  # fmt: skip
     assert lines[head + 1].split()[:2] == ["all", "8"]
     assert (folder / "runs/val/exp/confusion_matrix.png").is_file() and (folder / "runs/val/exp/PR_curve.png").is_file()
 
 
 def test_detection_on_a_folder_draws_and_writes(walk):
     folder, _, _ = walk
-    succeed(folder, "detect.py", "--weights", "runs/train/tuned/weights/best.pt", "--source", "datasets/shapes/images/val",
-            "--imgsz", SIZE, "--save-txt", "--conf-thres", "0.01", "--device", "cpu")  # fmt: skip
+    succeed(folder, "detect.py", "--weights", "runs/train/tuned/weights/best.pt", "--source",
+            "datasets/shapes/images/val", "--imgsz", SIZE, "--save-txt", "--conf-thres", "0.01",
+            "--device", "cpu")  # fmt: skip
     assert len(list((folder / "runs/detect/exp").glob("*.png"))) == 8
     assert list((folder / "runs/detect/exp/labels").glob("*.txt"))
 
@@ -204,4 +213,6 @@ def write_bad_files(folder, scratch):
     source = next((folder / "datasets/shapes/images/train").iterdir())
     (images / f"0{source.suffix}").write_bytes(source.read_bytes())
     (labels / "0.txt").write_text("0 nan 0.5 0.1 0.1\n")
-    (folder / "badlabel.yaml").write_text(yaml.safe_dump({**shapes, "path": str(folder / "bad"), "train": "images", "val": "images"}))
+    (folder / "badlabel.yaml").write_text(
+        yaml.safe_dump({**shapes, "path": str(folder / "bad"), "train": "images", "val": "images"})
+    )

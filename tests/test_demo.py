@@ -16,7 +16,8 @@ def test_all_stages_are_reported(tmp_path, capsys):
     out.mkdir(parents=True)
     (out / "older.txt").write_text("an earlier run")
     run_demo(DemoOptions(
-        out=str(out), cfg=str(tmp_path / "tiny.yaml"), epochs=[1, 3, 1], percent=0.3, images=[16, 4], imgsz=64, rounds=2,
+        out=str(out), cfg=str(tmp_path / "tiny.yaml"), epochs=[1, 3, 1], percent=0.3, images=[16, 4], imgsz=64,
+        rounds=2,
     ))  # fmt: skip
     stages = {stage["stage"]: stage for stage in json.loads((out / "summary.json").read_text())["stages"]}
     assert list(stages) == ["dense", "sparse", "pruned", "finetuned", "control"]

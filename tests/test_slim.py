@@ -182,9 +182,9 @@ def test_a_config_file_with_a_guard_and_a_floor(place, tmp_path, monkeypatch, ca
     """The whole way from the command line: nothing may fall below the floor, so the start is delivered."""
     keys = {
         "input_model_path": start(place, "start.pt"), "data": str(place / "shapes/shapes.yaml"), "imgsz": 64,
-        "batch": 4, "workers": 0, "device": "cpu", "sparse_epochs": 2, "finetuning_epochs": 1, "round": 2, "min_channels": 2,
-        "pruning_percent_step": 0.2, "pruning_standart_deviation_part": 0.3, "stop_loss": 1e-6, "retries": 1,
-        "hyp": "hyp.shapes.yaml", "project": str(tmp_path),
+        "batch": 4, "workers": 0, "device": "cpu", "sparse_epochs": 2, "finetuning_epochs": 1, "round": 2,
+        "min_channels": 2, "pruning_percent_step": 0.2, "pruning_standart_deviation_part": 0.3, "stop_loss": 1e-6,
+        "retries": 1, "hyp": "hyp.shapes.yaml", "project": str(tmp_path),
     }  # fmt: skip
     (tmp_path / "slim.yaml").write_text(yaml.safe_dump(keys))
     # The start breaks such a rule as well; that is said at once.

@@ -1,8 +1,9 @@
 """Reading and writing `.pt` files: read without running anything from them, written so that nothing is ever lost.
 
-A YOLOv5 checkpoint is a pickled network. Reading maps each class it names to an inert Record that only holds attributes;
-the network is then built by our own constructors from the yaml rows in the file, every layer is given the widths of its
-tensors, and tensors and plain values are taken over. So a network pruned by any tool loads, and code in a file never runs.
+A YOLOv5 checkpoint is a pickled network. Reading maps each class it names to an inert Record that only holds
+attributes; the network is then built by our own constructors from the yaml rows in the file, every layer is given the
+widths of its tensors, and tensors and plain values are taken over. So a network pruned by any tool loads, and code in a
+file never runs.
 """
 
 import io
@@ -47,10 +48,14 @@ def load_checkpoint(path, cfg=None):
         if tensors is not None and cfg:
             return Checkpoint(Path(path), model_from_tensors(read_yaml(cfg), tensors))
         if tensors is not None:
-            raise InputError(f"{path}: holds tensors only (a state dict); say its architecture, such as --cfg yolov5s.yaml")
+            raise InputError(
+                f"{path}: holds tensors only (a state dict); say its architecture, such as --cfg yolov5s.yaml"
+            )
         if not isinstance(content, dict) or not any(is_model(content.get(key)) for key in ("model", "ema")):
             found = ", ".join(map(str, list(content)[:6])) if isinstance(content, dict) else type(content).__name__
-            raise InputError(f"{path}: no YOLOv5 detection model inside (found: {found}); expected an entry 'model' or 'ema'")
+            raise InputError(
+                f"{path}: no YOLOv5 detection model inside (found: {found}); expected an entry 'model' or 'ema'"
+            )
         models = {key: build_model(content[key]) if is_model(content.get(key)) else None for key in ("model", "ema")}
     except SpecError as error:
         raise InputError(f"{path}: {error}") from None
@@ -78,7 +83,9 @@ def model_from_tensors(config, tensors):
     detect = skeleton.model[-1]
     bias = tensors.get(f"model.{len(skeleton.model) - 1}.m.0.bias")
     if bias is None:
-        raise SpecError(f"model.{len(skeleton.model) - 1}.m.0.bias is missing in the file: it does not fit the model yaml")
+        raise SpecError(
+            f"model.{len(skeleton.model) - 1}.m.0.bias is missing in the file: it does not fit the model yaml"
+        )
     record, used = record_of(skeleton, tensors)
     extra = sorted(name for name in set(tensors) - used if not name.endswith("anchor_grid"))  # a buffer until v5
     if extra:

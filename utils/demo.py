@@ -79,8 +79,9 @@ def run_stages(options, out, data):
     """Train, sparse-train, prune, fine-tune and train the control; return ({stage: checkpoint}, Cut)."""
     first, second, third = options.epochs
     common = {
-        "data": data, "imgsz": options.imgsz, "batch_size": options.batch_size, "workers": options.workers, "cache": "ram",
-        "hyp": "hyp.shapes.yaml", "optimizer": "AdamW", "noplots": True, "project": str(out), "seed": options.seed, "device": "cpu",
+        "data": data, "imgsz": options.imgsz, "batch_size": options.batch_size, "workers": options.workers,
+        "cache": "ram", "hyp": "hyp.shapes.yaml", "optimizer": "AdamW", "noplots": True, "project": str(out),
+        "seed": options.seed, "device": "cpu",
     }  # fmt: skip
     say(f"1/5 dense: {options.cfg} from scratch, {first} epochs")
     dense = train(TrainOptions(weights="", cfg=options.cfg, epochs=first, name="dense", **common)).folder.best
@@ -95,7 +96,9 @@ def run_stages(options, out, data):
         workers=options.workers,
     ))  # fmt: skip
     say(f"4/5 fine-tuned: {third} epochs")
-    finetuned = train(TrainOptions(weights=str(pruned), epochs=third, name="finetuned", **common), transfer=False).folder.best
+    finetuned = train(
+        TrainOptions(weights=str(pruned), epochs=third, name="finetuned", **common), transfer=False
+    ).folder.best
     say(f"5/5 control: the dense network for {second + third} epochs more, as many in all")
     control = train(TrainOptions(weights=str(dense), epochs=second + third, name="control", **common)).folder.best
     return {"dense": dense, "sparse": sparse, "pruned": pruned, "finetuned": finetuned, "control": control}, cut

@@ -30,8 +30,8 @@ class DetectOptions:
     weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript, _openvino_model")
     source: str = option(
         "data/images",
-        "image, video, folder, pattern such as 'photos/*.jpg', .txt that lists images, number of a camera, address of an "
-        "image, video or stream, or .streams that lists cameras and addresses",
+        "image, video, folder, pattern such as 'photos/*.jpg', .txt that lists images, number of a camera, address of "
+        "an image, video or stream, or .streams that lists cameras and addresses",
     )
     data: str = option("", "not needed: the checkpoint names its classes")
     imgsz: list[int] = option([640], "height and width, or one number for both, in pixels", "--img", "--img-size",

@@ -33,7 +33,7 @@ class Hook:
     """
 
     def prepare(self, model):
-        """The network is known and nothing is written yet: the moment to raise InputError for what cannot work with it."""
+        """The network is known, nothing is written yet: the moment to raise InputError for what cannot work with it."""
 
     def start(self, run):
         """All is built, and restored when the run is resumed; run.epoch is the first epoch to do."""
@@ -242,7 +242,9 @@ def prepare(run, images):
         return images
     stride = run.model.size_multiple
     rng = np.random.default_rng([run.seed, run.epoch, run.batch])  # the same in every process
-    longest = rng.integers(max(run.imgsz // 2, SMALLEST_STRIDES * stride), run.imgsz * 3 // 2 + stride) // stride * stride
+    longest = (
+        rng.integers(max(run.imgsz // 2, SMALLEST_STRIDES * stride), run.imgsz * 3 // 2 + stride) // stride * stride
+    )
     ratio = longest / max(images.shape[2:])
     if ratio == 1:
         return images

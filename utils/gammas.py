@@ -1,4 +1,4 @@
-"""The batch norm weights (gammas) of a run: gamma.csv, and gamma.png, the ridge that moves to zero under sparse training."""
+"""The batch norm weights (gammas) of a run: gamma.csv, and gamma.png, the ridge that sparse training moves to zero."""
 
 import csv
 
@@ -31,8 +31,8 @@ def near_zero(gammas):
 class GammaRecorder(Hook):
     """Counts |gamma| in bins after every epoch.
 
-    gamma.csv: a row an epoch with the share below NEAR_ZERO, then the counts; a column's name is the lower edge of its bin, and
-    the last bin also holds all that is above it. gamma.png is drawn from it.
+    gamma.csv: a row an epoch with the share below NEAR_ZERO, then the counts; a column's name is the lower edge of its
+    bin, and the last bin also holds all that is above it. gamma.png is drawn from it.
     """
 
     def __init__(self, draw=True):

@@ -92,7 +92,8 @@ def frozen_layers(numbers, count):
 class FreezeHook(Hook):
     """Keeps layers as they are: no gradients (at once, so that no optimizer takes them up), evaluation mode.
 
-    While the run lasts, their Conv blocks compute with the batch norm folded in: the same numbers in two thirds of the time.
+    While the run lasts, their Conv blocks compute with the batch norm folded in: the same numbers in two thirds of
+    the time.
     """
 
     def __init__(self, model, layers):

@@ -108,7 +108,10 @@ def parse(cls, argv=None, description="", prog=None):
 
 
 def run(cls, main, description):
-    """Run a script: parse the options, call main(options), turn bad input and unusable files into one line and exit code 2."""
+    """Run a script: parse the options, call main(options).
+
+    Bad input and unusable files become one line and exit code 2.
+    """
     prog = Path(sys.argv[0]).name
     try:
         main(parse(cls, description=description, prog=prog))

@@ -113,7 +113,8 @@ def plot_results(table, file):
 def plot_ridge(file, edges, epochs, counts):
     """Write the histograms of |gamma| as a ridge: one line an epoch, later ones lower and in front.
 
-    edges: lower edges of the bins [B]; epochs: [E]; counts: [E, B]. Of many epochs, RIDGES evenly spread ones are drawn.
+    edges: lower edges of the bins [B]; epochs: [E]; counts: [E, B]. Of many epochs, RIDGES evenly spread ones are
+    drawn.
     """
     shown = np.unique(np.linspace(0, len(epochs) - 1, RIDGES).round().astype(int))
     figure = Figure(figsize=(8, 9), layout="constrained")
@@ -125,7 +126,8 @@ def plot_ridge(file, edges, epochs, counts):
         axes.fill_between(edges, -place, -place + height, step="post", color=tone, alpha=0.55, linewidth=0)
         axes.step(edges, -place + height, where="post", color="white", linewidth=0.8)
     axes.set_yticks(-np.arange(len(shown)), [str(epoch) for epoch in epochs[shown]])
-    axes.set(xlabel="|gamma|", ylabel="epoch", xlim=(0, edges[-1]), title="Batch norm weights by epoch (height: root of the count)")
+    axes.set(xlabel="|gamma|", ylabel="epoch", xlim=(0, edges[-1]),
+             title="Batch norm weights by epoch (height: root of the count)")  # fmt: skip
     figure.savefig(file, dpi=DPI)
 
 

@@ -28,14 +28,14 @@ def write_labels(file, detections, shape, with_conf=False):
 
 
 class ResultNames:
-    """Gives every source of results (a file, a camera, an address) a name of its own: a.jpg and a.png become a and a_2."""
+    """Gives every source of results (a file, a camera, an address) its own name: a.jpg and a.png become a and a_2."""
 
     def __init__(self):
         """Start with all names free."""
         self.names, self.owners = {}, {}
 
     def of(self, source, own):
-        """Return the name for the results of a source that would like to be called `own`; says so when it gets another."""
+        """Return the name for the results of a source that would like to be called `own`; says when it gets another."""
         if source in self.names:
             return self.names[source]
         name, number = own, 1
@@ -145,7 +145,8 @@ def read_ids(file):
 def coco_average_precision(annotations, results, image_ids):
     """Print pycocotools' table of a results file against an instances file, for the images with `image_ids` alone.
 
-    Returns its twelve numbers: AP, AP50, AP75, AP by size, AR1, AR10, AR100, AR by size. Raises InputError without pycocotools.
+    Returns its twelve numbers: AP, AP50, AP75, AP by size, AR1, AR10, AR100, AR by size. Raises InputError without
+    pycocotools.
     """
     try:
         from pycocotools.coco import COCO

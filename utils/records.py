@@ -1,4 +1,4 @@
-"""Reading a `.pt` without running anything from it: each object in it becomes an inert Record that only holds attributes."""
+"""Reading a `.pt` without running anything from it: each object becomes an inert Record that only holds attributes."""
 
 import pickle
 import warnings
@@ -61,7 +61,9 @@ def read_file(path):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(f"{path}: {explain_refusal(path, classes)}") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, OSError, UnicodeDecodeError) as error:
+    except (
+        RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, OSError, UnicodeDecodeError,
+    ) as error:  # fmt: skip
         known = isinstance(error, (RuntimeError, OSError)) and str(error)
         reason = str(error).splitlines()[0].partition(". ")[0] if known else "no such format"
         raise InputError(f"{path}: not a readable PyTorch checkpoint ({reason})") from None

@@ -18,7 +18,9 @@ CSV_COLUMNS = (
     "metrics/mAP_0.5:0.95", "val/box_loss", "val/obj_loss", "val/cls_loss", "x/lr0", "x/lr1", "x/lr2",
 )  # fmt: skip
 PICTURES = 3  # training batches that are drawn
-WIDTHS = {"epoch": 9, "box": 10, "obj": 10, "cls": 10, "instances": 11, "size": 7, "mAP50": 9, "mAP50-95": 10, "time": 9}
+WIDTHS = {
+    "epoch": 9, "box": 10, "obj": 10, "cls": 10, "instances": 11, "size": 7, "mAP50": 9, "mAP50-95": 10, "time": 9,
+}  # fmt: skip
 HEAD = "".join(f"{name:>{width}}" for name, width in WIDTHS.items())
 BAR = "{desc} {n_fmt}/{total_fmt} {bar:12} {rate_fmt}"
 
@@ -113,7 +115,7 @@ class PictureHook(Hook):
 
 
 class TensorBoardHook(Hook):
-    """Writes the numbers of run.log and the batch norm weights (gammas, which sparse training shrinks) of each epoch."""
+    """Writes the numbers of run.log and batch norm weights (gammas, which sparse training shrinks) of each epoch."""
 
     def __init__(self, writer):
         """writer: callable(folder, first epoch) → torch.utils.tensorboard.SummaryWriter."""

@@ -25,7 +25,9 @@ def make_loaders(plan, stride):
     shared = {"stride": stride, "seed": options.seed, "single_cls": options.single_cls, "workers": max(workers, 1),
               "progress": team.main and not plan.quiet}
     with team.main_first():
-        splits = {split: load_split(plan.config, split, max(workers, 1), shared["progress"]) for split in ("train", "val")}
+        splits = {
+            split: load_split(plan.config, split, max(workers, 1), shared["progress"]) for split in ("train", "val")
+        }
     for split, (_, counts) in splits.items():
         plan.say(f"{split}: {counts}")
     dataset = DetectionDataset(splits["train"][0], options.imgsz, hyp=plan.hyp, rect=options.rect, cache=options.cache,

@@ -1,4 +1,7 @@
-"""Unstructured sparsity: single weights set to zero by magnitude (Han et al. 2015). No channel goes, so neither size nor speed changes."""
+"""Unstructured sparsity: single weights set to zero by magnitude (Han et al. 2015).
+
+No channel goes, so neither size nor speed changes.
+"""
 
 from copy import deepcopy
 
@@ -8,7 +11,7 @@ from torch import nn
 
 @torch.no_grad()
 def zero_smallest(model, share):
-    """Set `share` of the weights of every convolution to zero, in place: those that are smallest once batch norms are folded in.
+    """Set `share` of the weights of every convolution to zero, in place: the smallest once batch norms are folded in.
 
     The network keeps its batch norms, so it can be trained and saved as before; folded, it is what zeroing the folded
     network gives, because folding only multiplies each output channel by a number.

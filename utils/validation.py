@@ -53,7 +53,9 @@ class ValidationOptions:
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")
     half: bool = option(False, "compute in float16")
-    sparsity: float = option(0.0, "set this share of each convolution's weights to zero first, by magnitude", minimum=0, below=1)
+    sparsity: float = option(
+        0.0, "set this share of each convolution's weights to zero first, by magnitude", minimum=0, below=1
+    )
     save_sparse: str = option("", "with --sparsity, write the network with those zeros to this .pt")
     dnn: bool = option(False, "not supported: OpenCV's runtime for ONNX files")
 

@@ -54,7 +54,8 @@ def test_a_file_names_stock_classes_only(tiny_config, tmp_path):
 def test_finished_files_are_half_precision_and_small(tiny_config, tmp_path):
     model = DetectionModel(tiny_config)
     save_checkpoint(tmp_path / "x.pt", finished_content(model))
-    assert (tmp_path / "x.pt").stat().st_size < 2 * count_parameters(model) + 200_000  # the rest: statistics, names, zip entries
+    # The rest: statistics, names, zip entries.
+    assert (tmp_path / "x.pt").stat().st_size < 2 * count_parameters(model) + 200_000
     assert all(p.dtype == torch.float32 for p in model.parameters())  # the given one is left alone
 
 
@@ -84,7 +85,9 @@ def dense(model):
     return model
 
 
-@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}])
+@pytest.mark.parametrize(
+    "wrap", [dict, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
+)
 @pytest.mark.parametrize("change", [dense, half_of_each, DetectionModel.fuse], ids=["dense", "pruned", "fused"])
 def test_a_state_dict_with_a_model_yaml_gives_the_network(tiny_config, tmp_path, change, wrap):
     model = change(DetectionModel(tiny_config).eval())
@@ -218,7 +221,8 @@ def test_the_public_runtime_runs_what_we_write(shared_data, tmp_path, change):
     content = finished_content(model)
     save_checkpoint(tmp_path / "x.pt", content)
     np.save(tmp_path / "y.npy", predictions(content["model"], 128).numpy())
-    command = [sys.executable, shared_data.parent / "tools/public_runtime.py", "x.pt", "--image-size", "128", "--expect", "y.npy"]
+    command = [sys.executable, shared_data.parent / "tools/public_runtime.py", "x.pt", "--image-size", "128",
+               "--expect", "y.npy"]  # fmt: skip
     result = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 

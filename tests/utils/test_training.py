@@ -180,11 +180,15 @@ def test_frozen_layers_are_left_out_of_all_that_training_does(tmp_path, drawn_da
         def start(self, run):
             self.before = {name: value.clone() for name, value in run.model.state_dict().items()}
             self.reached = []
-            run.model.model[2].register_forward_pre_hook(lambda layer, inputs: self.reached.append(inputs[0].requires_grad))
+            run.model.model[2].register_forward_pre_hook(
+                lambda layer, inputs: self.reached.append(inputs[0].requires_grad)
+            )
 
     look = Look()
     run = train(options(tmp_path, drawn_data, tiny_yaml, freeze=[2], epochs=1), hooks=[look])
-    changed = {int(name.split(".")[1]) for name, value in run.model.state_dict().items() if not value.equal(look.before[name])}
+    changed = {
+        int(name.split(".")[1]) for name, value in run.model.state_dict().items() if not value.equal(look.before[name])
+    }
     assert changed == {2, 3, 4, 5}  # neither weights nor batch norm statistics of layers 0 and 1
     frozen = {parameter for layer in run.model.model[:2] for parameter in layer.parameters()}
     assert frozen.isdisjoint(run.optimizer.state)

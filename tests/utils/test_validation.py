@@ -135,7 +135,9 @@ def test_weights_without_a_network_are_validated_with_their_yaml(options, tiny_m
 def test_agreement_on_unstructured_sparsity(shared_data, tmp_path):
     model = load_checkpoint(shared_data / "weights/yolov5n.pt").model
     assert zero_smallest(model, 0.3) == pytest.approx(0.3, abs=2e-3)
-    result = validate(model, coco_val(shared_data, tmp_path), device=CPU, imgsz=640, batch_size=16, workers=0, progress=False)
+    result = validate(
+        model, coco_val(shared_data, tmp_path), device=CPU, imgsz=640, batch_size=16, workers=0, progress=False
+    )
     assert (result.map50, result.map) == pytest.approx((0.211, 0.119), abs=1e-3)
 
 
@@ -151,6 +153,8 @@ def coco_val(shared_data, tmp_path):
 def test_agreement_with_the_public_code(shared_data, tmp_path):
     """One image a batch: its shape then does not depend on how images of equal aspect ratio are ordered."""
     model = load_checkpoint(shared_data / "weights/yolov5n.pt").model
-    result = validate(model, coco_val(shared_data, tmp_path), device=CPU, imgsz=640, batch_size=1, workers=0, progress=False)
+    result = validate(
+        model, coco_val(shared_data, tmp_path), device=CPU, imgsz=640, batch_size=1, workers=0, progress=False
+    )
     assert (result.map50, result.map) == pytest.approx((0.532, 0.346), abs=1e-3)
     assert (result.precision, result.recall) == pytest.approx((0.560, 0.506), abs=5e-3)

@@ -103,7 +103,9 @@ def _class_of_category(categories, config, file):
     if theirs <= set(index_of) or set(index_of) <= theirs:
         return {row["id"]: index_of[row["name"]] for row in categories if row["name"] in index_of}
     if len(categories) == config.nc:
-        return {category: index for index, category in enumerate(sorted((row["id"] for row in categories), key=_by_number))}
+        return {
+            category: index for index, category in enumerate(sorted((row["id"] for row in categories), key=_by_number))
+        }
     strange = ", ".join(sorted(theirs - set(index_of))[:3])
     raise InputError(
         f"{file}: {len(categories)} categories ({strange}, …) do not match the {config.nc} names of {config.file}"

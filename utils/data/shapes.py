@@ -53,7 +53,9 @@ def draw_shapes(folder, train=400, val=100, imgsz=160, seed=0):
     folder, recipe = Path(folder), Recipe(train, val, imgsz, seed)
     if folder.exists():
         if not is_drawn_from(folder, recipe):
-            raise InputError(f"{folder}: holds something else than these shapes ({recipe}); give another folder or remove it")
+            raise InputError(
+                f"{folder}: holds something else than these shapes ({recipe}); give another folder or remove it"
+            )
         return folder / "shapes.yaml"
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:

@@ -1,8 +1,8 @@
 """What channels cost: FLOPs, parameters, milliseconds or plain counts of the network that masks leave, without
 rebuilding it.
 
-A cost has `name` (what is counted), `total` (of the whole network), `block` (widths are paid for in whole blocks of so many
-channels), `of(keep)`, and `ledger()`, which follows a cut block by block: `left`, `gain(group, channels)` and
+A cost has `name` (what is counted), `total` (of the whole network), `block` (widths are paid for in whole blocks of so
+many channels), `of(keep)`, and `ledger()`, which follows a cut block by block: `left`, `gain(group, channels)` and
 `remove(group, channels)`. Selection knows nothing else of it.
 """
 

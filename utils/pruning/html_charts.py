@@ -48,7 +48,7 @@ def svg(body, height, title):
 
 
 def ticks(high, count=4, low=0.0):
-    """Return at most count + 1 pairs (round value, text) from `low`, which is 0 or more, to `high`, which is above it."""
+    """Return at most count + 1 pairs (round value, text) from `low`, 0 or more, to `high`, which is above it."""
     power = 10.0 ** math.floor(math.log10((high - low) / count))
     step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / (factor * power) <= count)
     return [(k * step, f"{k * step:g}") for k in range(math.ceil(low / step - 1e-9), int(high / step + 1e-9) + 1)]

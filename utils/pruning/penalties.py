@@ -1,8 +1,8 @@
 """The classic penalties of sparse training: an L1 pull on all gammas whose channels can go, once per optimizer step.
 
-It acts after the optimizer's own step, on float32 weights, so that it means the same with every optimizer, batch size, precision
-and number of processes. The pull is lr · sr / (1 − momentum): what a gradient of sr · sign(gamma) adds up to under SGD with
-momentum; of Adam and AdamW beta1 stands for the momentum.
+It acts after the optimizer's own step, on float32 weights, so that it means the same with every optimizer, batch size,
+precision and number of processes. The pull is lr · sr / (1 − momentum): what a gradient of sr · sign(gamma) adds up to
+under SGD with momentum; of Adam and AdamW beta1 stands for the momentum.
 """
 
 import math
@@ -37,7 +37,10 @@ class GammaHook(Hook):
     """What both ways share: the traced channels and their gammas."""
 
     def prepare(self, model):
-        """Trace the network; channels of frozen layers are left alone. Raises InputError when there is nothing to act on."""
+        """Trace the network; channels of frozen layers are left alone.
+
+        Raises InputError when there is nothing to act on.
+        """
         self.graph = trace_channels(model)
         trained = {name for name, module in model.named_modules() if all(p.requires_grad for p in module.parameters())}
         self.groups = [group for group in self.graph.free_groups if trained.issuperset(group.norms)]
@@ -90,7 +93,7 @@ class GammaPenalty(GammaHook):
         return soft_threshold(values, amounts)
 
     def shrink_groups(self, gamma, amount):
-        """Return gamma after the proximal step of the group lasso (Yuan & Lin 2006): each channel's vector gets shorter."""
+        """Return gamma after the proximal step of the group lasso (Yuan & Lin 2006): each channel's vector shrinks."""
         squares = self.parameters.per_channel(gamma**2)
         sizes = self.parameters.per_channel(torch.ones_like(gamma))
         factors = (1 - amount * sizes.sqrt() / squares.sqrt().clamp(min=1e-12)).clamp(min=0)

@@ -18,7 +18,9 @@ def draw_channels(axes, graph, before, after):
     places = np.arange(len(names))
     axes.bar(places, wide, color=DENSE, width=0.9, label="before")
     axes.bar(places, narrow, color=PRUNED, width=0.9, label="after")
-    axes.set_xticks(places, [name.removeprefix("model.").removesuffix(".conv") for name in names], rotation=90, fontsize=6)
+    axes.set_xticks(
+        places, [name.removeprefix("model.").removesuffix(".conv") for name in names], rotation=90, fontsize=6
+    )
     axes.set_xlim(-1, len(names))
     axes.set_ylabel("output channels")
     axes.set_title("Channels per convolution, before and after pruning")
@@ -38,7 +40,7 @@ def draw_gammas(axes, before, after):
 
 
 def draw_detections_beside(axes, images, detections, names):
-    """Draw images [H, W, 3] BGR with their detections [n, 6] (xyxy in pixels, score, class) in a row, enlarged to be legible.
+    """Draw images [H, W, 3] BGR with their detections [n, 6] (xyxy in pixels, score, class) in a row, legibly enlarged.
 
     axes: one per image.
     """
@@ -52,7 +54,7 @@ def draw_detections_beside(axes, images, detections, names):
 
 
 def save_summary(file, cut, gammas, samples, names):
-    """Write one picture: channels per layer, gamma histograms, and sample detections of the dense and the pruned network.
+    """Write one picture: channels per layer, gamma histograms, sample detections of the dense and the pruned network.
 
     Args:
         file: path of the picture.

@@ -72,7 +72,8 @@ def totals_table(rows, image_size):
     """Return the table of a list of Totals; the second and later ones with their ratio to the first."""
     wide = max(len(row.name) for row in rows)
     lines = [
-        f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}{'ms':>9}{'mAP50':>9}{'mAP50-95':>10}"
+        f"{'':<{wide}}{'parameters':>14}{f'GFLOPs@{image_size}':>14}{'file MB':>10}"
+        f"{'ms':>9}{'mAP50':>9}{'mAP50-95':>10}"
     ]
     for row in rows:
         measured = ((row.ms, 9, 1), (row.map50, 9, 3), (row.map, 10, 3))

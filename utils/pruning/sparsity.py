@@ -90,11 +90,11 @@ def sparsity_hooks(options):
 
 
 def preamble(options):
-    """Return lines to show before a run with SparsityOptions begins: what takes a while, what may be a misunderstanding."""
+    """Return lines to show before a run with SparsityOptions begins: what takes a while, what may be misunderstood."""
     lines, given = [], [flag for name, flag in TARGETS.items() if getattr(options, name) is not None]
     if options.st and given and parse_strength(options.sr) != AUTO:
-        lines.append(f"--sr {options.sr} is a penalty, however far it gets; {given[0]} is the cut that is tried on the way. "
-                     f"To reach it: --sr auto")  # fmt: skip
+        lines.append(f"--sr {options.sr} is a penalty, however far it gets; {given[0]} is the cut that is tried on "
+                     f"the way. To reach it: --sr auto")  # fmt: skip
     if options.st and options.target_latency is not None:
         lines.append(f"measuring in {options.runtime} what widths cost in time, about a minute")
     return lines

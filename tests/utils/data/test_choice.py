@@ -53,7 +53,8 @@ def two(tiny_config, config, tmp_path):
 
 
 def test_validation_and_fine_tuning_keep_to_the_classes_of_the_network(two, config, tmp_path, capsys):
-    common = {"data": str(config.file), "weights": str(two), "imgsz": 64, "batch_size": 2, "device": "cpu", "workers": 0}
+    common = {"data": str(config.file), "weights": str(two), "imgsz": 64, "batch_size": 2, "device": "cpu",
+              "workers": 0}  # fmt: skip
     evaluation = validate_checkpoint(ValidationOptions(project=str(tmp_path / "val"), **common))
     whole, _ = load_split(config, "val", progress=False)
     assert evaluation.instances == sum(int(np.isin(s.labels[:, 0], [3, 1]).sum()) for s in whole)
@@ -71,7 +72,9 @@ def test_a_network_of_other_classes_is_still_refused(two, config, tmp_path, fore
     else:
         del checkpoint.model.yaml["kept_classes"]  # never had more classes: the data may just have got a new one
     save_checkpoint(two, finished_content(checkpoint.model))
-    options = TrainOptions(weights=str(two), data=str(config.file), epochs=1, device="cpu", project=str(tmp_path / "runs"))
+    options = TrainOptions(
+        weights=str(two), data=str(config.file), epochs=1, device="cpu", project=str(tmp_path / "runs")
+    )
     with pytest.raises(InputError, match="has 2 classes, the data 5"):
         train(options, transfer=False)
     assert not (tmp_path / "runs").exists()

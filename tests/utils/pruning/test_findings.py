@@ -70,8 +70,10 @@ def layers(*widths):
 
 @pytest.mark.parametrize(("before", "after", "widths", "faster", "words"), [
     (numbers(2, 10), numbers(1, 5), [(16, 8)], True, "2.00× as fast: 10.0 → 5.0 ms an image at 50% of the FLOPs"),
-    (numbers(2, 10), numbers(1.9, 10), [(16, 8)], False, "NOT FASTER: 10.0 → 10.0 ms an image, because 95% of the FLOPs are left"),
-    (numbers(2, 10), numbers(1, 9.9), [(16, 9), (16, 8)], False, "because 1 of 2 layers have widths that are no multiples of 8"),
+    (numbers(2, 10), numbers(1.9, 10), [(16, 8)], False,
+     "NOT FASTER: 10.0 → 10.0 ms an image, because 95% of the FLOPs are left"),
+    (numbers(2, 10), numbers(1, 9.9), [(16, 9), (16, 8)], False,
+     "because 1 of 2 layers have widths that are no multiples of 8"),
     (numbers(2, 10), numbers(1, 12), [(16, 8), (3, 3)], False, "because moving maps and starting layers takes longer"),
     (numbers(2, None), numbers(1, None), [(16, 8)], None, "50% of the FLOPs are left; the time was not measured"),
 ])  # fmt: skip

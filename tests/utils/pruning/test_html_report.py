@@ -11,19 +11,22 @@ from utils.pruning.html_report import OPEN, page
 
 def network(name, ms=5.0, map50=0.5):
     parts = {"convolutions": 900_000, "structure": 100_000}
-    return {"name": name, "parameters": 1_000_000, "gflops": 1.5, "ms": ms, "map50": map50, "map50_95": map50 and map50 / 2,
-            "file": {"bytes": 1_000_000, "parts": parts}}  # fmt: skip
+    return {"name": name, "parameters": 1_000_000, "gflops": 1.5, "ms": ms, "map50": map50,
+            "map50_95": map50 and map50 / 2, "file": {"bytes": 1_000_000, "parts": parts}}  # fmt: skip
 
 
 @pytest.fixture
 def findings():
     layer = {"layer": "model.0.conv", "before": 16, "after": 8, "kept": 0.5, "protected": None}
     return {
-        "verdict": "NOT FASTER: 5.0 → 5.0 ms an image, because <so>", "faster": False, "runtime": "PyTorch", "weights": "a<b>.pt",
-        "out": "pruned & small.pt", "imgsz": 320, "command": "python prune.py --protect 'model.<0>'", "notes": ["P5 dropped"],
-        "measured_on": "72 images", "networks": [network("before"), network("after", map50=0.4)],
-        "layers": [layer, {**layer, "layer": "model.24.m.0", "after": 16, "kept": 1.0, "protected": 'the "predictions"'}],
-        "gammas": [{"layer": f"model.{i}.bn", "high": 1.5, "kept": [0, 3, 1], "removed": [4, 0, 0]} for i in range(OPEN + 3)],
+        "verdict": "NOT FASTER: 5.0 → 5.0 ms an image, because <so>", "faster": False, "runtime": "PyTorch",
+        "weights": "a<b>.pt", "out": "pruned & small.pt", "imgsz": 320,
+        "command": "python prune.py --protect 'model.<0>'", "notes": ["P5 dropped"], "measured_on": "72 images",
+        "networks": [network("before"), network("after", map50=0.4)],
+        "layers": [
+            layer, {**layer, "layer": "model.24.m.0", "after": 16, "kept": 1.0, "protected": 'the "predictions"'}],
+        "gammas": [
+            {"layer": f"model.{i}.bn", "high": 1.5, "kept": [0, 3, 1], "removed": [4, 0, 0]} for i in range(OPEN + 3)],
         "sensitivity": {"images": 8, "before": 0.5, "curves": [
             {"group": "model.0.conv", "width": 16, "shares": [0.25, 0.5], "map50": [0.4, 0.1]}]},
         "trade_off": {"images": 8, "points": [{"name": "90%", "gflops": 1, "ms": 4.0, "map50": 0.3}]},
@@ -34,9 +37,10 @@ def test_the_first_line_is_the_verdict_and_all_numbers_are_there(findings, read_
     parser = read_html(page(findings))
     assert parser.texts[0] == "NOT FASTER: 5.0 → 5.0 ms an image, because <so>"
     text = " ".join(parser.texts)
-    for words in ("a<b>.pt → pruned & small.pt", "1,000,000", "GFLOPs at 320 px 1.50 1.50 100%", "mAP50 0.500 0.400 -0.100",
-                  "mAP50-95 0.250 0.200 -0.050", "ms an image at 320 px 5.0 5.0 100%", "convolutions 900 900", "0 16 → 8 50%",
-                  "24.m.0 · 16 → 16 100%", "0: 4 of 8 go", "3 more", "P5 dropped", "--protect 'model.<0>'", "90%"):  # fmt: skip
+    for words in ("a<b>.pt → pruned & small.pt", "1,000,000", "GFLOPs at 320 px 1.50 1.50 100%",
+                  "mAP50 0.500 0.400 -0.100", "mAP50-95 0.250 0.200 -0.050", "ms an image at 320 px 5.0 5.0 100%",
+                  "convolutions 900 900", "0 16 → 8 50%", "24.m.0 · 16 → 16 100%", "0: 4 of 8 go", "3 more",
+                  "P5 dropped", "--protect 'model.<0>'", "90%"):  # fmt: skip
         assert words in text, words
 
 
@@ -107,7 +111,8 @@ def test_curves_and_points_are_where_their_values_are():
 
 
 @pytest.mark.parametrize(("high", "values"), [
-    (1, [0, 0.5, 1]), (0.919, [0, 0.5]), (23.4, [0, 10, 20]), (1000, [0, 500, 1000]), (0.05, [0, 0.02, 0.04]), (4, [0, 1, 2, 3, 4]),
+    (1, [0, 0.5, 1]), (0.919, [0, 0.5]), (23.4, [0, 10, 20]), (1000, [0, 500, 1000]), (0.05, [0, 0.02, 0.04]),
+    (4, [0, 1, 2, 3, 4]),
 ])  # fmt: skip
 def test_ticks_are_round(high, values):
     assert [value for value, _ in ticks(high)] == pytest.approx(values)
@@ -121,7 +126,9 @@ def test_points_are_joined_as_asked_above_the_floor_and_no_name_covers_another()
     assert line == " ".join(f"{dots[i]['cx']},{dots[i]['cy']}" for i in (3, 0))
     assert float(dots[3]["cy"]) - float(dots[0]["cy"]) == pytest.approx(0.08 / 0.207 * (220 - 10 - 32), abs=0.2)
     heights = re.findall(r'y="([\d.]+)" class="middle">(?:one|two|three)<', chart)
-    assert len(heights) == 3 and min(abs(float(a) - float(b)) for a, b in [heights[:2], heights[1:], heights[::2]]) >= 10
+    assert (
+        len(heights) == 3 and min(abs(float(a) - float(b)) for a, b in [heights[:2], heights[1:], heights[::2]]) >= 10
+    )
 
 
 def test_ticks_begin_at_a_lower_end():

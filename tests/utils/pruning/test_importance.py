@@ -30,7 +30,9 @@ def test_tied_gammas_add_up():
 def test_flat_vectors_go_both_ways():
     model = network()
     parameters = ChannelParameters(model, trace_channels(model))
-    factors = parameters.from_groups({"0.conv": torch.tensor([0.0, 1, 1, 1]).numpy(), "1.cv1.conv": torch.tensor([2.0, 1]).numpy()})
+    factors = parameters.from_groups(
+        {"0.conv": torch.tensor([0.0, 1, 1, 1]).numpy(), "1.cv1.conv": torch.tensor([2.0, 1]).numpy()}
+    )
     parameters.multiply(parameters.per_place(factors.float(), 1.0))
     assert model[0].bn.weight.tolist() == [0, -2, 3, 4]
     assert model[1].cv2.bn.weight.tolist() == [0, 20, -30, 40]

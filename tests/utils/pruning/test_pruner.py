@@ -83,7 +83,9 @@ def test_a_time(prune, monkeypatch, capsys):
     assert all(mask.sum() % 4 == 0 for mask in cut.keep.values())  # the blocks that the time is paid for in
     told = capsys.readouterr().out
     assert f"{2 + count_parameters(cut.after) / 1000:.1f} ms an image in onnx" in told
-    assert f"at {left_of(cut, lambda m: count_gflops(m, 64)):.1%} of the FLOPs" in told and "was not measured" not in told
+    assert (
+        f"at {left_of(cut, lambda m: count_gflops(m, 64)):.1%} of the FLOPs" in told and "was not measured" not in told
+    )
 
 
 def test_a_coarse_grid_says_what_it_misses(prune, capsys):

@@ -1,4 +1,4 @@
-"""The golden rule: the rebuilt network gives what the original gives with the removed channels' gamma and beta at zero."""
+"""The golden rule: the rebuilt network gives what the original gives with removed channels' gamma and beta at zero."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from models.common import (
-    Bottleneck, BottleneckCSP, C3, C3Ghost, C3SPP, C3TR, C3x, Conv, CrossConv, DWConv, Focus, GhostBottleneck, GhostConv,
-    SPP, SPPF,
+    Bottleneck, BottleneckCSP, C3, C3Ghost, C3SPP, C3TR, C3x, Conv, CrossConv, DWConv, Focus, GhostBottleneck,
+    GhostConv, SPP, SPPF,
 )
 from models.cost import count_parameters
 from models.yolo import DetectionModel
@@ -16,9 +16,9 @@ from utils.pruning.channels import trace_channels
 from utils.pruning.rebuild import masked, rebuild
 
 BLOCKS = [
-    Bottleneck(16, 16), Bottleneck(16, 12), BottleneckCSP(16, 16, 2), C3(16, 16, 2), C3Ghost(16, 16), C3SPP(16, 16), C3TR(16, 16),
-    C3x(16, 16), CrossConv(16, 16, shortcut=True), DWConv(16, 16, 3), DWConv(16, 32, 3), Focus(16, 16), GhostBottleneck(16, 16),
-    GhostBottleneck(16, 16, s=2), GhostConv(16, 16), SPP(16, 16), SPPF(16, 16),
+    Bottleneck(16, 16), Bottleneck(16, 12), BottleneckCSP(16, 16, 2), C3(16, 16, 2), C3Ghost(16, 16), C3SPP(16, 16),
+    C3TR(16, 16), C3x(16, 16), CrossConv(16, 16, shortcut=True), DWConv(16, 16, 3), DWConv(16, 32, 3), Focus(16, 16),
+    GhostBottleneck(16, 16), GhostBottleneck(16, 16, s=2), GhostConv(16, 16), SPP(16, 16), SPPF(16, 16),
 ]  # fmt: skip
 
 

@@ -73,7 +73,8 @@ def test_a_gamma_under_the_penalty_alone_reaches_zero_in_the_computed_number_of_
 
 
 @pytest.mark.parametrize(
-    "schedule, values", [("constant", [1, 1, 1]), ("linear", [1, 0.55, 0.1]), ("cosine", [1, 0.55, 0.1]), ("warmup", [0, 1, 1])]
+    "schedule, values",
+    [("constant", [1, 1, 1]), ("linear", [1, 0.55, 0.1]), ("cosine", [1, 0.55, 0.1]), ("warmup", [0, 1, 1])],
 )
 def test_schedules_by_hand(schedule, values):
     assert [SCHEDULES[schedule](progress) for progress in (0, 0.5, 1)] == pytest.approx(values)
@@ -265,7 +266,10 @@ def test_a_resumed_fade_knows_its_baseline_and_how_long_it_has_waited():
     again.prepare(run.model)
     again.load_state_dict(deepcopy(hook.state_dict()))
     again.start(run)
-    assert (again.delay, again.waiting, again.baseline) == (hook.delay, True, 0.5) and again.faded(run) == hook.faded(run)
+    assert (
+        (again.delay, again.waiting, again.baseline) == (hook.delay, True, 0.5)
+        and again.faded(run) == hook.faded(run)
+    )  # fmt: skip
 
 
 def test_a_goal_in_time_uses_the_rates_that_the_run_began_with():
@@ -365,7 +369,10 @@ def test_after_too_weak_a_penalty_the_cut_that_was_asked_for_is_named(tmp_path):
     words = verdict(run, [preview])
     removed = sum(int((~mask).sum()) for mask in preview.choose(model)[0].values())
     assert 0 < removed < 64 and words.startswith("0.0% of the channels are at zero")
-    assert f"not sparse enough for --percent {removed / 64:.4f} --round 1: train longer" in words and "--target-latency 0.6" in words
+    assert (
+        f"not sparse enough for --percent {removed / 64:.4f} --round 1: train longer" in words
+        and "--target-latency 0.6" in words
+    )
 
 
 def test_without_st_there_is_no_hook():

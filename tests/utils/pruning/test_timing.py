@@ -1,4 +1,4 @@
-"""The model of milliseconds: parts of a layer by hand, rates found again from times that follow them, blocks respected."""
+"""The model of milliseconds: parts of a layer by hand, rates found again from times that follow, blocks respected."""
 
 import time
 from contextlib import contextmanager
@@ -60,7 +60,9 @@ def test_a_network_is_measured_and_every_channel_costs_time(tiny_config, monkeyp
     rates = fit_rates(graph, model, 64, runtime, np.random.default_rng(0), rounds=2)
     assert min(*rates.rates, rates.constant) >= 0 and rates.block in timing.BLOCKS
     cost = rates.cost(graph, model)
-    assert cost.total > 0 and cost.of({graph.free_groups[0].name: np.arange(graph.free_groups[0].width) < 1}) <= cost.total
+    assert (
+        cost.total > 0 and cost.of({graph.free_groups[0].name: np.arange(graph.free_groups[0].width) < 1}) <= cost.total
+    )
 
 
 def test_waiting_for_a_busy_machine_is_not_counted(tiny_config, monkeypatch):

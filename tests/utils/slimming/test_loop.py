@@ -33,7 +33,9 @@ def play(tmp_path, monkeypatch):
             step |= {"finetuned": {**START, **values}, "pruned": {**START, **values}, "result": "finetuned"}
 
         monkeypatch.setattr(Work, "report", lambda work: None)
-        monkeypatch.setattr(loop, "planned_share", lambda o, file, share, start: (share, None) if share <= limit else None)
+        monkeypatch.setattr(
+            loop, "planned_share", lambda o, file, share, start: (share, None) if share <= limit else None
+        )
         monkeypatch.setattr(loop, "take_step", take)
         return loop.steps(Work(options, record, None, Display(options))), record
 
