@@ -10,6 +10,7 @@ from utils.training import train
 def main(options):
     """Train as the SparsityOptions say, and say what may be cut."""
     options = resolve(options)
+    options.check()
     hooks = sparsity_hooks(options)
     for line in preamble(options) if team_from().main else ():
         print(line, flush=True)

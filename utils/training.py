@@ -95,8 +95,6 @@ class TrainOptions:
             make_activation(self.activation, "--activation")
 
 
-
-
 @dataclass(frozen=True)
 class Plan:
     """What is known of a run before any image is read."""

@@ -1,7 +1,6 @@
 """Budgets that only a built network can be held against: the bytes of its file, its milliseconds, its accuracy.
 
-Each is met by bisection over the share of the FLOPs (or parameters) that stays, and confirmed on the network that is
-kept.
+Each is met by bisection over the share of a cost that stays, and confirmed on the network that is kept.
 """
 
 from utils.checkpoint import checkpoint_bytes, finished_content

@@ -182,6 +182,7 @@ def budget(job, scores):
     if o.params is not None or o.size_mb is not None:
         cost = NetworkCost.parameters(graph, model)
     elif o.latency_ms is not None:
+        print(f"measuring in {o.runtime} what widths cost in time", flush=True)
         imgsz = whole_strides(o.imgsz, model.size_multiple)
         cost = fit_rates(graph, model, imgsz, o.runtime, np.random.default_rng(o.seed)).cost(graph, model)
     else:
