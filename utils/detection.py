@@ -27,7 +27,7 @@ from utils.window import require_display, show
 class DetectOptions:
     """Options of detect.py."""
 
-    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript, _openvino_model")
+    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript or folder")
     source: str = option(
         "data/images",
         "image, video, folder, pattern such as 'photos/*.jpg', .txt that lists images, number of a camera, address of "

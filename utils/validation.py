@@ -32,7 +32,7 @@ class ValidationOptions:
     """Options of val.py."""
 
     data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
-    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript, _openvino_model")
+    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript or folder")
     cfg: str = option("", "model yaml, only for a weight file that holds tensors alone (a state dict)")
     batch_size: int = option(32, "images in a batch", "--batch", minimum=1)
     imgsz: int = option(640, "longest side of the images in pixels", "--img", "--img-size", minimum=32)

@@ -9,23 +9,22 @@ from utils.errors import InputError
 WHAT = "--include engine"
 
 
-def engine_bytes(onnx_file, half=False, workspace=4):
-    """Return the bytes of a TensorRT engine (version 10) made from an ONNX file of fixed size.
+def engine_bytes(onnx_file, workspace=4):
+    """Return the bytes of a TensorRT engine made from an ONNX file of fixed size, in whose types it computes.
 
-    half: let layers compute in FP16; workspace: memory for building in GB. Raises InputError when TensorRT is missing
-    or cannot build the network.
+    workspace: memory for building in GB. Raises InputError when TensorRT is missing or cannot build the network.
     """
     trt = need("tensorrt", WHAT)
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
-    network = builder.create_network(0)
+    # Version 11 knows no other networks; version 10 would choose the types itself.
+    strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(strongly_typed)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(onnx_file)):
         raise InputError(f"{onnx_file}: TensorRT cannot read it: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace << 30)
-    if half:
-        config.set_flag(trt.BuilderFlag.FP16)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
         raise InputError(f"{onnx_file}: TensorRT could not build an engine; its messages above say why")

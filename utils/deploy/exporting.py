@@ -14,12 +14,13 @@ from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.data.config import load_data
 from utils.deploy.engine import EngineRuntime, engine_bytes
 from utils.deploy.metadata import describe_model
+from utils.deploy.ncnn import write_ncnn
 from utils.deploy.onnx import OPSET, OPSETS, onnx_bytes, onnx_graph
 from utils.deploy.openvino import write_openvino
 from utils.deploy.packages import need
 from utils.deploy.parity import EXACT, FLOAT, HALF, INT8, Report, Suppressed, verify
 from utils.deploy.quantize import calibration_images
-from utils.deploy.runtimes import OPENVINO_SUFFIX, TorchRuntime, load_detector
+from utils.deploy.runtimes import NCNN_SUFFIX, OPENVINO_SUFFIX, TorchRuntime, load_detector
 from utils.deploy.sizes import size_of
 from utils.deploy.stock import stock_network
 from utils.deploy.torchscript import torchscript_bytes
@@ -29,7 +30,13 @@ from utils.errors import InputError
 from utils.options import option
 from utils.validation import check_classes, whole_strides
 
-PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "engine": ("onnx", "tensorrt")}
+PACKAGES = {
+    "onnx": ("onnx", "onnxruntime"),
+    "openvino": ("onnx", "openvino"),
+    "ncnn": ("onnx", "pnnx", "ncnn"),
+    "engine": ("onnx", "tensorrt"),
+}
+FORMATS = ("onnx", "torchscript", "openvino", "ncnn", "engine", "yolov5")
 FAILED = ".failed"  # suffix of a file that is not the same detector
 
 
@@ -39,7 +46,7 @@ class ExportOptions:
 
     weights: str = option("yolov5s.pt", "checkpoint (.pt)")
     include: list[str] = option(["torchscript"], "formats; yolov5: a model yaml and weights for the public train.py",
-                                nargs="+", choices=("onnx", "torchscript", "openvino", "engine", "yolov5"))  # fmt: skip
+                                nargs="+", choices=FORMATS)  # fmt: skip
     data: str = option("", "data yaml: what --int8 calibrates on, and the mAP of each file is compared on")
     imgsz: list[int] = option([640], "height and width of the images, or one number for both, in pixels", "--img",
                               "--img-size", nargs="+", minimum=32)  # fmt: skip
@@ -71,8 +78,12 @@ class ExportOptions:
             raise InputError("--nms: has no effect without --include onnx")
         if self.half and "torchscript" in self.include and self.device == "cpu":
             raise InputError("--half: TorchScript in FP16 needs a GPU; give --device 0, or leave torchscript out")
-        if "engine" in self.include and (self.int8 or self.dynamic):
-            raise InputError("--include engine: files are of fixed size, FP32 or FP16; leave out --int8 and --dynamic")
+        for name in ("engine", "ncnn"):
+            if name in self.include and (self.int8 or self.dynamic):
+                fixed = "files are of fixed size, FP32 or FP16; leave out --int8 and --dynamic"
+                raise InputError(f"--include {name}: {fixed}")
+        if "ncnn" in self.include and self.batch_size > 1:
+            raise InputError(f"--batch-size {self.batch_size}: ncnn takes one image at a time; leave it out")
 
 
 @dataclass(frozen=True)
@@ -135,11 +146,11 @@ class Job:
         tolerance = INT8 if quantized else HALF if self.options.half else FLOAT
         return verify(self.reference, runtime, tolerance, self.shape, self.config)
 
-    def graph(self, images=None):
+    def graph(self, images=None, half=False):
         """Return the network as an ONNX graph."""
         options = self.options
         settings = {"dynamic": options.dynamic, "simplify": options.simplify, "opset": options.opset}
-        return onnx_graph(self.model, self.metadata, **settings, images=images)
+        return onnx_graph(self.model, self.metadata, **settings, images=images, half=half)
 
     def calibration(self):
         """Return the images to calibrate on, or None when nothing is to be quantized."""
@@ -177,11 +188,18 @@ class Job:
         write_openvino(graph, path, stem, self.metadata, half=self.options.half, images=images, detect=detect)
         return path, self.verified(load_detector(path), quantized=bool(images))
 
+    def make_ncnn(self, folder):
+        """Write the ncnn folder; return (path, Report)."""
+        graph, path = folder / "graph.onnx", folder / f"{self.weights.stem}{NCNN_SUFFIX}"
+        graph.write_bytes(self.graph().SerializeToString())
+        write_ncnn(graph, path, self.metadata, half=self.options.half)
+        return path, self.verified(load_detector(path))
+
     def make_engine(self, folder):
         """Write the TensorRT engine; return (path, Report)."""
         graph, path = folder / "graph.onnx", folder / f"{self.weights.stem}.engine"
-        graph.write_bytes(self.graph().SerializeToString())
-        path.write_bytes(engine_bytes(graph, self.options.half, self.options.workspace))
+        graph.write_bytes(self.graph(half=self.options.half).SerializeToString())
+        path.write_bytes(engine_bytes(graph, self.options.workspace))
         return path, self.verified(EngineRuntime(path, self.metadata, self.device))
 
     def make_yolov5(self, folder):

@@ -3,10 +3,13 @@
 import ast
 from dataclasses import dataclass
 
+import yaml
+
 from models.cost import count_gflops, count_parameters
 from utils.errors import InputError
 
 DESCRIPTION = "YOLOv5 detector"
+FACTS = "metadata.yaml"  # in the folders of formats whose files hold no metadata
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,12 @@ def describe_model(model, shape, batch=1):
     return Metadata(model.size_multiple, dict(model.names), tuple(shape), batch, *cost)
 
 
+def write_facts(metadata, folder):
+    """Write metadata.yaml, the Metadata of a model that is a folder."""
+    facts = {**metadata.strings(), "stride": metadata.stride, "names": metadata.names, "imgsz": list(metadata.imgsz)}
+    (folder / FACTS).write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
 def read_cost(values):
     """Return (parameters, GFLOPs at 640 × 640) from a file's metadata, (None, None) when it does not tell."""
     try:
@@ -57,6 +66,15 @@ def read_names_and_stride(values, path):
         raise InputError(f"{path}: no metadata {error.args[0]!r}; must be exported by export.py of YOLOv5") from None
     except (ValueError, SyntaxError, AttributeError, TypeError):
         raise InputError(f"{path}: metadata names and stride are unreadable; must be exported by export.py") from None
+
+
+def read_shape(values, path):
+    """Return the (height, width) that a file was exported for from its metadata. Raises InputError."""
+    try:
+        height, width = _literal(values["imgsz"])
+        return int(height), int(width)
+    except (KeyError, ValueError, SyntaxError, TypeError):
+        raise InputError(f"{path}: metadata imgsz is {values.get('imgsz')!r}; must be [height, width]") from None
 
 
 def _literal(value):

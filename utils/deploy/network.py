@@ -37,7 +37,8 @@ class ExportHead(nn.Module):
 
     def forward(self, x):
         """Map maps [B, C_i, ny, nx] to predictions [B, N, 5 + nc]: cx, cy, w, h in pixels, objectness, class scores."""
-        return torch.cat([self.decode(conv(y), i) for i, (conv, y) in enumerate(zip(self.m, x))], 1)
+        outputs = [conv(y) for conv, y in zip(self.m, x)]
+        return torch.cat([self.decode(widened(y), i) for i, y in enumerate(outputs)], 1)
 
     def decode(self, y, i):
         """Return the predictions of scale i from its outputs [B, na·(5 + nc), ny, nx]."""
@@ -53,14 +54,25 @@ class ExportHead(nn.Module):
         return torch.cat((xy, wh, scores), 2).permute(0, 1, 3, 4, 2).reshape(b, self.na * ny * nx, self.no)
 
 
-def export_network(model, shape=None):
-    """Return a float32 copy of a DetectionModel on the CPU that maps images [B, 3, H, W] to predictions [B, N, 5 + nc].
+def widened(x):
+    """Return an FP16 tensor in float32, others as they are. Beyond 1024, FP16 knows whole pixels only."""
+    return x.float() if x.dtype == torch.float16 else x
 
-    shape: (height, width) in pixels that the copy works for, or None for any.
+
+def export_network(model, shape=None, half=False):
+    """Return a copy of a DetectionModel on the CPU that maps images [B, 3, H, W] to float32 predictions [B, N, 5 + nc].
+
+    Args:
+        shape: (height, width) in pixels that the copy works for, or None for any.
+        half: compute in FP16, up to the outputs of Detect's convolutions; boxes are decoded in float32.
     """
     network = deepcopy(model).float().cpu().eval().fuse().requires_grad_(False)
     detect = network.model[-1]
     head = ExportHead(detect, shape).eval()
     head.i, head.f, head.type, head.np = detect.i, detect.f, detect.type, detect.np
     network.model[-1] = head
+    if half:
+        for part in (*network.model[:-1], head.m):
+            part.half()
+        network.register_forward_pre_hook(lambda _, inputs: (inputs[0].half(),))
     return network

@@ -51,7 +51,7 @@ suppression (float[batch, anchors, columns] {source}) => (float[found, 7] detect
 """
 
 
-def onnx_graph(model, metadata, *, dynamic=False, simplify=False, opset=OPSET, images=None):
+def onnx_graph(model, metadata, *, dynamic=False, simplify=False, opset=OPSET, images=None, half=False):
     """Return a DetectionModel as ModelProto: `images` float32 [B, 3, H, W] → `output0` float32 [B, N, 5 + nc].
 
     Args:
@@ -59,12 +59,13 @@ def onnx_graph(model, metadata, *, dynamic=False, simplify=False, opset=OPSET, i
         dynamic: leave batch, height and width open.
         simplify: let onnxslim shorten the graph.
         images: None, or list of float32 arrays [B, 3, H, W]: quantize to eight bits, calibrated on them.
+        half: compute in FP16 but for the decoding of boxes; input and output stay float32.
 
     Raises InputError when a package is missing.
     """
     onnx = need("onnx", "--include onnx")
     slim = need("onnxslim", "--simplify") if simplify else None
-    graph = trace(onnx, model, metadata, dynamic, opset)
+    graph = trace(onnx, model, metadata, dynamic, opset, half)
     if slim:
         graph = slim.slim(graph)
     return quantize_graph(graph, images, model.model[-1].i) if images else graph
@@ -88,13 +89,13 @@ def onnx_bytes(graph, metadata, *, half=False, nms=None):
     return graph.SerializeToString()
 
 
-def trace(onnx, model, metadata, dynamic, opset):
+def trace(onnx, model, metadata, dynamic, opset, half):
     """Return the ModelProto of a DetectionModel.
 
     The exporter that follows the traced calls is used: it needs no further package and writes one node an operation.
     """
     height, width = metadata.imgsz
-    network = export_network(model, None if dynamic else (height, width))
+    network = export_network(model, None if dynamic else (height, width), half)
     images = torch.zeros(metadata.batch, 3, height, width)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that shapes become constants is what is wanted

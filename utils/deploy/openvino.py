@@ -1,7 +1,6 @@
 """OpenVINO folders, made from an ONNX file: x.xml, x.bin and metadata.yaml."""
 
-import yaml
-
+from utils.deploy.metadata import write_facts
 from utils.deploy.packages import need
 from utils.deploy.quantize import quiet
 
@@ -27,5 +26,4 @@ def write_openvino(onnx_file, folder, stem, metadata, *, half=False, images=None
             )  # fmt: skip
     folder.mkdir()
     openvino.save_model(model, str(folder / f"{stem}.xml"), compress_to_fp16=half)
-    facts = {**metadata.strings(), "stride": metadata.stride, "names": metadata.names}
-    (folder / "metadata.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_facts(metadata, folder)

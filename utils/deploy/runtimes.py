@@ -1,4 +1,4 @@
-"""One way to call a detector, whatever file it is in: .pt, .onnx, .torchscript or an OpenVINO folder.
+"""One way to call a detector, whatever file it is in: .pt, .onnx, .torchscript, or a folder of OpenVINO or ncnn.
 
 Every runtime has
     path, names {index: name}, nc, size_multiple (pixels),
@@ -20,7 +20,7 @@ from torch.nn import functional
 from models.cost import count_gflops, count_parameters
 from models.yolo import COARSEST
 from utils.checkpoint import load_checkpoint
-from utils.deploy.metadata import read_cost, read_names_and_stride
+from utils.deploy.metadata import FACTS, read_cost, read_names_and_stride, read_shape
 from utils.deploy.packages import need
 from utils.downloads import find_weights
 from utils.errors import InputError
@@ -28,8 +28,11 @@ from utils.paths import find_file
 from utils.yaml_file import read_mapping
 
 OPENVINO_SUFFIX = "_openvino_model"  # of the folder that holds .xml, .bin and metadata.yaml
+NCNN_SUFFIX = "_ncnn_model"  # of the folder that holds the files of NCNN_FILES and metadata.yaml
+NCNN_FILES = ("model.ncnn.param", "model.ncnn.bin")  # network, weights
 EXPORTED = (".onnx", ".torchscript")  # files
-FORMATS = (".pt", *EXPORTED, OPENVINO_SUFFIX)
+FOLDERS = (OPENVINO_SUFFIX, NCNN_SUFFIX)
+FORMATS = (".pt", *EXPORTED, *FOLDERS)
 PYTORCH_FLAGS = ("augment", "half", "visualize", "sparsity", "cfg")
 
 
@@ -38,15 +41,15 @@ def load_detector(path, device="cpu", threads=None, half=False):
 
     Args:
         path: a file or folder of one of FORMATS, by path or by name in weights/.
-        device: torch.device or its name; ONNX and OpenVINO files run on the CPU unless it is a GPU they support.
-        threads: computing threads of ONNX Runtime and OpenVINO; None: their own choice. PyTorch's are set by torch.
+        device: torch.device or its name; ONNX files run on the CPU unless it is a GPU they support, folders always.
+        threads: computing threads of ONNX Runtime, OpenVINO, ncnn; None: their own choice. PyTorch's are set by torch.
         half: let a .pt file compute in FP16.
 
     Raises InputError for a missing file, a package that is not installed, and a file of another detector.
     """
     device = torch.device(device)
-    if str(path).rstrip("/").endswith(OPENVINO_SUFFIX):
-        return OpenVinoRuntime(Path(path), threads)
+    if is_folder(path):
+        return (OpenVinoRuntime if Path(path).name.endswith(OPENVINO_SUFFIX) else NcnnRuntime)(Path(path), threads)
     path = find_file(path, "weights", what="weight file")
     kinds = {
         ".pt": partial(TorchRuntime, path, device, half=half),
@@ -58,13 +61,18 @@ def load_detector(path, device="cpu", threads=None, half=False):
     return kinds[path.suffix.lower()]()
 
 
+def is_folder(name):
+    """Tell whether a name is that of a model that is a folder."""
+    return Path(name).name.endswith(FOLDERS)
+
+
 def open_weights(options, device):
     """Return what val.py and detect.py run: the DetectionModel of a checkpoint, or the runtime of an exported file.
 
     options: their dataclass, with `weights` and flags. Raises InputError, also for flags that only work with PyTorch.
     """
     name = str(options.weights)
-    if Path(name).suffix.lower() not in EXPORTED and not name.rstrip("/").endswith(OPENVINO_SUFFIX):
+    if Path(name).suffix.lower() not in EXPORTED and not is_folder(name):
         cfg = getattr(options, "cfg", "")
         cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
         checkpoint = load_checkpoint(find_weights(name), cfg)
@@ -236,7 +244,7 @@ class OpenVinoRuntime(Runtime):
         if len(files) != 1:
             raise InputError(f"{path}: holds {len(files)} .xml files; must be an OpenVINO folder with one")
         openvino = need("openvino", str(path))
-        facts = read_mapping(path / "metadata.yaml", "names and stride")
+        facts = read_mapping(path / FACTS, "names and stride")
         names, stride = read_names_and_stride(facts, path)
         core = openvino.Core()
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -255,3 +263,36 @@ class OpenVinoRuntime(Runtime):
     def infer(self, images):
         """Return the output [B, N, 5 + nc] or [n, 7]."""
         return torch.from_numpy(self.compiled(images.cpu().float().numpy())[0].copy())
+
+
+class NcnnRuntime(Runtime):
+    """A folder x_ncnn_model with the files of NCNN_FILES and metadata.yaml, on the CPU, computed in float32."""
+
+    label = "ncnn"
+
+    def __init__(self, path, threads=None):
+        missing = [name for name in NCNN_FILES if not (path / name).is_file()]
+        if missing:
+            raise InputError(f"{path}: no {' and no '.join(missing)}; must be an ncnn folder written by export.py")
+        self.ncnn = need("ncnn", str(path))
+        facts = read_mapping(path / FACTS, "names and stride")
+        names, stride = read_names_and_stride(facts, path)
+        super().__init__(path, names, stride, read_shape(facts, path), batch=1)
+        self.cost, self.net = read_cost(facts), self.ncnn.Net()
+        self.net.opt.use_fp16_storage = self.net.opt.use_fp16_packed = self.net.opt.use_fp16_arithmetic = False
+        if threads:
+            self.net.opt.num_threads = threads
+        network, weights = (str(path / name) for name in NCNN_FILES)
+        if self.net.load_param(network) or self.net.load_model(weights):
+            raise InputError(f"{path}: not a readable ncnn model")
+
+    def infer(self, images):
+        """Return the output [1, N, 5 + nc]."""
+        extractor = self.net.create_extractor()
+        extractor.input("in0", self.ncnn.Mat(images[0].cpu().float().numpy()).clone())
+        status, output = extractor.extract("out0")
+        if status:
+            raise InputError(f"{self.path}: ncnn cannot run it; must be a network of one input and one output")
+        output = torch.from_numpy(output.numpy().copy())[None]
+        self.check_columns(output.shape)
+        return output

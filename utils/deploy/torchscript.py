@@ -18,10 +18,9 @@ def torchscript_bytes(model, metadata, *, dynamic=False, half=False, device="cpu
         half: compute in FP16.
         device: where it is traced; in FP16 that must be a GPU.
     """
-    network = export_network(model, None if dynamic else metadata.imgsz).to(device)
-    images = torch.zeros(metadata.batch, 3, *metadata.imgsz, device=device)
-    if half:
-        network, images = network.half(), images.half()
+    network = export_network(model, None if dynamic else metadata.imgsz, half).to(device)
+    dtype = torch.float16 if half else torch.float32
+    images = torch.zeros(metadata.batch, 3, *metadata.imgsz, device=device, dtype=dtype)
     config = {"shape": list(images.shape), "stride": metadata.stride, "names": metadata.names}
     config |= {"parameters": metadata.parameters, "gflops": metadata.gflops, "dynamic": dynamic, "half": half}
     buffer = io.BytesIO()

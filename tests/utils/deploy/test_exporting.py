@@ -9,7 +9,9 @@ import torch
 from export import main
 from utils.deploy import exporting
 from utils.deploy.exporting import ExportOptions, export
-from utils.deploy.parity import Tolerance, comparison_images, deviation
+from utils.deploy.metadata import describe_model
+from utils.deploy.onnx import onnx_graph
+from utils.deploy.parity import HALF, Tolerance, comparison_images, deviation, shortcomings
 from utils.deploy.runtimes import TorchRuntime, load_detector
 from utils.errors import InputError
 
@@ -63,6 +65,19 @@ def test_half_files_take_half_the_space(weights):
     assert export(options(weights, "onnx", half=True))[0].path.stat().st_size < 0.62 * full
 
 
+def test_graphs_for_tensorrt_compute_in_half_precision_between_float_ends(detector):
+    metadata = describe_model(detector, (64, 96))
+    graph = onnx_graph(detector, metadata, half=True)
+    kinds = onnx.TensorProto
+    assert [v.type.tensor_type.elem_type for v in (*graph.graph.input, *graph.graph.output)] == [kinds.FLOAT] * 2
+    assert {t.data_type for t in graph.graph.initializer if len(t.dims) == 4} == {kinds.FLOAT16}
+    images = comparison_images((64, 96), seed=5)[:1]
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    with torch.no_grad():
+        assert shortcomings(HALF, deviation(detector(images)[0], found)) == []
+
+
 def test_dynamic_files_take_any_size(weights):
     path = export(options(weights, "onnx", dynamic=True))[0].path
     assert load_detector(path).shape is None
@@ -101,6 +116,20 @@ def test_openvino_folders_give_what_the_checkpoint_gives(weights):
     assert difference(weights, exported.path).box < 1e-3
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_ncnn_folders_give_what_the_checkpoint_gives(weights, half):
+    pytest.importorskip("ncnn")
+    pytest.importorskip("pnnx")
+    (exported,) = export(options(weights, "ncnn", half=half))
+    assert not exported.broken and files_beside(weights) == ["small_ncnn_model"]
+    assert sorted(file.name for file in exported.path.iterdir()) == [
+        "metadata.yaml", "model.ncnn.bin", "model.ncnn.param",
+    ]  # fmt: skip
+    assert 0 < difference(weights, exported.path).box < (0.05 if half else 1e-3)
+    weights_at_four_bytes = 4 * sum(p.numel() for p in load_detector(weights).model.parameters())
+    assert (exported.path / "model.ncnn.bin").stat().st_size < (0.7 if half else 1.1) * weights_at_four_bytes
+
+
 def test_with_data_the_map_is_part_of_the_comparison(weights, drawn_data, capsys):
     text = drawn_data.read_text().replace("blue", "circle").replace("green", "square").replace("red", "triangle")
     drawn_data.write_text(text)
@@ -133,6 +162,9 @@ def test_sizes_off_the_stride_are_rounded_and_said(weights, capsys):
     (["torchscript"], {"nms": True}, ["--nms", "no effect"]),
     (["torchscript"], {"half": True}, ["--half", "--device 0"]),
     (["engine"], {"dynamic": True}, ["--include engine", "--dynamic"]),
+    (["ncnn"], {"int8": True, "data": "x.yaml"}, ["--int8", "no effect"]),
+    (["onnx", "ncnn"], {"int8": True, "data": "x.yaml"}, ["--include ncnn", "--int8"]),
+    (["ncnn"], {"batch_size": 2}, ["--batch-size 2", "one image"]),
     (["onnx"], {"imgsz": [32, 32, 32]}, ["--imgsz", "height and width"]),
     (["onnx"], {"data": "nowhere.yaml"}, ["nowhere.yaml"]),
 ])  # fmt: skip
@@ -144,10 +176,12 @@ def test_bad_options_are_one_line(weights, include, settings, expected):
 
 
 @pytest.mark.parametrize(("include", "module"), [
-    ("onnx", "onnx"), ("onnx", "onnxruntime"), ("openvino", "openvino"), ("engine", "tensorrt"),
+    ("onnx", "onnx"), ("onnx", "onnxruntime"), ("openvino", "openvino"), ("ncnn", "pnnx"), ("ncnn", "ncnn"),
+    ("engine", "tensorrt"),
 ])  # fmt: skip
 def test_a_missing_package_is_named_with_its_command_before_anything_is_written(weights, monkeypatch, include, module):
-    monkeypatch.setitem(sys.modules, "openvino", sys.modules.get("openvino", sys))  # whether it is there or not
+    for optional in ("openvino", "pnnx"):  # whether they are there or not
+        monkeypatch.setitem(sys.modules, optional, sys.modules.get(optional, sys))
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
     with pytest.raises(InputError, match=f"--include {include}: needs .* {module}; pip install {module}"):
         export(options(weights, "torchscript", include))

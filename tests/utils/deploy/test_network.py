@@ -28,6 +28,15 @@ def test_a_first_cell_is_decoded_as_the_formula_says(detector):
     assert found[-1, :4].tolist() == pytest.approx([48, 48, 373, 326])
 
 
+def test_in_half_precision_boxes_are_decoded_in_float(detector):
+    shape, images = (64, 2080), torch.rand(1, 3, 64, 2080, generator=torch.Generator().manual_seed(1))
+    expected, found = export_network(detector, shape)(images), export_network(detector, shape, half=True)(images)
+    assert found.dtype == torch.float32 and not torch.equal(found, expected)
+    distance = (found - expected).abs()
+    # FP16 has steps of 2 px beyond 2048; what remains is the error of the convolutions.
+    assert expected[..., 0].max() > 2048 and distance[..., 0].max() < 0.5 and distance[..., 4:].max() < 0.02
+
+
 def test_the_model_itself_stays_as_it_is(detector):
     before = {name: value.clone() for name, value in detector.state_dict().items()}
     export_network(detector, (64, 64))

@@ -105,13 +105,29 @@ def test_the_file_of_another_detector_is_named(exported, tmp_path, change, expec
 @pytest.mark.parametrize(("name", "expected"), [
     ("broken.onnx", "not a readable ONNX file"), ("broken.torchscript", "not a readable TorchScript file"),
     ("broken.tflite", "must end in .pt, .onnx"), ("nowhere.onnx", "no such weight file"),
-    ("x_openvino_model", "holds 0 .xml files"),
+    ("x_openvino_model", "holds 0 .xml files"), ("x_ncnn_model/", "no model.ncnn.param and no model.ncnn.bin"),
 ])  # fmt: skip
 def test_unreadable_files_are_one_line(tmp_path, name, expected):
     if name.startswith("broken"):
         (tmp_path / name).write_bytes(b"nothing")
     with pytest.raises(InputError, match=expected) as error:
         load_detector(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("facts", "network", "expected"), [
+    ("stride: 32\nnames: {0: a}\nimgsz: [64, 64]\n", "nothing", "not a readable ncnn model"),
+    ("stride: 32\nnames: {0: a}\nimgsz: 64\n", "nothing", "metadata imgsz is 64; must be .height, width."),
+    ("names: {0: a}\n", "nothing", "no metadata 'stride'"),
+])  # fmt: skip
+def test_unreadable_ncnn_folders_are_one_line(tmp_path, facts, network, expected):
+    pytest.importorskip("ncnn")
+    folder = tmp_path / "x_ncnn_model"
+    folder.mkdir()
+    for name, content in (("metadata.yaml", facts), ("model.ncnn.param", network), ("model.ncnn.bin", "")):
+        (folder / name).write_text(content)
+    with pytest.raises(InputError, match=expected) as error:
+        load_detector(folder)
     assert "\n" not in str(error.value)
 
 

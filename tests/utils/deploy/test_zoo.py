@@ -7,6 +7,7 @@ import torch
 import yaml
 
 from utils.deploy.metadata import describe_model
+from utils.deploy.ncnn import write_ncnn
 from utils.deploy.onnx import onnx_bytes, onnx_graph
 from utils.deploy.parity import EXACT, INT8, comparison_images, deviation, shortcomings
 from utils.deploy.runtimes import load_detector
@@ -67,6 +68,20 @@ def test_a_pruned_network_gives_the_same_as_an_onnx_file_and_in_public_rows(name
             assert any(row[2] in NO_ROWS for row in [*dense.yaml["backbone"], *dense.yaml["head"]])
         else:
             assert shortcomings(EXACT, deviation(expected, stock(images)[0])) == []
+
+
+@pytest.mark.parametrize("names", ARCHITECTURES)
+def test_a_pruned_network_gives_the_same_in_ncnn(names, make_lively, make_narrow, tmp_path):
+    pytest.importorskip("ncnn")
+    pytest.importorskip("pnnx")
+    model = make_narrow(make_lively(ARCHITECTURES[names]), 1)
+    images = comparison_images((2 * model.size_multiple,) * 2, seed=5)[2:3]
+    metadata = describe_model(model, tuple(images.shape[2:]))
+    (tmp_path / "x.onnx").write_bytes(onnx_graph(model, metadata).SerializeToString())
+    write_ncnn(tmp_path / "x.onnx", tmp_path / "x_ncnn_model", metadata)
+    with torch.no_grad():
+        expected = model(images)[0]
+    assert shortcomings(EXACT, deviation(expected, load_detector(tmp_path / "x_ncnn_model")(images))) == []
 
 
 @pytest.mark.parametrize("name", ["yolov5n", "yolov5s"])
