@@ -8,6 +8,7 @@ Detect stays in float32: its outputs span a range in which eight bits are too co
 import io
 import logging
 import tempfile
+from collections import Counter
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def quantize_graph(graph, images, detect):
         shapes.quant_pre_process(graph, prepared, skip_symbolic_shape=True)
         ranges = activation_ranges(tools, prepared, str(Path(folder) / "calibration.onnx"), images)
         graph = onnx.load(prepared)
+        share_ranges(graph.graph, ranges)
         kept = [node.name for node in graph.graph.node if node.name.startswith(f"/model.{detect}/")]
         quantizer = tools.qdq_quantizer.QDQQuantizer(
             graph, per_channel=True, reduce_range=False, weight_qType=tools.QuantType.QInt8,
@@ -81,6 +83,18 @@ def activation_ranges(tools, file, scratch, images):
         reason = f"a layer gives almost one number everywhere on the images of --data ({error})"
         raise InputError(f"--int8: cannot calibrate, {reason}; must be a trained network") from None
     return calibrator.compute_data()
+
+
+def share_ranges(graph, ranges):
+    """Give maps that only a Concat reads the range of what it joins, in place: they are rounded once, and just copied.
+
+    graph: GraphProto; ranges: those of `activation_ranges`.
+    """
+    readers = Counter(name for node in graph.node for name in node.input)
+    for node in graph.node:
+        for name in node.input if node.op_type == "Concat" else ():
+            if readers[name] == 1 and node.output[0] in ranges:
+                ranges[name] = ranges[node.output[0]]
 
 
 class Once:

@@ -42,6 +42,24 @@ def test_every_convolution_but_those_of_detect_computes_in_eight_bits(quantized)
     assert len(channels) == 57 and all(outputs == scales for outputs, scales in channels)  # a scale for each channel
 
 
+def test_maps_that_are_only_joined_have_the_scale_of_what_they_join(quantized):
+    _, graph = quantized
+    made_by = {name: node for node in graph.graph.node for name in node.output}
+    readers = [name for node in graph.graph.node for name in node.input]
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
+    shared = 0
+    for node in graph.graph.node:
+        closing = [after for after in graph.graph.node if node.output[0] in after.input]
+        if node.op_type == "Concat" and closing and closing[0].op_type == "QuantizeLinear":
+            for name in node.input:
+                opening = made_by[name]
+                source = made_by[opening.input[0]].input[0]
+                if made_by[source].op_type in ("Mul", "Add") and readers.count(name) == 1:
+                    assert values[opening.input[1]] == values[closing[0].input[1]]
+                    shared += 1
+    assert shared == 18  # two in each of the 8 C3, and the strided convolutions of the head
+
+
 def test_it_still_is_the_detector_and_a_third_of_the_size(quantized, tmp_path):
     from utils.deploy.runtimes import load_detector
 
