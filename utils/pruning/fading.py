@@ -14,8 +14,9 @@ from utils.pruning.selection import Limits, select_by_cost
 from utils.pruning.timing import RUNTIMES, Rates, fit_rates
 
 FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
-COURSE = ("seen", "delay", "waiting", "baseline")  # plain values that a resumed fade needs
+COURSE = ("seen", "delay", "waiting", "baseline", "before")  # plain values that a resumed fade needs
 LATEST = 0.8  # of the run: the fade waits no longer for accuracy
+MUCH = 0.1  # of the mAP50-95 before the fade: who loses more is told what helps
 
 
 @dataclass
@@ -80,6 +81,7 @@ class FadeOut(GammaHook):
         self.seen = 0  # steps that the scores are a mean of
         self.delay = 0  # steps that the fade has waited
         self.waiting = False
+        self.before = 0.0  # best mAP50-95 until the fade began
 
     def prepare(self, model):
         """Trace the network; check that the target can be reached."""
@@ -146,6 +148,8 @@ class FadeOut(GammaHook):
 
     def after_validation(self, run):
         """Decide whether to wait; keep the run going: patience counts for nothing before the channels are gone."""
+        if run.evaluation is not None and self.faded(run) == 0:
+            self.before = max(self.before, run.evaluation.map)
         if self.max_drop is not None:
             dropped = run.evaluation is not None and run.evaluation.map < self.baseline - self.max_drop
             self.waiting = run.team.from_main(dropped) and 0 < self.faded(run) < 1
@@ -153,10 +157,16 @@ class FadeOut(GammaHook):
             run.stop = False
 
     def drop_lines(self, reached):
-        """Return in words ([] or one line) whether max_drop was kept; reached: (mAP50, mAP50-95) of the cut, or None.
+        """Return in words ([] or one line) whether max_drop was kept, or without one, that much was lost.
+
+        reached: (mAP50, mAP50-95) of the cut, or None.
         """
-        if self.max_drop is None or reached is None:
+        if reached is None:
             return []
+        if self.max_drop is None:
+            lost = reached[1] < (1 - MUCH) * self.before
+            advice = f"more --epochs let the network follow, a goal nearer than {self.goal.flag} asks less of it"
+            return [f"mAP50-95 was {self.before:.3f} before the channels faded: {advice}"] if lost else []
         words = f"mAP50-95 was {self.baseline:.3f} at the start"
         if reached[1] >= self.baseline - self.max_drop:
             return [f"{words}: within --max-drop {self.max_drop:g}"]

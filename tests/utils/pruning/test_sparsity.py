@@ -33,7 +33,7 @@ def network():
 def make_run(model, name="SGD", total_steps=10):
     return SimpleNamespace(
         model=model, optimizer=build_optimizer(model, name, LR, MOMENTUM, 0.0), lr=LR, ema=ModelEMA(model), step=0,
-        total_steps=total_steps, log={}, team=Team(),
+        total_steps=total_steps, log={}, team=Team(), evaluation=None,
     )  # fmt: skip
 
 
@@ -241,6 +241,17 @@ def test_a_drop_can_be_counted_from_another_network():
     assert hook.faded(run) > 0 and not hook.waiting
     drop(run, hook, 0.59)
     assert hook.waiting and "was 0.700 at the start" in hook.drop_lines((0.7, 0.65))[0]
+
+
+def test_who_loses_much_without_a_limit_is_told_what_helps():
+    run = make_run(network(), total_steps=20)
+    hook = start(FadeOut(Goal("channels", 0.5), ANY, choose_until=0.2, fade_until=0.6), run)
+    for value in [0.3, 0.5, 0.4, 0.4, 0.9]:  # the last when the fade has begun
+        drop(run, hook, value)
+    assert hook.before == 0.5 and hook.drop_lines((0.7, 0.451)) == [] and hook.drop_lines(None) == []
+    (line,) = hook.drop_lines((0.7, 0.449))
+    assert line.startswith("mAP50-95 was 0.500 before the channels faded") and "--epochs" in line
+    assert "--target 0.5" in line
 
 
 def test_a_fade_that_waits_for_ever_ends_at_the_latest_moment():
