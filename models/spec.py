@@ -104,7 +104,7 @@ def read_yaml(path):
 
 
 def parse_spec(config, origin="model yaml"):
-    """Return the Spec of a model mapping (reference keys: nc, depth_multiple, width_multiple, anchors, backbone, head).
+    """Return the Spec of a mapping with nc, depth_multiple, width_multiple, anchors, backbone and head.
 
     Raises SpecError that names the key or row when something is missing, of the wrong type or unknown.
     """

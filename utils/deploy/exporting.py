@@ -30,13 +30,14 @@ from utils.errors import InputError
 from utils.options import option
 from utils.validation import check_classes, whole_strides
 
-PACKAGES = {
+PACKAGES = {  # that each format needs
     "onnx": ("onnx", "onnxruntime"),
+    "torchscript": (),
     "openvino": ("onnx", "openvino"),
     "ncnn": ("onnx", "pnnx", "ncnn"),
     "engine": ("onnx", "tensorrt"),
+    "yolov5": (),
 }
-FORMATS = ("onnx", "torchscript", "openvino", "ncnn", "engine", "yolov5")
 FAILED = ".failed"  # suffix of a file that is not the same detector
 
 
@@ -46,7 +47,7 @@ class ExportOptions:
 
     weights: str = option("yolov5s.pt", "checkpoint (.pt)")
     include: list[str] = option(["torchscript"], "formats; yolov5: a model yaml and weights for the public train.py",
-                                nargs="+", choices=FORMATS)  # fmt: skip
+                                nargs="+", choices=tuple(PACKAGES))  # fmt: skip
     data: str = option("", "data yaml: what --int8 calibrates on, and the mAP of each file is compared on")
     imgsz: list[int] = option([640], "height and width of the images, or one number for both, in pixels", "--img",
                               "--img-size", nargs="+", minimum=32)  # fmt: skip
@@ -101,7 +102,7 @@ def export(options):
     """
     options.check()
     for name in options.include:
-        for package in PACKAGES.get(name, ()) + (("nncf",) if name == "openvino" and options.int8 else ()):
+        for package in PACKAGES[name] + (("nncf",) if name == "openvino" and options.int8 else ()):
             need(package, f"--include {name}")
     weights = find_weights(options.weights)
     checkpoint = load_checkpoint(weights)

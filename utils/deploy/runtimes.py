@@ -32,7 +32,6 @@ NCNN_SUFFIX = "_ncnn_model"  # of the folder that holds the files of NCNN_FILES 
 NCNN_FILES = ("model.ncnn.param", "model.ncnn.bin")  # network, weights
 EXPORTED = (".onnx", ".torchscript")  # files
 FOLDERS = (OPENVINO_SUFFIX, NCNN_SUFFIX)
-FORMATS = (".pt", *EXPORTED, *FOLDERS)
 PYTORCH_FLAGS = ("augment", "half", "visualize", "sparsity", "cfg")
 
 
@@ -40,7 +39,7 @@ def load_detector(path, device="cpu", threads=None, half=False):
     """Return the runtime of a file, ready to be called.
 
     Args:
-        path: a file or folder of one of FORMATS, by path or by name in weights/.
+        path: a checkpoint, or one of the files and folders that export.py writes; files also by name in weights/.
         device: torch.device or its name; ONNX files run on the CPU unless it is a GPU they support, folders always.
         threads: computing threads of ONNX Runtime, OpenVINO, ncnn; None: their own choice. PyTorch's are set by torch.
         half: let a .pt file compute in FP16.
@@ -48,17 +47,18 @@ def load_detector(path, device="cpu", threads=None, half=False):
     Raises InputError for a missing file, a package that is not installed, and a file of another detector.
     """
     device = torch.device(device)
-    if is_folder(path):
-        return (OpenVinoRuntime if Path(path).name.endswith(OPENVINO_SUFFIX) else NcnnRuntime)(Path(path), threads)
-    path = find_file(path, "weights", what="weight file")
+    path = Path(path) if is_folder(path) else find_file(path, "weights", what="weight file")
     kinds = {
         ".pt": partial(TorchRuntime, path, device, half=half),
         ".onnx": partial(OnnxRuntime, path, device, threads),
         ".torchscript": partial(ScriptRuntime, path, device),
+        OPENVINO_SUFFIX: partial(OpenVinoRuntime, path, threads),
+        NCNN_SUFFIX: partial(NcnnRuntime, path, threads),
     }
-    if path.suffix.lower() not in kinds:
-        raise InputError(f"{path}: unknown kind of file; must end in {', '.join(FORMATS)}")
-    return kinds[path.suffix.lower()]()
+    for ending, load in kinds.items():
+        if path.name.lower().endswith(ending):
+            return load()
+    raise InputError(f"{path}: unknown kind of file; must end in {', '.join(kinds)}")
 
 
 def is_folder(name):

@@ -14,7 +14,7 @@ from utils.pruning.selection import Limits, select_by_cost
 from utils.pruning.timing import RUNTIMES, Rates, fit_rates
 
 FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
-COURSE = ("seen", "delay", "waiting", "baseline", "before")  # plain values that a resumed fade needs
+COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded")  # plain values that a resumed fade needs
 LATEST = 0.8  # of the run: the fade waits no longer for accuracy
 MUCH = 0.1  # of the mAP50-95 before the fade: who loses more is told what helps
 
@@ -81,7 +81,7 @@ class FadeOut(GammaHook):
         self.seen = 0  # steps that the scores are a mean of
         self.delay = 0  # steps that the fade has waited
         self.waiting = False
-        self.before = 0.0  # best mAP50-95 until the fade began
+        self.best_unfaded = 0.0  # best mAP50-95 until the fade began
 
     def prepare(self, model):
         """Trace the network; check that the target can be reached."""
@@ -149,7 +149,7 @@ class FadeOut(GammaHook):
     def after_validation(self, run):
         """Decide whether to wait; keep the run going: patience counts for nothing before the channels are gone."""
         if run.evaluation is not None and self.faded(run) == 0:
-            self.before = max(self.before, run.evaluation.map)
+            self.best_unfaded = max(self.best_unfaded, run.evaluation.map)
         if self.max_drop is not None:
             dropped = run.evaluation is not None and run.evaluation.map < self.baseline - self.max_drop
             self.waiting = run.team.from_main(dropped) and 0 < self.faded(run) < 1
@@ -164,9 +164,9 @@ class FadeOut(GammaHook):
         if reached is None:
             return []
         if self.max_drop is None:
-            lost = reached[1] < (1 - MUCH) * self.before
+            lost = reached[1] < (1 - MUCH) * self.best_unfaded
             advice = f"more --epochs let the network follow, a goal nearer than {self.goal.flag} asks less of it"
-            return [f"mAP50-95 was {self.before:.3f} before the channels faded: {advice}"] if lost else []
+            return [f"mAP50-95 was {self.best_unfaded:.3f} before the channels faded: {advice}"] if lost else []
         words = f"mAP50-95 was {self.baseline:.3f} at the start"
         if reached[1] >= self.baseline - self.max_drop:
             return [f"{words}: within --max-drop {self.max_drop:g}"]
@@ -189,4 +189,4 @@ class FadeOut(GammaHook):
         if state["rates"]:
             self.goal.rates = Rates(**state["rates"])
         for name in COURSE:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, getattr(self, name)))  # older runs have fewer

@@ -248,7 +248,7 @@ def test_who_loses_much_without_a_limit_is_told_what_helps():
     hook = start(FadeOut(Goal("channels", 0.5), ANY, choose_until=0.2, fade_until=0.6), run)
     for value in [0.3, 0.5, 0.4, 0.4, 0.9]:  # the last when the fade has begun
         drop(run, hook, value)
-    assert hook.before == 0.5 and hook.drop_lines((0.7, 0.451)) == [] and hook.drop_lines(None) == []
+    assert hook.best_unfaded == 0.5 and hook.drop_lines((0.7, 0.451)) == [] and hook.drop_lines(None) == []
     (line,) = hook.drop_lines((0.7, 0.449))
     assert line.startswith("mAP50-95 was 0.500 before the channels faded") and "--epochs" in line
     assert "--target 0.5" in line
