@@ -19,6 +19,7 @@ from utils.boxes import non_max_suppression, scale_boxes
 from utils.checkpoint import load_checkpoint
 from utils.data.augment import letterbox
 from utils.data.images import read_image
+from utils.deploy.runtimes import Runtime, is_exported, load_detector
 from utils.device import select_device
 from utils.downloads import TIMEOUT, address_name, find_weights, is_address
 from utils.errors import InputError
@@ -30,16 +31,21 @@ MOST_CHANNELS = 4  # an array whose first side is at most this has its channels 
 
 
 def load_custom(path="path/to/model.pt", autoshape=True, _verbose=True, device=None):
-    """Return the model of a checkpoint on the user's disk, or at an address.
+    """Return the model of a checkpoint on the user's disk, or at an address, or what export.py made of one.
 
     Args:
-        path: .pt file.
-        autoshape: True for a model that takes pictures (AutoShape), False for the DetectionModel itself.
+        path: .pt file, or .onnx, .torchscript, or a folder of OpenVINO or ncnn.
+        autoshape: True for a model that takes pictures (AutoShape), False for the DetectionModel or Runtime itself.
         _verbose: say on stderr what was loaded.
         device: "cpu", the number of a GPU, or a torch.device; None: a GPU if there is one.
 
     Raises InputError.
     """
+    if is_exported(path):
+        runtime = load_detector(path, choose_device(device))
+        if _verbose:
+            print(f"{runtime.path}: {runtime.label}", file=sys.stderr)
+        return AutoShape(runtime) if autoshape else runtime
     checkpoint = load_checkpoint(find_weights(path))
     model = checkpoint.ema or checkpoint.model
     if autoshape:
@@ -92,20 +98,21 @@ def choose_device(device):
 
 
 class AutoShape(nn.Module):
-    """A DetectionModel that takes pictures of any kind and size.
+    """A DetectionModel, or the Runtime of an exported file, that takes pictures of any kind and size.
 
     Its attributes may be changed between calls: conf and iou (thresholds), classes (list of those to keep, or None),
     agnostic (boxes of different classes suppress each other), multi_label (several classes a box), max_det, amp (mixed
-    precision on GPUs). names, stride, nc and yaml are the model's.
+    precision on GPUs). names, stride, nc and yaml are the model's; exported files have no yaml.
     """
 
     conf, iou, classes, agnostic, multi_label, max_det, amp = 0.25, 0.45, None, False, False, 1000, False
 
     def __init__(self, model):
-        """model: DetectionModel, which is put into evaluation mode."""
+        """model: DetectionModel, which is put into evaluation mode, or utils.deploy.runtimes.Runtime."""
         super().__init__()
         self.model = model
-        self.names, self.stride, self.nc, self.yaml = model.names, model.size_multiple, model.nc, model.yaml
+        self.names, self.stride, self.nc = model.names, model.size_multiple, model.nc
+        self.yaml, self.fixed_shape = getattr(model, "yaml", None), getattr(model, "shape", None)
         self.eval()
 
     @torch.no_grad()
@@ -115,28 +122,29 @@ class AutoShape(nn.Module):
         Args:
             ims: a picture or a list of them: path or address of a file, PIL image, array [H, W, 3], [3, H, W] or [H, W]
                 from 0 to 255 in RGB. Or one tensor [B, 3, H, W] from 0 to 1 with sides that the stride divides.
-            size: longest side in pixels that pictures are scaled to, or (height, width).
+            size: longest side in pixels that pictures are scaled to, or (height, width). Of exported files with a fixed
+                size that one counts.
             augment: test-time augmentation.
             profile: accepted for programs that pass it; times are always taken.
 
         Returns:
-            Detections; for a tensor what the DetectionModel returns.
+            Detections; for a tensor what the model returns.
 
         Raises:
             InputError for what is no picture.
         """
-        parameter = next(self.model.parameters())
-        autocast = torch.autocast(parameter.device.type, enabled=self.amp and parameter.device.type != "cpu")
+        device, dtype = self.place()
+        autocast = torch.autocast(device.type, enabled=self.amp and device.type != "cpu")
         if isinstance(ims, torch.Tensor):
             with autocast:
-                return self.model(ims.to(parameter.device).type_as(parameter), augment=augment)
-        watches = [Stopwatch(parameter.device) for _ in STAGES]
+                return self.model(ims.to(device, dtype), augment=augment)
+        watches = [Stopwatch(device) for _ in STAGES]
         with watches[0]:
             pictures, files = read_pictures(ims)
             shape = self.common_shape(pictures, size)
             fitted = [letterbox(picture, shape) for picture in pictures]
             batch = np.ascontiguousarray(np.stack([image for image, _, _ in fitted]).transpose(0, 3, 1, 2))
-            batch = torch.from_numpy(batch).to(parameter.device).type_as(parameter) / 255
+            batch = torch.from_numpy(batch).to(device, dtype) / 255
         with watches[1], autocast:
             predictions, _ = split_output(self.model(batch, augment=augment))
         with watches[2]:
@@ -146,8 +154,20 @@ class AutoShape(nn.Module):
                 rows[:, :4] = scale_boxes(rows[:, :4], shape, picture.shape[:2], ((scale, scale), border))
         return Detections(pictures, found, files, [watch.seconds for watch in watches], self.names, tuple(batch.shape))
 
+    def place(self):
+        """Return (device, dtype) that the model takes images in."""
+        if isinstance(self.model, Runtime):
+            return self.model.device, torch.float32
+        parameter = next(self.model.parameters())
+        return parameter.device, parameter.dtype
+
     def common_shape(self, pictures, size):
-        """Return the smallest (height, width) in whole strides that all pictures, scaled to `size`, fit into."""
+        """Return the smallest (height, width) in whole strides that all pictures, scaled to `size`, fit into.
+
+        For files of fixed size it is always their size.
+        """
+        if self.fixed_shape:
+            return self.fixed_shape
         longest = max((size, size) if isinstance(size, int) else size)
         shapes = np.array([picture.shape[:2] for picture in pictures])
         scaled = np.round(shapes * (longest / shapes.max(1, keepdims=True)))

@@ -66,13 +66,18 @@ def is_folder(name):
     return Path(name).name.endswith(FOLDERS)
 
 
+def is_exported(name):
+    """Tell whether a name is that of a file or folder that export.py writes."""
+    return Path(name).suffix.lower() in EXPORTED or is_folder(name)
+
+
 def open_weights(options, device):
     """Return what val.py and detect.py run: the DetectionModel of a checkpoint, or the runtime of an exported file.
 
     options: their dataclass, with `weights` and flags. Raises InputError, also for flags that only work with PyTorch.
     """
     name = str(options.weights)
-    if Path(name).suffix.lower() not in EXPORTED and not is_folder(name):
+    if not is_exported(name):
         cfg = getattr(options, "cfg", "")
         cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
         checkpoint = load_checkpoint(find_weights(name), cfg)

@@ -11,6 +11,7 @@ from utils.deploy.exporting import ExportOptions, export
 from utils.deploy.runtimes import load_detector, open_weights, predictions_of
 from utils.detection import Detector, DetectOptions
 from utils.errors import InputError
+from utils.hub import AutoShape, load_custom
 from utils.validation import ValidationOptions, validate_checkpoint
 
 onnx = pytest.importorskip("onnx")
@@ -58,6 +59,26 @@ def test_detection_letterboxes_to_the_fixed_size(exported):
         assert detector.fitted_shape(image) == ((32, 64) if suffix == ".pt" else (64, 64))
         found[suffix] = detector(image)
     assert len(found[".onnx"]) and torch.allclose(found[".onnx"], found[".torchscript"], atol=0.01)
+
+
+def test_exported_files_are_hub_models_too(exported, capsys):
+    """A square picture of the files' own size: every kind then sees the same pixels, whatever size is asked for."""
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    found = {}
+    for suffix, path in exported.items():
+        model = load_custom(str(path), device="cpu")
+        model.conf = 0.1
+        results = model([picture] * 3, size=64 if suffix == ".pt" else 640)
+        assert results.s == (3, 3, 64, 64) and model.names == {0: "circle", 1: "square", 2: "triangle"}
+        found[suffix] = results.xyxy[2]
+    assert "small.onnx: ONNX Runtime" in capsys.readouterr().err
+    assert len(found[".pt"]) and torch.allclose(found[".onnx"], found[".pt"], atol=0.02)
+    assert torch.allclose(found[".torchscript"], found[".pt"], atol=0.02)
+    runtime = load_custom(str(exported[".onnx"]), autoshape=False, _verbose=False, device="cpu")
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(AutoShape(runtime)(images), runtime(images))
+    with pytest.raises(InputError, match="--augment: works with .pt files only"):
+        AutoShape(runtime)(picture, augment=True)
 
 
 @pytest.mark.parametrize("flag", ["augment", "half"])
