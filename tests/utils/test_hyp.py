@@ -14,9 +14,14 @@ def write(tmp_path, content):
     return file
 
 
-@pytest.mark.parametrize("name", ["scratch-low", "scratch-med", "scratch-high", "VOC"])
+@pytest.mark.parametrize("name", sorted(file.name for file in (ROOT / "data/hyps").glob("*.yaml")))
 def test_files_of_the_project_are_valid(name):
-    assert load_hyp(f"hyp.{name}.yaml")["lr0"] > 0
+    assert load_hyp(name)["lr0"] > 0
+
+
+def test_adamw_differs_in_rates_only():
+    adamw = load_hyp("hyp.adamw.yaml")
+    assert {key for key, value in adamw.items() if value != LOW[key]} == {"lr0", "lrf", "warmup_bias_lr"}
 
 
 def test_older_files_lack_keys(tmp_path):
