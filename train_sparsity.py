@@ -1,5 +1,7 @@
 """Train a detector while the batch norm weights (gammas) of channels that can go are driven to zero."""
 
+from functools import partial
+
 from utils.distributed import team_from
 from utils.options import run
 from utils.pruning.sparsity import SparsityOptions, preamble, sparsity_hooks, verdict
@@ -11,9 +13,10 @@ def main(options):
     """Train as the SparsityOptions say, and say what may be cut."""
     options = resolve(options)
     options.check()
-    hooks = sparsity_hooks(options)
-    for line in preamble(options) if team_from().main else ():
-        print(line, flush=True)
+    say = partial(print, flush=True) if team_from().main else None
+    hooks = sparsity_hooks(options, say)
+    for line in preamble(options) if say else ():
+        say(line)
     result = train(options, hooks=hooks)
     if hooks and result.team.main:
         print(verdict(result, hooks))

@@ -104,11 +104,25 @@ class Pace:
                 waiting = 0
         return steps
 
-    def total_steps(self):
-        """Return the optimizer steps of the whole run."""
+    def steps_per_epoch(self):
+        """Return (optimizer steps in each epoch of the warm-up, a list; in every later one)."""
         warm = min(self.warmup // self.batches + 1, self.epochs)
         later = math.ceil(self.batches / accumulation(self.batch_size))
-        return sum(len(self.steps_in(epoch)) for epoch in range(warm)) + (self.epochs - warm) * later
+        return [len(self.steps_in(epoch)) for epoch in range(warm)], later
+
+    def total_steps(self):
+        """Return the optimizer steps of the whole run."""
+        warm, later = self.steps_per_epoch()
+        return sum(warm) + (self.epochs - len(warm)) * later
+
+    def epoch_of(self, step):
+        """Return the epoch in which the optimizer does a step of the run; both are counted from 0."""
+        warm, later = self.steps_per_epoch()
+        for epoch, steps in enumerate(warm):
+            if step < steps:
+                return epoch
+            step -= steps
+        return len(warm) + step // later
 
 
 class ModelEMA:

@@ -76,7 +76,9 @@ def test_steps_of_an_epoch_cover_all_batches(batches):
     late = run.steps_in(119)
     assert late[-1] == batches - 1
     assert all(b - a <= 4 for a, b in zip([-1, *late], late))
-    assert run.total_steps() == sum(len(run.steps_in(epoch)) for epoch in range(120))
+    epochs = [epoch for epoch in range(120) for _ in run.steps_in(epoch)]  # of every step
+    assert run.total_steps() == len(epochs)
+    assert [run.epoch_of(step) for step in range(len(epochs))] == epochs
 
 
 def test_average_follows_by_the_rate():

@@ -1,6 +1,7 @@
 """Sparse training without a strength to tune: the channels that are to go are chosen, and exactly those fade to zero.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -66,7 +67,7 @@ class FadeOut(GammaHook):
     LATEST.
     """
 
-    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None, baseline=None):
+    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None, baseline=None, say=None):
         """
         Args:
             goal: Goal.
@@ -74,10 +75,11 @@ class FadeOut(GammaHook):
             choose_until, fade_until: shares of the run.
             max_drop: of mAP50-95, or None.
             baseline: the mAP50-95 that max_drop is counted from; None: that of the network that the run begins with.
+            say: gets a line about when the channels go; None: nobody wants to know.
         """
         self.goal, self.limits = goal, limits
         self.choose_until, self.fade_until = choose_until, fade_until
-        self.max_drop, self.baseline = max_drop, baseline
+        self.max_drop, self.baseline, self.say = max_drop, baseline, say
         self.seen = 0  # steps that the scores are a mean of
         self.delay = 0  # steps that the fade has waited
         self.waiting = False
@@ -99,6 +101,17 @@ class FadeOut(GammaHook):
         self.cost = self.goal.cost(self.graph, run.model)
         if self.max_drop is not None and self.baseline is None:
             self.baseline = run.team.from_main(run.measure(run.ema.model).map if run.team.main else None)
+        if self.say and self.faded(run) < 1:
+            self.say(self.plan_line(run))
+
+    def plan_line(self, run):
+        """Return in words when the channels go, as far as it is known."""
+        first = math.floor(self.choose_until * run.total_steps)
+        last = min(math.ceil(self.fade_until * run.total_steps) + self.delay, run.total_steps) - 1
+        chosen, gone = run.pace.epoch_of(first), run.pace.epoch_of(last)
+        waits = "" if self.max_drop is None else ", if mAP lets it"
+        return (f"channels that go: chosen in epoch {chosen}, at zero in epoch {gone}, "
+                f"{last - first} optimizer steps later{waits}; mAP dips meanwhile")  # fmt: skip
 
     def before_step(self, run):
         """Update the scores from the gradients of this step."""

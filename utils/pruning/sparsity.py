@@ -76,14 +76,15 @@ class SparsityOptions(TrainOptions):
         return Goal("channels", USUAL_SHARE if self.target is None else self.target)
 
 
-def sparsity_hooks(options):
-    """Return the hooks that SparsityOptions ask for."""
+def sparsity_hooks(options, say=None):
+    """Return the hooks that SparsityOptions ask for; `say` gets a line about what they will do."""
     if not options.st:
         return []
     strength, goal = parse_strength(options.sr), options.goal()
     if strength == AUTO:
         limits = Limits(multiple=options.round)
-        return [FadeOut(goal, limits, max_drop=options.max_drop), PreviewHook(goal, options.preview_period, limits)]
+        fade = FadeOut(goal, limits, max_drop=options.max_drop, say=say)
+        return [fade, PreviewHook(goal, options.preview_period, limits)]
     penalty = GammaPenalty(strength, options.penalty, options.sr_schedule, options.sr_beta)
     limits = Limits(PruneOptions.min_channels, PruneOptions.max_layer_share, options.round)  # what prune.py would cut
     return [penalty, PreviewHook(goal, options.preview_period, limits)]

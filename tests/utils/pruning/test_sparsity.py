@@ -10,7 +10,7 @@ from torch import nn
 from models.common import Bottleneck, Conv
 from utils.distributed import Team
 from utils.errors import InputError
-from utils.optim import ModelEMA, build_optimizer
+from utils.optim import ModelEMA, Pace, build_optimizer
 from utils.pruning.channels import trace_channels
 from utils.pruning.costs import NetworkCost
 from utils.pruning.fading import FadeOut, Goal
@@ -163,6 +163,24 @@ def test_fading_is_linear_and_tied_channels_fade_together():
     expected = [1e-3 * share for share in (1, 1, 0.75, 0.5, 0.25, 0, 0)]
     assert [v for v, _ in values] == pytest.approx(expected, abs=1e-8)
     assert all(a == b for a, b in values)
+
+
+def test_when_the_channels_go_is_said_beforehand():
+    """Ten batches of nominal size an epoch, so ten steps; 90 steps of 300 choose, after 180 all is gone."""
+    pace = Pace(30, 10, 64, 0.01, 0.01, 0.9, 0.0, 0.8, 0.1)
+    run, lines = make_run(network(), total_steps=pace.total_steps()), []
+    run.pace, run.measure = pace, lambda model: SimpleNamespace(map=0.5)
+    fade = start(FadeOut(Goal("channels", 0.4), ANY, say=lines.append), run)
+    assert lines == ["channels that go: chosen in epoch 9, at zero in epoch 17, 89 optimizer steps later; "
+                     "mAP dips meanwhile"]  # fmt: skip
+    run.step = 90
+    assert fade.faded(run) == 0 and fade.faded(run, 1) > 0 and 0 < fade.faded(run, 89) < 1 and fade.faded(run, 90) == 1
+    fade.max_drop, fade.delay, run.step = 0.1, 10, 0
+    fade.start(run)
+    assert "at zero in epoch 18, 99 optimizer steps later, if mAP lets it;" in lines[1]
+    run.step = 190
+    fade.start(run)
+    assert len(lines) == 2  # over
 
 
 @pytest.mark.parametrize(("done", "stops"), [(5, False), (6, True)])
