@@ -23,6 +23,9 @@ from utils.paths import ROOT  # noqa: E402
 from utils.pruning.fading import FadeOut, Goal  # noqa: E402
 from utils.pruning.penalties import PENALTIES, GammaPenalty  # noqa: E402
 
+STEPS = 10**6  # of the run that the measured steps are of
+PHASES = {"scoring": 0.0, "fading": 0.45, "faded": 0.9}  # of --sr auto, and how much of the run is done in each
+
 
 @dataclass
 class BenchmarkOptions:
@@ -41,16 +44,18 @@ def main(options):
     images = torch.rand(options.batch_size, 3, options.imgsz, options.imgsz).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, "SGD", 1e-4, 0.9, 0.0)
     state = SimpleNamespace(
-        model=model, optimizer=optimizer, lr=1e-4, ema=ModelEMA(model), step=0, total_steps=10**6, team=Team()
+        model=model, optimizer=optimizer, lr=1e-4, ema=ModelEMA(model), step=0, total_steps=STEPS, team=Team()
     )
     hooks = {"none": Hook(), **{f"--sr, {penalty}": GammaPenalty(0.005, penalty) for penalty in PENALTIES}}
-    hooks["--sr auto"] = FadeOut(Goal("channels", 0.5))
+    hooks |= {f"--sr auto, {phase}": FadeOut(Goal("channels", 0.5)) for phase in PHASES}
+    steps = {f"--sr auto, {phase}": round(share * STEPS) for phase, share in PHASES.items()}
     whole, alone = ({name: [] for name in hooks} for _ in range(2))
     for hook in hooks.values():
         hook.prepare(model)
         hook.start(state)
     for _ in range(options.rounds):
         for name, hook in hooks.items():
+            state.step = steps.get(name, 0)
             start = time.perf_counter()
             sum(raw.square().mean() for raw in model(images)).backward()
             spent = time.perf_counter()

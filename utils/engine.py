@@ -102,7 +102,7 @@ class Run:
     epoch: int = 0
     step: int = 0  # optimizer steps done
     best_fitness: float = 0.0
-    best_epoch: int = 0
+    best_epoch: int = 0  # patience counts from it
     stop: bool = False  # a hook may set it: the epoch is the last one
     lr: float = 0.0  # of the weights
     losses: torch.Tensor = None  # [3] box, objectness, class: mean over the batches of this epoch
@@ -143,7 +143,12 @@ class Run:
     @property
     def last_epoch(self):
         """Whether no epoch follows this one."""
-        return self.stop or self.epoch + 1 >= self.epochs
+        return self.stop or self.patience_over or self.epoch + 1 >= self.epochs
+
+    @property
+    def patience_over(self):
+        """Whether the last evaluation came too long after the best one."""
+        return bool(self.patience and self.evaluation and self.epoch - self.best_epoch >= self.patience)
 
 
 def fit(run, loader, validate, hooks, save):
@@ -171,8 +176,8 @@ def fit(run, loader, validate, hooks, save):
         notify(hooks, "after_epoch", run)
         if run.team.main:
             judge(run, validate(run))
-        run.stop = run.team.from_main(run.stop)
         notify(hooks, "after_validation", run)
+        run.stop = run.team.from_main(run.stop or run.patience_over)
         if run.team.main:
             save(run, hooks)
         run.epoch += 1
@@ -288,7 +293,7 @@ def optimizer_step(run, hooks):
 
 
 def judge(run, evaluation):
-    """Write the evaluation into the log; decide whether it is the best so far and whether patience is over."""
+    """Write the evaluation into the log; decide whether it is the best so far."""
     run.evaluation, run.improved = evaluation, False
     if evaluation is None:
         return
@@ -299,4 +304,3 @@ def judge(run, evaluation):
     run.improved = evaluation.fitness >= run.best_fitness  # equal counts: early epochs all score 0
     if run.improved:
         run.best_fitness, run.best_epoch = evaluation.fitness, run.epoch
-    run.stop = run.stop or bool(run.patience and run.epoch - run.best_epoch >= run.patience)

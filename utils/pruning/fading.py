@@ -15,7 +15,7 @@ from utils.pruning.selection import Limits, select_by_cost
 from utils.pruning.timing import RUNTIMES, Rates, fit_rates
 
 FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
-COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded")  # plain values that a resumed fade needs
+COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded", "best_faded")  # plain values that a resumed fade needs
 LATEST = 0.8  # of the run: the fade waits no longer for accuracy
 MUCH = 0.1  # of the mAP50-95 before the fade: who loses more is told what helps
 
@@ -84,6 +84,7 @@ class FadeOut(GammaHook):
         self.delay = 0  # steps that the fade has waited
         self.waiting = False
         self.best_unfaded = 0.0  # best mAP50-95 until the fade began
+        self.best_faded = 0.0  # best fitness since its end
 
     def prepare(self, model):
         """Trace the network; check that the target can be reached."""
@@ -136,7 +137,7 @@ class FadeOut(GammaHook):
             self.choose()
         ratio = 0.0 if now == 1 else (1 - now) / (1 - before)
         self.parameters.multiply(self.factors(ratio))
-        if now == 1:
+        if before < 1 == now:  # what is zero on both sides stays zero in a moving average
             average = ChannelParameters(run.ema.model, self.graph, self.groups)
             average.multiply(self.factors(0.0))
 
@@ -160,14 +161,17 @@ class FadeOut(GammaHook):
         run.log |= {"sparsity/faded": self.faded(run), "sparsity/share_near_zero": self.share_near_zero()}
 
     def after_validation(self, run):
-        """Decide whether to wait; keep the run going: patience counts for nothing before the channels are gone."""
+        """Decide whether to wait; let patience count from the end of the fade, and for what is reached since then."""
         if run.evaluation is not None and self.faded(run) == 0:
             self.best_unfaded = max(self.best_unfaded, run.evaluation.map)
         if self.max_drop is not None:
             dropped = run.evaluation is not None and run.evaluation.map < self.baseline - self.max_drop
             self.waiting = run.team.from_main(dropped) and 0 < self.faded(run) < 1
+        better = run.evaluation is not None and run.evaluation.fitness > self.best_faded
         if self.faded(run) < 1:
-            run.stop = False
+            run.best_epoch = run.epoch
+        elif better:
+            self.best_faded, run.best_epoch = run.evaluation.fitness, run.epoch
 
     def drop_lines(self, reached):
         """Return in words ([] or one line) whether max_drop was kept, or without one, that much was lost.

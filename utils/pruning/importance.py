@@ -28,7 +28,8 @@ class ChannelParameters:
         labels = np.concatenate([group.labels for group in self.groups])
         self.count = len(labels)
         number = dict(zip(labels.tolist(), range(self.count)))
-        names = [layer.name for layer in graph.layers.values() if not layer.is_conv]
+        norms = [layer for layer in graph.layers.values() if not layer.is_conv]
+        names = [layer.name for layer in norms if not number.keys().isdisjoint(layer.outputs.tolist())]
         self.norms = [model.get_submodule(name) for name in names]
         index = [number.get(label, self.count) for name in names for label in graph.layers[name].outputs.tolist()]
         self.index = torch.tensor(index, device=self.norms[0].weight.device)  # [P]

@@ -33,7 +33,7 @@ def network():
 def make_run(model, name="SGD", total_steps=10):
     return SimpleNamespace(
         model=model, optimizer=build_optimizer(model, name, LR, MOMENTUM, 0.0), lr=LR, ema=ModelEMA(model), step=0,
-        total_steps=total_steps, log={}, team=Team(), evaluation=None,
+        total_steps=total_steps, log={}, team=Team(), evaluation=None, epoch=0,
     )  # fmt: skip
 
 
@@ -183,13 +183,32 @@ def test_when_the_channels_go_is_said_beforehand():
     assert len(lines) == 2  # over
 
 
-@pytest.mark.parametrize(("done", "stops"), [(5, False), (6, True)])
-def test_patience_does_not_end_a_run_before_the_fade_has(done, stops):
+def test_patience_counts_from_the_end_of_the_fade_and_for_what_is_reached_since():
     run = make_run(network(), total_steps=10)
     hook = start(FadeOut(Goal("channels", 0.4), fade_until=0.6), run)
-    run.step, run.stop = done, True
-    hook.after_validation(run)
-    assert run.stop is stops
+    best_epochs = []
+    run.best_epoch = 1  # the best of all was before the fade
+    for run.step, fitness in [(4, 0.3), (5, 0.1), (6, 0.2), (7, 0.2), (8, 0.25), (9, 0.1)]:
+        run.epoch, run.evaluation = run.step, SimpleNamespace(map=fitness, fitness=fitness)
+        hook.after_validation(run)
+        best_epochs.append(run.best_epoch)
+    assert best_epochs == [4, 5, 6, 6, 8, 8]
+
+
+def test_norms_of_frozen_layers_are_left_alone():
+    model = network()
+    model[0].requires_grad_(False)  # and with it the bottleneck's output, which is added to its input
+    run = make_run(model)
+    hook = start(FadeOut(Goal("channels", 0.2), ANY), run)
+    frozen = [p.detach().clone() for p in (model[0].bn.weight, model[1].cv2.bn.weight)]
+    for _ in range(10):
+        for name, parameter in model.named_parameters():
+            parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
+        hook.before_step(run)
+        run.step += 1
+        hook.after_step(run)
+    assert torch.equal(frozen[0], model[0].bn.weight) and torch.equal(frozen[1], model[1].cv2.bn.weight)
+    assert (model[2].bn.weight == 0).any() or (model[1].cv1.bn.weight == 0).any()
 
 
 def test_a_resumed_fade_goes_on_as_if_nothing_had_happened():
@@ -231,7 +250,7 @@ def test_a_goal_in_flops_silences_what_prune_cuts_for_the_same_budget():
 def drop(run, hook, value):
     """An epoch of one step, after which mAP50-95 is `value`."""
     step(run, hook, gradient=1e-3)
-    run.evaluation = SimpleNamespace(map=value)
+    run.evaluation = SimpleNamespace(map=value, fitness=value)
     hook.after_validation(run)
 
 
