@@ -114,6 +114,7 @@ class Run:
     improved: bool = False  # whether its fitness is the best so far
     log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch; hooks may add theirs
     scaler: torch.amp.GradScaler = None
+    written: set = field(default_factory=set)  # paths of the checkpoints that are of this run, not of an earlier one
 
     def __post_init__(self):
         """Build what follows from the other fields."""

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import torch
 
+from utils.checkpoint import write_atomically
 from utils.engine import Hook
 from utils.optim import BATCH_NORMS
 from utils.plots import plot_ridge
@@ -43,10 +44,9 @@ class GammaRecorder(Hook):
         """Take over the rows of a resumed run's finished epochs."""
         self.edges, self.rows = None, []
         if run.epoch and run.folder.gamma_csv.is_file():
-            with run.folder.gamma_csv.open(newline="", encoding="utf-8") as file:
-                head, *rows = csv.reader(file)
-            self.edges = np.array(head[2:], float)
-            self.rows = [row for row in rows if int(row[0]) < run.epoch]
+            rows = list(csv.reader(run.folder.gamma_csv.read_text(encoding="utf-8").splitlines()))
+            self.edges = np.array(rows[0][2:], float)
+            self.rows = [row for row in rows[1:] if int(row[0]) < run.epoch]
 
     def after_validation(self, run):
         """Add the epoch and write all rows."""
@@ -58,8 +58,9 @@ class GammaRecorder(Hook):
         places = np.searchsorted(self.edges, gammas.numpy(), side="right") - 1
         counts = np.bincount(places, minlength=BINS)
         self.rows.append([str(run.epoch), f"{near_zero(gammas):.5f}", *map(str, counts)])
-        with run.folder.gamma_csv.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["epoch", f"share_below_{NEAR_ZERO:g}", *map(str, self.edges)], *self.rows])
+        head = ["epoch", f"share_below_{NEAR_ZERO:g}", *map(str, self.edges)]
+        text = "".join(",".join(row) + "\n" for row in (head, *self.rows))
+        write_atomically(run.folder.gamma_csv, text.encode())
 
     def finish(self, run):
         """Draw the ridge."""

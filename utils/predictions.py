@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from utils.boxes import scale_boxes, xyxy2xywh, xyxy2xywhn
+from utils.checkpoint import write_atomically
 from utils.data.coco import COCO80_TO_91, image_id
 from utils.errors import InputError
 
@@ -110,7 +111,7 @@ class CocoWriter:
 
     def finish(self, file):
         """Write all results; print COCO's table of average precision when there are annotations."""
-        Path(file).write_text(json.dumps(self.results), encoding="utf-8")
+        write_atomically(file, json.dumps(self.results).encode())
         if self.annotations and self.results:
             print(f"COCO's average precision against {self.annotations}")
             coco_average_precision(self.annotations, file, self.seen)

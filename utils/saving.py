@@ -26,12 +26,18 @@ class Keeper:
         if run.improved or run.last_epoch:
             content = finished_content(run.ema.model, **about)
         if run.improved:
-            save_checkpoint(run.folder.best, content)
+            keep_checkpoint(run, run.folder.best, content)
         if not run.last_epoch:
             content = unfinished_content(run, hooks, **about)
-        save_checkpoint(run.folder.last, content)
+        keep_checkpoint(run, run.folder.last, content)
         if self.period > 0 and run.epoch % self.period == 0 and not run.last_epoch:
-            save_checkpoint(run.folder.epoch_checkpoint(run.epoch), content)
+            keep_checkpoint(run, run.folder.epoch_checkpoint(run.epoch), content)
+
+
+def keep_checkpoint(run, path, content):
+    """Write a checkpoint of a run into its folder, which may hold those of an earlier one (--exist-ok)."""
+    save_checkpoint(path, content)
+    run.written.add(path)
 
 
 def unfinished_content(run, hooks, **about):
@@ -68,5 +74,6 @@ def restore(run, checkpoint, hooks):
     run.scaler.load_state_dict(state["scaler"])
     run.epoch, run.step = entries["epoch"] + 1, state["step"]
     run.best_fitness, run.best_epoch = entries["best_fitness"], state["best_epoch"]
+    run.written.update(run.folder.weights.iterdir())
     for hook in hooks:
         hook.load_state_dict(state["hooks"].get(type(hook).__name__, {}))

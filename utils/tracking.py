@@ -8,6 +8,7 @@ import time
 import torch
 from tqdm import tqdm
 
+from utils.checkpoint import write_atomically
 from utils.drawing import as_detections, write_batch
 from utils.engine import Hook
 from utils.gammas import NEAR_ZERO, batch_norm_weights, near_zero
@@ -79,10 +80,11 @@ class CsvHook(Hook):
         rows = []
         if run.epoch and run.folder.results_csv.is_file():
             with run.folder.results_csv.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) < run.epoch]
-        with run.folder.results_csv.open("w", encoding="utf-8") as file:
-            file.write(",".join(f"{name:>20}" for name in ("epoch", *CSV_COLUMNS)) + "\n")
-            file.writelines(",".join(row) + "\n" for row in rows)
+                whole = [row for row in csv.reader(file) if len(row) == 1 + len(CSV_COLUMNS)]  # a torn one is not
+            rows = [row for row in whole[1:] if int(row[0]) < run.epoch]
+        head = [f"{name:>20}" for name in ("epoch", *CSV_COLUMNS)]
+        text = "".join(",".join(row) + "\n" for row in (head, *rows))
+        write_atomically(run.folder.results_csv, text.encode())
 
     def after_validation(self, run):
         """Add the row of the epoch."""

@@ -14,7 +14,7 @@ from models.spec import make_activation
 from utils.anchors import check_anchors
 from utils.autobatch import fitting_batch
 from utils.balancing import ImageWeightsHook
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import load_checkpoint, write_atomically
 from utils.data.choice import KEPT_CLASSES, match_classes
 from utils.data.config import DataConfig, load_data
 from utils.data.loader import QUAD
@@ -248,7 +248,7 @@ def run_folder(plan):
     folder = RunFolder(Path(plan.team.from_main(str(path))))
     if plan.team.main:
         for file, content in ((folder.opt_yaml, stored_options(plan.options)), (folder.hyp_yaml, plan.hyp)):
-            file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+            write_atomically(file, yaml.safe_dump(content, sort_keys=False).encode())
     return folder
 
 
@@ -289,7 +289,7 @@ def validate_epoch(plan, loader, run):
 def conclude(plan, run, loader):
     """Measure the weights to use as they were saved, show the table, draw the pictures; return the Evaluation."""
     saved = run.folder.best_sparse, run.folder.best, run.folder.last  # after sparse training best.pt cannot be pruned
-    file = next(file for file in saved if file.is_file())
+    file = next(file for file in saved if file in run.written)
     painter = None if plan.options.noplots else BatchPainter(run.folder, plan.names)
     evaluation = measured(plan, load_checkpoint(file).model, loader, confusion=True, observer=painter)
     plan.say(format_table(evaluation, verbose=len(plan.names) < FEW_CLASSES))

@@ -66,6 +66,23 @@ def test_command_writes_the_files_of_a_run(tmp_path, drawn_data, tiny_yaml):
         train(TrainOptions(resume=str(folder.last)))
 
 
+def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_used(tmp_path, drawn_data, tiny_yaml):
+    folder = RunFolder(tmp_path / "runs" / "exp")
+    folder.weights.mkdir(parents=True)
+    for file in (folder.best_sparse, folder.best):
+        file.write_bytes(b"of an earlier run")
+    lines = []
+
+    class Listener(Hook):
+        def start(self, run):
+            lines.append(set(run.written))
+
+    changes = {"epochs": 1, "exist_ok": True, "noval": True}
+    run = train(options(tmp_path, drawn_data, tiny_yaml, **changes), hooks=[Listener()])
+    assert lines == [set()] and run.written == {folder.best, folder.last} and run.evaluation is not None
+    assert folder.best_sparse.read_bytes() == b"of an earlier run"  # left alone
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, drawn_data, tiny_yaml, optimizer, capsys):
     shared = {"optimizer": optimizer, "image_weights": True, "multi_scale": True}

@@ -3,13 +3,14 @@
 
 import numpy as np
 
-from utils.checkpoint import finished_content, save_checkpoint
+from utils.checkpoint import finished_content
 from utils.engine import Hook
 from utils.pruning.channels import trace_channels
 from utils.pruning.costs import NetworkCost
 from utils.pruning.importance import ChannelParameters, gamma_scores
 from utils.pruning.rebuild import masked
 from utils.pruning.selection import Limits, select_by_cost
+from utils.saving import keep_checkpoint
 
 
 class PreviewHook(Hook):
@@ -67,7 +68,7 @@ class PreviewHook(Hook):
         run.log |= dict(zip(("preview/mAP_0.5", "preview/mAP_0.5:0.95"), self.latest))
         if evaluation.fitness >= self.best:
             self.best = evaluation.fitness
-            save_checkpoint(run.folder.best_sparse, finished_content(masked(model, self.graph, keep)))
+            keep_checkpoint(run, run.folder.best_sparse, finished_content(masked(model, self.graph, keep)))
 
     def evaluate(self, run, model, keep):
         """Return the Evaluation of the network with the cut's channels masked, or None when it is not due."""

@@ -123,7 +123,7 @@ def verdict(run, hooks):
     if not enough:
         lines.append(f"not sparse enough for {cut}: train longer, raise --sr, or let --sr auto {goal.flag} choose")
     lines += [line for hook in hooks if isinstance(hook, FadeOut) for line in hook.drop_lines(preview.latest)]
-    file = run.folder.best_sparse if run.folder.best_sparse.is_file() else run.folder.last
+    file = run.folder.best_sparse if run.folder.best_sparse in run.written else run.folder.last
     return "\n".join([*lines, f"next: python prune.py {cut} --weights {file}"])
 
 

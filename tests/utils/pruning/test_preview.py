@@ -40,7 +40,7 @@ def run(tiny_config, tmp_path):
     (tmp_path / "weights").mkdir()
     return SimpleNamespace(
         ema=SimpleNamespace(model=model), team=SimpleNamespace(main=True), folder=RunFolder(tmp_path), log={}, epoch=0,
-        last_epoch=False, evaluation=Score(0.9, 0.8), measured=[], measure=None,
+        last_epoch=False, evaluation=Score(0.9, 0.8), measured=[], measure=None, written=set(),
     )  # fmt: skip
 
 

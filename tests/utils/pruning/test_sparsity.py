@@ -33,7 +33,7 @@ def network():
 def make_run(model, name="SGD", total_steps=10):
     return SimpleNamespace(
         model=model, optimizer=build_optimizer(model, name, LR, MOMENTUM, 0.0), lr=LR, ema=ModelEMA(model), step=0,
-        total_steps=total_steps, log={}, team=Team(), evaluation=None, epoch=0,
+        total_steps=total_steps, log={}, team=Team(), evaluation=None, epoch=0, written=set(),
     )  # fmt: skip
 
 
