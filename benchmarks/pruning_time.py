@@ -23,9 +23,10 @@ from utils.deploy.packages import need  # noqa: E402
 from utils.options import option, run  # noqa: E402
 from utils.paths import ROOT  # noqa: E402
 from utils.pruning.channels import trace_channels  # noqa: E402
+from utils.pruning.costs import ChannelCost  # noqa: E402
 from utils.pruning.importance import gamma_scores  # noqa: E402
 from utils.pruning.rebuild import rebuild  # noqa: E402
-from utils.pruning.selection import Limits, select  # noqa: E402
+from utils.pruning.selection import Limits, select_by_cost  # noqa: E402
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux; elsewhere memory is not measured
 
@@ -85,7 +86,7 @@ def cut(model, percent, clock):
     times = [clock()]
     scores = gamma_scores(model, graph)
     times.append(clock())
-    keep = select(scores, graph.channel_counts(), percent, Limits(8, 0.9, 8))
+    keep = select_by_cost(scores, ChannelCost(graph.channel_counts()), 1 - percent, Limits(8, 0.9, 8))
     times.append(clock())
     narrow = rebuild(model, graph, keep)
     times.append(clock())

@@ -142,6 +142,10 @@ class DetectionModel(nn.Module):
         """What the sides of images must be multiples of, in pixels: the largest stride anywhere in the network."""
         return max(int(self.stride.max()), COARSEST)
 
+    def fitting_size(self, size):
+        """Return an image side in pixels rounded up to what the network takes."""
+        return -(-size // self.size_multiple) * self.size_multiple
+
     def forward(self, x, augment=False):
         """x: images [B, 3, H, W] in 0–1, sides multiples of `size_multiple`. Returns what Detect returns.
 

@@ -80,6 +80,7 @@ def download(url, target, *, opener=urlopen, pause=time.sleep):
     """
     target = Path(target)
     if target.is_file():
+        print(f"{target} is there already: {url} is not downloaded", file=sys.stderr)
         return target
     part, made = target.with_name(f"{target.name}.part"), not target.parent.exists()
     try:

@@ -49,7 +49,7 @@ class Evaluation:
     @property
     def fitness(self):
         """Number by which checkpoints are ranked."""
-        return fitness(self.precision, self.recall, self.map50, self.map)
+        return fitness(self.map50, self.map)
 
 
 class Stopwatch:

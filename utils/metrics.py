@@ -128,8 +128,8 @@ def smooth(curve, share=SMOOTHING):
     return np.convolve(padded, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
 
 
-def fitness(precision, recall, map50, map):
-    """Return the number by which checkpoints are ranked: mAP50-95 with a tenth of mAP50; P and R do not count."""
+def fitness(map50, map):
+    """Return the number by which checkpoints are ranked: mAP50-95 with a tenth of mAP50."""
     return 0.1 * map50 + 0.9 * map
 
 

@@ -84,7 +84,7 @@ def no_pause(seconds):
 CONTENT = zipped(a="1" * 5000, b="2" * 5000)
 
 
-def test_a_file_appears_whole_in_a_new_folder_and_is_not_fetched_again(server, tmp_path):
+def test_a_file_appears_whole_in_a_new_folder_and_is_not_fetched_again(server, tmp_path, capsys):
     server.content = CONTENT
     target = tmp_path / "new" / "some.zip"
     for _ in range(2):
@@ -92,6 +92,7 @@ def test_a_file_appears_whole_in_a_new_folder_and_is_not_fetched_again(server, t
     assert target.read_bytes() == CONTENT
     assert server.ranges == [None]
     assert list(target.parent.iterdir()) == [target]
+    assert f"{target} is there already: {server.url} is not downloaded" in capsys.readouterr().err
 
 
 def test_a_part_is_continued(server, tmp_path):

@@ -180,7 +180,8 @@ def batch_shapes(aspects, imgsz, batch_size, stride, pad):
 
 def npy_path(path):
     """Return the file that caches a decoded image on disk."""
-    return Path(path).with_suffix(".npy")
+    path = Path(path)
+    return path.with_name(f"{path.name}.npy")  # a.png and a.bmp are two images
 
 
 def _is_fresh(stored, path):
@@ -197,22 +198,28 @@ def _cache_images(dataset, workers, progress):
     A cache that does not fit, into the memory or into a read-only folder, is left out with a line on stderr.
     """
     store = {"ram": dataset._load, "disk": lambda index: _store_on_disk(dataset.samples[index].path)}[dataset.cache]
+    places = {}  # path → index; an image that is there many times is kept once
+    for index, sample in enumerate(dataset.samples):
+        places.setdefault(sample.path, index)
     if dataset.cache == "ram":
-        sizes = (fitted_size(*sample.shape, dataset.imgsz) for sample in dataset.samples)
+        sizes = (fitted_size(*dataset.samples[index].shape, dataset.imgsz) for index in places.values())
         needed, free = sum(3 * height * width for height, width in sizes), _free_memory()
         if free is not None and needed > CACHE_MARGIN * free:
             print(f"images need {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free memory: not cached", file=sys.stderr)
             dataset.cache = None
             return None
     with ThreadPool(max(workers, 1)) as pool:
-        done = pool.imap(store, range(len(dataset)), chunksize=8)
+        done = pool.imap(store, places.values(), chunksize=8)
         try:
-            results = list(tqdm(done, "Caching", len(dataset), disable=None if progress else True, leave=False))
+            results = list(tqdm(done, "Caching", len(places), disable=None if progress else True, leave=False))
         except OSError as error:
             print(f"{error.filename}: cannot be written ({error.strerror}): images are not cached", file=sys.stderr)
             dataset.cache = None
             return None
-    return results if dataset.cache == "ram" else None
+    if dataset.cache == "disk":
+        return None
+    images = dict(zip(places, results))
+    return [images[sample.path] for sample in dataset.samples]
 
 
 def _store_on_disk(path):

@@ -53,7 +53,7 @@ def obtain(config, *, fetch=download):
     """
     place = config.path.parent
     print(f"{config.file}: its images are not there; they go to {config.path}", file=sys.stderr)
-    files = [fetch(archive.url, place / address_name(archive.url)) for archive in config.download]
+    files = [fetch(archive.url, place / name) for archive, name in zip(config.download, waiting_names(config.download))]
     staging = place / f".{config.path.name}.unpacking"
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of an earlier try that was interrupted
@@ -74,6 +74,12 @@ def obtain(config, *, fetch=download):
         shutil.rmtree(staging, ignore_errors=True)
     for file in files:
         file.unlink()
+
+
+def waiting_names(archives):
+    """Return a file name for each Archive: that of its address, with a number before it where several have the same."""
+    names = [address_name(archive.url) for archive in archives]
+    return [name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names, 1)]
 
 
 def data_folder(unpacked, config):

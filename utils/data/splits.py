@@ -1,5 +1,7 @@
 """From a data yaml to the samples of one split, whichever way the split is described."""
 
+from pathlib import Path
+
 from utils.data.choice import ChosenClasses, choose_labels
 from utils.data.coco import read_coco
 from utils.data.config import split_images
@@ -17,6 +19,14 @@ def load_split(config, split, workers=1, progress=True):
     sources = split_images(config, split)
     if sources[0].suffix.lower() == ".json":
         return read_coco(sources, config, split)
-    folder = label_path(sources[0]).parent
-    cache = folder.with_name(f"{folder.name}.cache.npz")
-    return scan(sources, config.nc, cache, workers, progress)
+    return scan(sources, config.nc, cache_file(config, split, sources), workers, progress)
+
+
+def cache_file(config, split, images):
+    """Return where the labels of a split are cached: beside the folder of the first ones, as that is named.
+
+    Several splits may share a folder when they are lists or several folders: then the split is in the name too.
+    """
+    folder, entries = label_path(images[0]).parent, getattr(config, split)
+    alone = len(entries) == 1 and Path(entries[0]).suffix.lower() != ".txt"
+    return folder.with_name(f"{folder.name}.cache.npz" if alone else f"{folder.name}.{split}.cache.npz")

@@ -9,6 +9,7 @@ from utils.errors import InputError
 from utils.pruning.timing import running
 
 STEP = 0.005  # share of the cost at which a bisection ends
+MARGIN = 0.99  # of the limit is aimed at after a miss, so that the noise of a measurement does not make the next one
 ROUNDS = 30  # runs of a time measurement
 
 
@@ -50,7 +51,7 @@ def confirmed(measure, limit, left, floor):
         value = measure(left)
         if value <= limit or left <= floor:
             return left, value
-        left = max(floor, left * (0.99 * limit / value))
+        left = max(floor, left * (MARGIN * limit / value))
 
 
 def file_megabytes(model):

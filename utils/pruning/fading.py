@@ -15,7 +15,7 @@ from utils.pruning.selection import Limits, select_by_cost
 from utils.pruning.timing import RUNTIMES, Rates, fit_rates
 
 FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
-COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded", "best_faded")  # plain values that a resumed fade needs
+COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded", "best_faded")  # that a resumed fade needs
 LATEST = 0.8  # of the run: the fade waits no longer for accuracy
 MUCH = 0.1  # of the mAP50-95 before the fade: who loses more is told what helps
 
@@ -49,7 +49,9 @@ class Goal:
     def cost(self, graph, model):
         """Return the cost (see costs.py) that the goal is a share of."""
         if self.kind == "time":
-            self.rates = self.rates or fit_rates(graph, model, self.image_size, self.runtime, np.random.default_rng(0))
+            self.rates = self.rates or fit_rates(
+                graph, model, model.fitting_size(self.image_size), self.runtime, np.random.default_rng(0)
+            )
             return self.rates.cost(graph, model)
         return NetworkCost.flops(graph, model) if self.kind == "FLOPs" else ChannelCost(graph.channel_counts())
 

@@ -100,16 +100,19 @@ class PruneOptions:
         """Tell whether scales, classes or branches are to go before any channel."""
         return bool(self.drop_scale or self.keep_classes or self.drop_branches)
 
+    @property
+    def budget(self):
+        """Return (name in BUDGETS, value) of the budget that is given, or of the default one."""
+        given = ((name, getattr(self, name)) for name in BUDGETS)
+        default = "percent", 0.0 if self.shortens else DEFAULT_PERCENT
+        return next(((name, value) for name, value in given if value is not None), default)
+
     def check(self):
-        """Raise InputError for values that are wrong alone or exclude each other; without a budget, set the default
-        one.
-        """
+        """Raise InputError for values that are wrong alone or exclude each other."""
         given = [name for name in BUDGETS if getattr(self, name) is not None]
         if len(given) > 1:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise InputError(f"{flags}: only one budget at a time")
-        if not given:
-            self.percent = 0.0 if self.shortens else DEFAULT_PERCENT
         for name in ("flops", "params"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -1,7 +1,7 @@
 """From a checkpoint to a narrower one: what prune.py does, stage by stage: read, score, select, rebuild, report, write.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from utils.pruning.timing import fit_rates
 from utils.validation import check_classes, whole_strides
 
 HYP = "hyp.scratch-low.yaml"  # gains of the loss that criteria take gradients of
+MISSED = 0.02  # of what shall stay: a cut that misses its budget by more says so
 IN_USE = 0.05  # mean |gamma| above which a channel is no longer close to silent
 
 
@@ -46,7 +47,7 @@ IN_USE = 0.05  # mean |gamma| above which a channel is no longer close to silent
 class Job:
     """What the stages work on."""
 
-    options: PruneOptions
+    options: PruneOptions  # --imgsz as the network takes it
     device: object  # torch.device
     model: object  # DetectionModel whose channels are cut, float32, left as it is
     graph: object  # its ChannelGraph
@@ -131,13 +132,14 @@ def read(options):
     if config:
         config = match_classes(config, model.names)  # those that an earlier cut left
         check_classes(model, config)
+    options = replace(options, imgsz=whole_strides(options.imgsz, model.size_multiple))
     whole, (reference, notes) = model, keep_some_classes(model, options)
     config = config and match_classes(config, reference.names, say=notes.append)
     model, more = drop_some_scales(reference, options)
     calibration = None
     if options.needs_images and not options.show:
-        count, imgsz = max(options.calib, options.recalibrate), whole_strides(options.imgsz, model.size_multiple)
-        calibration = load_calibration(config, count, imgsz, np.random.default_rng(options.seed))
+        count, rng = max(options.calib, options.recalibrate), np.random.default_rng(options.seed)
+        calibration = load_calibration(config, count, options.imgsz, rng)
         model.to(device)
     model, silent = drop_silent(model)
     weakest = []
@@ -160,13 +162,12 @@ def score(job):
 
 
 def choose(job, scores):
-    """Return the masks {group: bool [width]} that meet the budget; says what a search found and what misses by more
-    than 2 %.
+    """Return the masks {group: bool [width]} that meet the budget; says what a search found, and by how much it misses.
     """
     cost, left = budget(job, scores)
     keep = select_by_cost(scores, cost, left, job.limits, job.options.scope)
     got = cost.of(keep) / cost.total
-    if abs(got / left - 1) > 0.02:
+    if abs(got / left - 1) > MISSED:
         print(
             f"{got:.1%} of the {cost.name} stay instead of {left:.1%}: "
             f"as near as steps of {job.limits.multiple} channels come"
@@ -177,20 +178,19 @@ def choose(job, scores):
 def budget(job, scores):
     """Return (cost, share of it that stays) of the budget that the options give."""
     o, graph, model = job.options, job.graph, job.model
-    if o.percent is not None:
-        return ChannelCost(graph.channel_counts()), 1 - o.percent
-    if o.params is not None or o.size_mb is not None:
+    name, given = o.budget
+    if name == "percent":
+        return ChannelCost(graph.channel_counts()), 1 - given
+    if name in ("params", "size_mb"):
         cost = NetworkCost.parameters(graph, model)
-    elif o.latency_ms is not None:
+    elif name == "latency_ms":
         print(f"measuring in {o.runtime} what widths cost in time", flush=True)
-        imgsz = whole_strides(o.imgsz, model.size_multiple)
-        cost = fit_rates(graph, model, imgsz, o.runtime, np.random.default_rng(o.seed)).cost(graph, model)
+        cost = fit_rates(graph, model, o.imgsz, o.runtime, np.random.default_rng(o.seed)).cost(graph, model)
     else:
         cost = NetworkCost.flops(graph, model, o.imgsz)
-    given = o.flops if o.params is None else o.params
-    if given is None:
+    if name not in ("flops", "params"):
         return cost, search(job, scores, cost)
-    count = count_parameters if o.params is not None else count_gflops
+    count = count_parameters if name == "params" else count_gflops
     return cost, min(given * count(job.whole) / count(model), 1.0)  # of the network as it was read
 
 
@@ -208,11 +208,10 @@ def search(job, scores, cost):
     if o.size_mb is not None:
         return largest_fitting(lambda left: file_megabytes(narrow(left)), o.size_mb, floor, "--size-mb", "MB")
     if o.latency_ms is not None:
-        imgsz = whole_strides(o.imgsz, job.model.size_multiple)
-        times = partial(milliseconds, image_size=imgsz, runtime=o.runtime)
+        times = partial(milliseconds, image_size=o.imgsz, runtime=o.runtime)
         left = largest_fitting(lambda left: times(narrow(left)), o.latency_ms, floor, "--latency-ms", "ms")
         left, found = confirmed(lambda left: times(narrow(left)), o.latency_ms, left, floor)
-        flops = NetworkCost.flops(job.graph, job.model, imgsz)
+        flops = NetworkCost.flops(job.graph, job.model, o.imgsz)
         print(
             f"{found:.1f} ms an image in {o.runtime} at {flops.of(masks(left)) / flops.total:.1%} of the FLOPs, "
             f"{times(job.model):.1f} ms before; asked for {o.latency_ms:g}"

@@ -29,11 +29,10 @@ def evaluate_stored(job, model):
 
 
 def time_networks(networks, imgsz):
-    """Return {name: milliseconds an image} of {name: DetectionModel} in turns, at an image size that all can take."""
-    multiple = max(model.size_multiple for model in networks.values())
+    """Return {name: milliseconds an image} of {name: DetectionModel} in turns, at an image side that all can take."""
     work = max(count_gflops(model, imgsz) for model in networks.values())
     rounds = min(max(round(WORK / max(work, 1e-9)), ROUNDS[0]), ROUNDS[1])
-    return measure_latency(networks, -(-imgsz // multiple) * multiple, rounds)
+    return measure_latency(networks, imgsz, rounds)
 
 
 def report(job, cut, explored):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from utils.errors import InputError
-from utils.pruning.costs import ChannelCost
 
 SCOPES = ("global", "layer")
 TOLERANCE = 0.005  # of what shall stay: as near to a budget counts as met
@@ -138,17 +137,6 @@ def select_by_cost(scores, cost, left, limits, scope="global"):
         ceiling = 1 - ledger.left / cost.total
         raise InputError(f"{1 - left:.1%} of the {cost.name} cannot go: at most {ceiling:.1%} with {limits}")
     return keep
-
-
-def select(scores, costs, share, limits, scope="global"):
-    """Return {group: bool [width], True for the channels that stay} with about `share` of the cost removed.
-
-    costs: {group: [width]}, fixed and equal within a group; see select_by_cost for the rest. Raises InputError when the
-    share is outside [0, 1) or the limits do not allow it.
-    """
-    if not 0 <= share < 1:
-        raise InputError(f"share {share}: must be at least 0 and below 1")
-    return select_by_cost(scores, ChannelCost(costs), 1 - share, limits, scope)
 
 
 def smallest(scores, limits):

@@ -127,8 +127,7 @@ def explore(job, scores, deeper):
     before = few(job.model)
     curves = sensitivity(job.model, job.graph, scores, few, progress=partial(tqdm, desc="sensitivity", disable=None))
     print(describe_sensitivity(curves, before))
-    imgsz = -(-options.imgsz // job.model.size_multiple) * job.model.size_multiple
-    points = trade_off({"100%": job.model, **deeper}, few, imgsz)
+    points = trade_off({"100%": job.model, **deeper}, few, options.imgsz)
     return {
         "sensitivity": {
             "images": few.images,

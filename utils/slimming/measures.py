@@ -14,7 +14,6 @@ from utils.device import select_device
 from utils.loss import DetectionLoss
 from utils.pruning.budgets import milliseconds
 from utils.slimming.norms import filter_norms
-from utils.slimming.planning import pixels
 from utils.validation import check_classes, validate
 
 VAL_BATCH = 32  # images in a validation batch; the accuracy does not depend on it
@@ -39,7 +38,7 @@ class Gauge:
         """
         config = match_classes(load_data(options.data), model.names)
         check_classes(model, config)
-        imgsz = pixels(options, model)
+        imgsz = model.fitting_size(options.imgsz)
         runtime = options.runtime if options.latency_ms is not None else ""
         return cls(config, hyp, select_device(options.device), imgsz, options.workers, runtime)
 

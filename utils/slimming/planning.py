@@ -40,7 +40,7 @@ def planned_share(options, file, share, start):
     wanted.std_guard = options.std_guard
     job = read(wanted)
     scores = score(job)
-    rates, size = None, pixels(options, job.model)
+    rates, size = None, job.model.fitting_size(options.imgsz)
     if goal_name(options) == "latency_ms":
         rates = fit_rates(job.graph, job.model, size, options.runtime, np.random.default_rng(options.seed))
     cost = rates.cost(job.graph, job.model) if rates else NetworkCost.flops(job.graph, job.model, size)
@@ -99,14 +99,9 @@ def lacking_share(options, job, cost, masks, floor, start):
         narrow = rebuild(job.model, job.graph, keep)
         if name == "size_mb":
             return file_megabytes(narrow)
-        return milliseconds(narrow, pixels(options, job.model), options.runtime)
+        return milliseconds(narrow, job.model.fitting_size(options.imgsz), options.runtime)
 
     limit = goal_limit(options, name)
     if measure(floor) > limit:
         return 1.0
     return max(1 - bisect(lambda left: measure(left) <= limit, floor, 1.0), SMALLEST_STEP)
-
-
-def pixels(options, model):
-    """Return --imgsz as a model takes it: a multiple of its largest stride."""
-    return -(-options.imgsz // model.size_multiple) * model.size_multiple

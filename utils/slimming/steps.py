@@ -68,10 +68,8 @@ def take_step(work):
     if step["pruned"] is None:
         cut_phase(work, step)
     if step["finetuned"] is None:
-        finetune_phase(work, step)
-    step["result"] = max(
-        ("finetuned", "pruned"), key=lambda name: fitness(0, 0, step[name]["map50"], step[name]["map"])
-    )
+        finetune_phase(work)
+    step["result"] = max(("finetuned", "pruned"), key=lambda name: fitness(step[name]["map50"], step[name]["map"]))
 
 
 def sparse_phase(work, step):
@@ -98,7 +96,7 @@ def cut_phase(work, step):
     measured_phase(work, "pruned", work.place / PRUNED)
 
 
-def finetune_phase(work, step):
+def finetune_phase(work):
     """Train the narrower network further, with the start or --teacher as teacher."""
     options = work.options
     teaching = {} if options.no_distill else {name: getattr(options, name) for name in TEACHING}

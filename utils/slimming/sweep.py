@@ -14,7 +14,6 @@ from utils.downloads import find_weights
 from utils.paths import new_run
 from utils.pruning.budgets import milliseconds
 from utils.slimming.loop import BEST, slim
-from utils.slimming.planning import pixels
 from utils.slimming.record import FILE, VERSION, Record, read_content, unfinished
 
 SWEEP = "sweep.json"
@@ -104,7 +103,7 @@ def row(model, share, file, found):
 
 def taken_times(options, models):
     """Return the milliseconds an image of each DetectionModel in --runtime."""
-    size = max(pixels(options, model) for model in models)
+    size = max(model.fitting_size(options.imgsz) for model in models)
     if options.runtime != "torch":
         return [milliseconds(model, size, options.runtime) for model in models]
     return list(measure_latency({str(number): model for number, model in enumerate(models)}, size, ROUNDS).values())

@@ -191,6 +191,17 @@ def test_memory_serves_images_whose_files_are_gone(samples):
     assert equal(dataset[0], item)
 
 
+def test_an_image_that_is_there_many_times_is_in_memory_once(samples):
+    dataset = DetectionDataset([*samples, *samples], 64, cache="ram", progress=False)
+    count = len(samples)
+    assert all(dataset.read(i)[0] is dataset.read(i + count)[0] for i in range(count))
+    assert len({id(dataset.read(i)[0]) for i in range(2 * count)}) == count
+
+
+def test_images_that_differ_in_their_suffix_have_caches_of_their_own(tmp_path):
+    assert npy_path(tmp_path / "a.png") != npy_path(tmp_path / "a.bmp")
+
+
 def test_the_disk_cache_follows_its_file_and_is_no_pickle(samples):
     dataset = DetectionDataset(samples, 64, cache="disk", progress=False)
     stored = npy_path(samples[2].path)

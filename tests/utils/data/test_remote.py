@@ -53,6 +53,24 @@ def inside(name):
     return {f"{name}/{file}": text for file, text in CONTENT.items()}
 
 
+def test_archives_of_one_name_do_not_take_each_others_place(write):
+    sides = ("train", "val")
+    config = write(download=[{f"https://example.org/{side}/images.zip": f"images/{side}"} for side in sides])
+    seen = []
+
+    def fetch(url, target):
+        assert target not in seen
+        seen.append(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(target, "w") as content:
+            content.writestr(f"{url.split('/')[3]}.jpg", "")
+        return target
+
+    obtain(config, fetch=fetch)
+    assert below(config.path) == {"images/train/train.jpg", "images/val/val.jpg"}
+    assert not any(file.exists() for file in seen)
+
+
 @pytest.mark.parametrize(
     ("value", "archives"),
     [

@@ -10,7 +10,7 @@ from models.yolo import DetectionModel
 from utils.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.errors import InputError
 from utils.options import parse
-from utils.pruning import pruner
+from utils.pruning import pruner, reporting
 from utils.pruning.options import PruneOptions
 from utils.pruning.pruner import prune_checkpoint
 from utils.pruning.timing import Rates
@@ -86,6 +86,15 @@ def test_a_time(prune, monkeypatch, capsys):
     assert (
         f"at {left_of(cut, lambda m: count_gflops(m, 64)):.1%} of the FLOPs" in told and "was not measured" not in told
     )
+
+
+def test_an_image_size_between_strides_is_rounded_up_as_val_does(prune, drawn_data, monkeypatch, capsys):
+    sizes = []
+    whole = reporting.validate
+    monkeypatch.setattr(reporting, "validate", lambda *args, **kw: sizes.append(kw["imgsz"]) or whole(*args, **kw))
+    prune("--data", drawn_data, "--imgsz", "80", "--percent", "0.2")
+    assert sizes == [96, 96]
+    assert capsys.readouterr().err.count("--imgsz 80: not a multiple of the stride 32; 96 is used") == 1
 
 
 def test_a_coarse_grid_says_what_it_misses(prune, capsys):

@@ -5,7 +5,7 @@ import pytest
 
 from utils.errors import InputError
 from utils.pruning.costs import ChannelCost
-from utils.pruning.selection import Limits, blocks_of, largest_share, select
+from utils.pruning.selection import Limits, blocks_of, largest_share, select_by_cost
 
 ANY = Limits(min_channels=1, max_share=1.0, multiple=1)
 
@@ -16,6 +16,10 @@ def ceiling_of(scores, limits):
 
 def costs_like(scores, each=1):
     return {name: np.full(len(values), each) for name, values in scores.items()}
+
+
+def select(scores, costs, share, limits, scope="global"):
+    return select_by_cost(scores, ChannelCost(costs), 1 - share, limits, scope)
 
 
 def test_a_global_threshold_over_groups():
