@@ -58,7 +58,7 @@ def main(options):
         rows = measure_speeds(files, shape, 1, options.rounds, cpu)
         judged = (options.trained,) * 2 if options.trained else shape
         files = files if judged == shape else exported(options, Path(name), judged)
-        scores = measure_accuracies(files, judged, config, cpu)
+        scores = measure_accuracies({file: config for file in files}, judged, cpu)
     print(f"\n{shape[0]}x{shape[1]}, one thread, {options.rounds} rounds; mAP at {judged[0]}x{judged[1]}")
     print(f"{'file':<24}{'MB':>8}{'smaller':>9}{'ms':>9}{'faster':>9}{'this step':>11}{'mAP50':>8}{'mAP50-95':>10}")
     first = rows[0]

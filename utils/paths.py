@@ -54,6 +54,18 @@ def free_name(path):
     return candidate
 
 
+def distinct_names(paths):
+    """Return {path: the fewest of its last parts that no other path ends with}, the keys and values as text."""
+    names = {str(path): str(path) for path in paths}
+    for name in names:
+        for count in range(len(Path(name).parts), 0, -1):
+            tail = Path(name).parts[-count:]
+            if any(Path(other).parts[-count:] == tail for other in names if other != name):
+                break
+            names[name] = str(Path(*tail))
+    return names
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run, named as the public YOLOv5 names them."""

@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from utils.checkpoint import write_atomically
+from utils.data.choice import match_classes
 from utils.data.config import load_data
 from utils.deploy.calls import forms, single_call
 from utils.deploy.footprint import energy, peak_memory
@@ -16,7 +16,7 @@ from utils.device import select_device
 from utils.errors import InputError
 from utils.evaluation import evaluate
 from utils.options import option
-from utils.paths import new_run
+from utils.paths import distinct_names, new_run
 from utils.validation import check_classes, make_validation_loader, whole_strides
 
 GFLOPS_AREA = 640 * 640  # pixels that the cost of a runtime is stated for
@@ -84,9 +84,11 @@ def benchmark(options):
         raise InputError(f"--half: FP16 is for GPUs; add --device 0 (now --device {options.device})")
     config = load_data(options.data) if options.data else None
     runtimes = [load_detector(path, device) for path in options.weights]
+    configs = {}  # path → the data as that detector knows them
     if config:
-        for runtime in runtimes:
-            check_classes(runtime, config)
+        for path, runtime in zip(options.weights, runtimes):
+            configs[path] = match_classes(config, runtime.names)
+            check_classes(runtime, configs[path])
     multiple = max(runtime.size_multiple for runtime in runtimes)
     sides = {side: whole_strides(side, multiple) for side in dict.fromkeys(side for shape in shapes for side in shape)}
     shapes = [tuple(sides[side] for side in shape) for shape in shapes]
@@ -96,7 +98,7 @@ def benchmark(options):
     folder = new_run(options.project, options.name, options.exist_ok)
     results = []
     for shape, paths in fitting.items():
-        accuracies = measure_accuracies(paths, shape, config, device, options.half) if config else {}
+        accuracies = measure_accuracies({path: configs[path] for path in paths if configs}, shape, device, options.half)
         for threads in options.threads if paths else ():
             rows = measure_speeds(paths, shape, threads, options.rounds, device, options.half)
             rows = [replace(row, **accuracies.get((row.model, row.half), {})) for row in rows]
@@ -143,10 +145,13 @@ def measure_speeds(paths, shape, threads, rounds, device, half=False):
     return results
 
 
-def measure_accuracies(paths, shape, config, device, half=False):
-    """Return {(file, whether in FP16): {map50, map}} on the validation images, all letterboxed to (height, width)."""
+def measure_accuracies(configs, shape, device, half=False):
+    """Return {(file, whether in FP16): {map50, map}} on the validation images, all letterboxed to (height, width).
+
+    configs: {path of a file: DataConfig with its classes}.
+    """
     found = {}
-    for path in paths:
+    for path, config in configs.items():
         plain = load_detector(path, device)
         for precision in sorted({form.half for form in forms(plain, half)}):
             runtime = load_detector(path, device, half=True) if precision else plain
@@ -159,7 +164,8 @@ def measure_accuracies(paths, shape, config, device, half=False):
 
 def format_results(rows):
     """Return the table of Results of one size and number of threads."""
-    longest, label = max(len(Path(row.model).name) for row in rows), max(len(row.runtime) for row in rows)
+    names = distinct_names(row.model for row in rows)
+    longest, label = max(map(len, names.values())), max(len(row.runtime) for row in rows)
     head = (f"{'model':<{longest}}  {'runtime':<{label}}{'ms':>8}{'quartiles':>16}{'faster':>9}{'GFLOPs':>8}"
             f"{'params':>11}{'file MB':>9}{'memory MB':>11}{'J/image':>9}{'mAP50':>8}{'mAP50-95':>10}")  # fmt: skip
     lines = [head]
@@ -167,21 +173,21 @@ def format_results(rows):
         faster = "as fast" if row.noise and row is not rows[0] else f"{row.speedup:.2f}x"
         between = f"{row.ms.low:.1f} to {row.ms.high:.1f}"
         lines.append(
-            f"{Path(row.model).name:<{longest}}  {row.runtime:<{label}}{row.ms.median:8.2f}{between:>16}{faster:>9}"
+            f"{names[row.model]:<{longest}}  {row.runtime:<{label}}{row.ms.median:8.2f}{between:>16}{faster:>9}"
             f"{number(row.gflops, '.2f'):>8}{number(row.parameters, ','):>11}{row.file_bytes / 1e6:9.2f}"
             f"{number(row.memory_mb, '.0f'):>11}{number(row.joules, '.3f'):>9}{number(row.map50, '.3f'):>8}"
             f"{number(row.map, '.3f'):>10}"
         )
     if any(row.noise for row in rows[1:]):
-        lines.append(f"as fast: the difference to {Path(rows[0].model).name} is within the noise")
+        lines.append(f"as fast: the difference to {names[rows[0].model]} is within the noise")
     return "\n".join(lines)
 
 
 def format_sizes(results):
     """Return one line for each file: what its bytes are."""
-    parts = {Path(result.model).name: result.file_parts for result in results}
-    longest = max(map(len, parts))
-    return "\n".join(f"{name:<{longest}}  {format_items(items)}" for name, items in parts.items())
+    names, parts = distinct_names(row.model for row in results), {row.model: row.file_parts for row in results}
+    longest = max(map(len, names.values()))
+    return "\n".join(f"{names[model]:<{longest}}  {format_items(items)}" for model, items in parts.items())
 
 
 def number(value, form):

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.data.choice import match_classes
 from utils.data.config import load_data
 from utils.deploy.engine import EngineRuntime, engine_bytes
 from utils.deploy.metadata import describe_model
@@ -107,7 +108,7 @@ def export(options):
     weights = find_weights(options.weights)
     checkpoint = load_checkpoint(weights)
     model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
-    config = load_data(options.data) if options.data else None
+    config = match_classes(load_data(options.data), model.names) if options.data else None
     if config:
         check_classes(model, config)
     sides = [whole_strides(size, model.size_multiple) for size in options.imgsz]

@@ -1,9 +1,9 @@
 """The picture of accuracy over time, with the detectors that no other one beats in both."""
 
-from pathlib import Path
-
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from utils.paths import distinct_names
 
 
 def front(points):
@@ -21,13 +21,14 @@ def plot_pareto(file, results):
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    names = distinct_names(row.model for row in results)
     for threads in sorted({row.threads for row in results}):
         rows = [row for row in results if row.threads == threads]
         points = [(row.ms.median, row.map) for row in rows]
         (dots,) = axes.plot(*zip(*points), "o", label=f"{threads} thread{'s' * (threads > 1)}")
         axes.plot(*zip(*(points[i] for i in front(points))), "-", color=dots.get_color())
         for row, point in zip(rows, points):
-            label = f"{Path(row.model).name} {row.height}x{row.width}, {row.runtime}"
+            label = f"{names[row.model]} {row.height}x{row.width}, {row.runtime}"
             axes.annotate(label, point, xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.set(xlabel="milliseconds an image", ylabel="mAP50-95", title="Lines join what no other file beats")
     axes.grid(alpha=0.3)

@@ -88,6 +88,14 @@ def test_what_does_not_fit_is_one_line_and_leaves_nothing(place, monkeypatch, ca
     assert sorted(place.iterdir()) == before
 
 
+@pytest.mark.parametrize("script", ["export.py", "val.py", "benchmark.py"])
+def test_data_may_have_more_classes_than_a_network_that_was_cut_to_some(place, monkeypatch, capsys, script):
+    monkeypatch.setattr("utils.deploy.benchmark.peak_memory", lambda *_: None)
+    (place / "more.yaml").write_text((place / "fits.yaml").read_text().replace("- triangle\n", "- triangle\n- star\n"))
+    code, lines = typed(monkeypatch, capsys, script, *words_for(script, data="more.yaml"))
+    assert code == 0, lines
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_size_off_the_stride_is_rounded_up_in_one_line(place, monkeypatch, capsys, script):
     monkeypatch.setattr("utils.deploy.benchmark.peak_memory", lambda *_: None)  # it starts a process for each file
