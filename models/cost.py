@@ -12,7 +12,8 @@ def count_parameters(model):
 def count_gflops(model, image_size=640, channels=3):
     """Return the billions of floating-point operations for one image.
 
-    These are two per multiply-add of convolutions and linear layers.
+    These are two per multiply-add of convolutions and linear layers, those within attention too. The products between
+    tokens are left out.
 
     image_size: side, or (height, width), in pixels. Measured on a small image and scaled by the area, because every
     detection layer works per pixel.
@@ -24,10 +25,13 @@ def count_gflops(model, image_size=640, channels=3):
 
     def count(module, _, output):
         nonlocal total
-        per_output = module.weight[0].numel()  # multiply-adds behind one number of the output
-        total += 2 * per_output * output[0].numel()
+        if isinstance(module, nn.MultiheadAttention):  # does not call its projections as layers
+            each = module.in_proj_weight.numel() + module.out_proj.weight.numel()
+            total += 2 * each * output[0].numel() / module.embed_dim
+        else:
+            total += 2 * module.weight[0].numel() * output.numel()  # multiply-adds behind one number of the output
 
-    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear, nn.MultiheadAttention))]
     handles = [layer.register_forward_hook(count) for layer in layers]
     training, weight = model.training, next(model.parameters())
     try:

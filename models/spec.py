@@ -111,9 +111,13 @@ def parse_spec(config, origin="model yaml"):
     for key in ("nc", "depth_multiple", "width_multiple", "anchors", "backbone", "head"):
         if key not in config:
             raise SpecError(f"{origin}: key '{key}' is missing")
-    for key in ("nc", "depth_multiple", "width_multiple"):
-        if isinstance(config[key], bool) or not isinstance(config[key], (int, float)) or not config[key] > 0:
+    for key in ("depth_multiple", "width_multiple"):
+        if isinstance(config[key], bool) or not isinstance(config[key], (int, float)) or not 0 < config[key] < math.inf:
             raise SpecError(f"{origin}: {key}: {config[key]!r} must be a number above 0")
+    for key in ("nc", "ch", "channel_multiple"):
+        value = config.get(key, 1)  # the latter two may be missing
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SpecError(f"{origin}: {key}: {value!r} must be a whole number of 1 or more")
     rows = []
     for part in ("backbone", "head"):
         if not isinstance(config[part], list):
@@ -126,13 +130,13 @@ def parse_spec(config, origin="model yaml"):
         make_activation(activation, f"{origin}: activation")  # fails now rather than in the middle of building
     return Spec(
         origin=origin,
-        nc=int(config["nc"]),
+        nc=config["nc"],
         depth_multiple=float(config["depth_multiple"]),
         width_multiple=float(config["width_multiple"]),
         anchors=parse_anchors(config["anchors"], origin),
         rows=tuple(rows),
         activation=activation,
-        multiple_of=int(config.get("channel_multiple") or WIDTH_MULTIPLE_OF),
+        multiple_of=config.get("channel_multiple", WIDTH_MULTIPLE_OF),
     )
 
 
@@ -146,7 +150,7 @@ def parse_row(row, where, index):
         raise SpecError(f"{where}: from {source!r} must name layers before this one ({index})")
     if not isinstance(repeats, int) or repeats < 1:
         raise SpecError(f"{where}: number {repeats!r} must be a whole number of 1 or more")
-    if name not in LAYERS and name != DETECT:
+    if not isinstance(name, str) or (name not in LAYERS and name != DETECT):
         known = ", ".join(sorted([*LAYERS, DETECT]))
         raise SpecError(f"{where}: unknown layer {name!r}; known are {known}")
     if name in CONVOLUTIONAL and not (args and isinstance(args[0], int) and args[0] > 0):

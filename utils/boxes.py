@@ -156,15 +156,20 @@ def _suppress(candidates, conf, iou, wanted, agnostic, multi_label, max_det):
     return torch.cat((boxes[kept], scores[kept, None], labels[kept, None]), 1)
 
 
+def import_nms():
+    """Return torchvision's non-maximum suppression, imported only here: that takes as long as importing PyTorch."""
+    from torchvision.ops import nms
+
+    return nms
+
+
 def first_survivors(boxes, scores, iou, count):
     """Return the indices of the first `count` boxes that non-maximum suppression keeps; scores [n] must be descending.
 
     Whether a box stays depends on better ones alone. So the best few are tried first, and more only when too few of
     them stay: what an untrained model predicts would otherwise take quadratic time.
     """
-    from torchvision.ops import nms  # here, because importing it takes as long as all of PyTorch
-
-    tried = FIRST_TRY
+    nms, tried = import_nms(), FIRST_TRY
     while True:
         kept = nms(boxes[:tried], scores[:tried], iou)[:count]
         if len(kept) == count or tried >= len(boxes):

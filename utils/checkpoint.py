@@ -142,7 +142,7 @@ def build_model(record):
 def read_names(names, nc):
     """Return class names as {index: name} from a list or dict; class numbers where the file has none that fit."""
     names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
-    if not isinstance(names, dict) or len(names) != nc:
+    if not isinstance(names, dict) or {str(i) for i in names} != {str(i) for i in range(nc)}:
         return {i: f"class{i}" for i in range(nc)}
     return {int(i): str(name) for i, name in names.items()}
 

@@ -1,6 +1,5 @@
 """Detect objects in images, videos and streams and write down what was found: what detect.py does."""
 
-import importlib
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -8,7 +7,7 @@ from itertools import chain
 import numpy as np
 import torch
 
-from utils.boxes import non_max_suppression, scale_boxes
+from utils.boxes import import_nms, non_max_suppression, scale_boxes
 from utils.data.augment import letterbox
 from utils.data.sources import open_source
 from utils.deploy.runtimes import Runtime, open_weights
@@ -92,7 +91,7 @@ class Detector:
         self.imgsz = self.fixed_shape or imgsz
         self.stride, self.names = model.size_multiple, model.names
         self.augment, self.half, self.suppression = augment, half, suppression
-        importlib.import_module("torchvision.ops")  # suppression needs it, and a second to import: not on its clock
+        import_nms()  # not on the clock
         self.watches = [Stopwatch(device) for _ in STAGES]
 
     def fitted_shape(self, image):
@@ -103,7 +102,7 @@ class Detector:
         if self.fixed_shape:
             return self.fixed_shape
         scale = min(self.imgsz[0] / image.shape[0], self.imgsz[1] / image.shape[1])
-        return tuple(-(-round(side * scale) // self.stride) * self.stride for side in image.shape[:2])
+        return tuple(-(-max(round(side * scale), 1) // self.stride) * self.stride for side in image.shape[:2])
 
     @torch.no_grad()
     def __call__(self, image):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from utils.boxes import non_max_suppression, scale_boxes, xywhn2xyxy
+from utils.boxes import import_nms, non_max_suppression, scale_boxes, xywhn2xyxy
 from utils.metrics import ConfusionMatrix, Scores, fitness, match, score
 
 STAGES = ("pre-process", "inference", "NMS")
@@ -57,13 +57,13 @@ class Stopwatch:
 
     def __init__(self, device=None, clock=time.perf_counter):
         """Measure with `clock`, a callable that returns seconds."""
-        self.cuda = device is not None and torch.device(device).type == "cuda"
+        self.device = None if device is None else torch.device(device)
         self.clock, self.seconds = clock, 0.0
 
     def now(self):
         """Return the clock's seconds after all queued work."""
-        if self.cuda:
-            torch.cuda.synchronize()
+        if self.device and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         return self.clock()
 
     def __enter__(self):
@@ -150,6 +150,7 @@ def evaluate(
         progress: show a bar when stderr is a terminal.
     """
     device = torch.device(device)
+    import_nms()  # not on the clock
     watches = [Stopwatch(device, clock) for _ in STAGES]
     tally = Tally(ConfusionMatrix(1 if single_cls else len(names)) if confusion else None)
     losses = []

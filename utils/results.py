@@ -90,10 +90,13 @@ class Detections:
 
     def render(self, labels=True):
         """Draw the boxes on `ims`, with names and scores if labels; return `ims`."""
-        for index, (image, rows) in enumerate(zip(self.ims, self.pred)):
-            picture = draw_detections(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), rows, self.names, labels=labels)
-            self.ims[index] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        self.ims[:] = [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in self.drawn(labels)]
         return self.ims
+
+    def drawn(self, labels=True):
+        """Yield copies of `ims` in BGR with the boxes drawn on them."""
+        for image, rows in zip(self.ims, self.pred):
+            yield draw_detections(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), rows, self.names, labels=labels)
 
     def show(self, labels=True):
         """Show the pictures with boxes in the notebook or the system's viewer. Raises InputError without a display."""
@@ -101,15 +104,15 @@ class Detections:
         display = not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         if not notebook and not display:
             raise InputError("results.show(): there is no display here; use results.save()")
-        for picture in self.render(labels):
-            picture = Image.fromarray(picture)
+        for picture in self.drawn(labels):
+            picture = Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
             sys.modules["IPython"].display.display(picture) if notebook else picture.show()
 
     def save(self, labels=True, save_dir=SAVE_DIR, exist_ok=False):
         """Write the pictures with boxes into a folder, the first free of save_dir, save_dir2, …. Raises InputError."""
         folder = self.folder(save_dir, exist_ok)
-        for picture, file in zip(self.render(labels), self.files):
-            if not cv2.imwrite(str(folder / file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        for picture, file in zip(self.drawn(labels), self.files):
+            if not cv2.imwrite(str(folder / file), picture):
                 raise InputError(f"{folder / file}: cannot be written")
         print(f"Saved {self.n} image{'s' * (self.n != 1)} to {folder}")
 

@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 import yaml
+from torch import nn
 
+from models.common import TransformerBlock
 from models.cost import count_gflops, count_parameters
 from models.spec import SpecError, make_activation, parse_spec
 from models.yolo import DetectionModel
@@ -87,11 +89,23 @@ def test_test_time_augmentation_flips_boxes_back(tiny_config):
     assert torch.isfinite(predictions).all()
 
 
+def test_flops_of_attention_are_those_of_all_its_projections():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), TransformerBlock(8, 8, num_heads=2, num_layers=3))
+    position, layer = 8 * 8, (3 + 4 + 2) * 8 * 8  # q, k, v; the projections of attention; the perceptron
+    assert count_gflops(model, 128) == pytest.approx(2 * (3 * 8 + position + 3 * layer) * 128**2 / 1e9)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"head": [[[-1], 1, "Detekt", ["nc", "anchors"]]]}, ["head row 0", "Detekt", "known are"]),
         ({"nc": 0}, ["nc", "0"]),
+        ({"nc": float("inf")}, ["nc", "inf", "whole number"]),
+        ({"ch": "three"}, ["ch", "three", "whole number"]),
+        ({"channel_multiple": -8}, ["channel_multiple", "-8"]),
+        ({"channel_multiple": "eight"}, ["channel_multiple", "eight"]),
+        ({"width_multiple": float("nan")}, ["width_multiple", "nan"]),
+        ({"backbone": [[-1, 1, ["Conv"], [8]]]}, ["backbone row 0", "unknown layer"]),
         ({"anchors": [[1, 2, 3]]}, ["anchors"]),
         ({"anchors": [[1, -2]]}, ["anchors", "above 0"]),
         ({"anchors": [["a", "b"]]}, ["anchors", "above 0"]),

@@ -14,7 +14,7 @@ from torch import nn
 from models.cost import count_parameters
 from models.yolo import DetectionModel
 from utils import checkpoint
-from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint, write_atomically
+from utils.checkpoint import finished_content, load_checkpoint, read_names, save_checkpoint, write_atomically
 from utils.errors import InputError
 from utils.pruning.channels import trace_channels
 from utils.pruning.rebuild import rebuild
@@ -83,6 +83,12 @@ def test_unreadable_files(tmp_path, content, words):
 
 def dense(model):
     return model
+
+
+@pytest.mark.parametrize("names", [{1: "a", 2: "b"}, {"x": "a", "y": "b"}, ["a"], None])
+def test_names_that_do_not_fit_are_numbers(names):
+    assert read_names(names, 2) == {0: "class0", 1: "class1"}
+    assert read_names({"0": "a", 1: 7}, 2) == {0: "a", 1: "7"}
 
 
 @pytest.mark.parametrize(

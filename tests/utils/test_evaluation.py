@@ -125,6 +125,14 @@ def test_speed_is_milliseconds_an_image_by_the_given_clock():
     )
 
 
+def test_a_stopwatch_waits_for_its_own_gpu(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    with Stopwatch("cuda:1"):
+        pass
+    assert waited == [torch.device("cuda:1")] * 2
+
+
 def test_stopwatch_adds_up():
     ticks = iter((0, 1, 10, 12))
     watch = Stopwatch(clock=lambda: next(ticks))

@@ -96,6 +96,11 @@ def test_pictures_are_saved_into_new_folders(results, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "out/a.jpg")).any()
 
 
+def test_saving_leaves_the_pictures_as_they_are(results, tmp_path):
+    results.save(save_dir=tmp_path / "out")
+    assert not any(image.any() for image in results.ims)
+
+
 def test_crops(results, tmp_path):
     results.ims[0][10:50, 20:60] = (255, 0, 0)  # red
     crops = results.crop(save_dir=str(tmp_path / "out"))

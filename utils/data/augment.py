@@ -45,7 +45,7 @@ def letterbox(image, shape, enlarge=True):
     scale = min(shape[0] / height, shape[1] / width)
     if not enlarge:
         scale = min(scale, 1.0)
-    new_width, new_height = round(width * scale), round(height * scale)
+    new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
     if (new_height, new_width) != (height, width):
         image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     left, top = (shape[1] - new_width) / 2, (shape[0] - new_height) / 2

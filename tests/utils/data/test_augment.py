@@ -49,6 +49,7 @@ def same(first, second):
         ((10, 20), (64, 64), False, 1, (22, 27), (27, 37, 22, 42)),
         ((48, 64), (64, 96), True, 4 / 3, (5.5, 0), (0, 64, 5, 90)),
         ((64, 96), (64, 96), True, 1, (0, 0), (0, 64, 0, 96)),
+        ((1, 2000), (64, 64), True, 0.032, (0, 31.5), (31, 32, 0, 64)),  # at least one row stays
     ],
 )
 def test_letterbox_by_hand(size, shape, enlarge, scale, border, inner):
