@@ -1,7 +1,7 @@
 """What a cut without any training costs: mAP of yolov5n.pt at 10, 20 and 40 % of the FLOPs removed.
 
-python benchmarks/one_shot.py --data coco128val.yaml --weights yolov5n.pt
-The data yaml's training images calibrate, its validation images measure.
+python benchmarks/one_shot.py --data coco128-val2017.yaml --weights yolov5n.pt
+The data yaml's training images calibrate, its validation images measure, so they should not be the same.
 """
 
 import sys
@@ -32,7 +32,7 @@ class BenchmarkOptions:
     """Options of this benchmark."""
 
     weights: str = option("yolov5n.pt", "checkpoint to cut")
-    data: str = option("coco128val.yaml", "data yaml")
+    data: str = option("coco128.yaml", "data yaml")
     imgsz: int = option(640, "side of the images in pixels", minimum=64)
     left: list[float] = option([0.9, 0.8, 0.6], "shares of the FLOPs that stay", nargs="+")
     calib: int = option(128, "images to calibrate on", minimum=1)

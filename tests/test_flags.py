@@ -4,7 +4,8 @@ import pytest
 
 from utils.deploy.exporting import ExportOptions
 from utils.detection import DetectOptions
-from utils.options import build_parser
+from utils.errors import InputError
+from utils.options import build_parser, parse
 from utils.pruning.sparsity import SparsityOptions
 from utils.training import TrainOptions
 from utils.validation import ValidationOptions
@@ -19,7 +20,13 @@ DETECT = """--weights --source --data --imgsz --img --img-size --conf-thres --io
     --save-txt --save-conf --save-crop --nosave --classes --agnostic-nms --augment --visualize --project --name
     --exist-ok --line-thickness --hide-labels --hide-conf --half --dnn --vid-stride"""
 EXPORT = """--data --weights --imgsz --img --img-size --batch-size --device --half --int8 --dynamic --simplify --opset
-    --include"""
+    --include --nms --conf-thres --iou-thres --workspace"""
+NOT_HERE = {
+    TrainOptions: """--evolve --bucket --entity --upload_dataset --bbox_interval --artifact_alias --local_rank --adam
+        --linear-lr""",
+    DetectOptions: "--update",
+    ExportOptions: "--keras --optimize --inplace --per-tensor --agnostic-nms --topk-per-class --topk-all",
+}
 
 
 @pytest.mark.parametrize(
@@ -30,3 +37,11 @@ EXPORT = """--data --weights --imgsz --img --img-size --batch-size --device --ha
 def test_public_flags_are_known(options, flags):
     known = {spelling for action in build_parser(options, "")._actions for spelling in action.option_strings}
     assert not set(flags.split()) - known
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"), [(kind, flag) for kind, flags in NOT_HERE.items() for flag in flags.split()]
+)
+def test_of_other_public_flags_it_is_said_what_to_use(options, flag):
+    with pytest.raises(InputError, match=f"^{flag}: not supported; "):
+        parse(options, [flag, "1"])

@@ -9,6 +9,7 @@ from types import UnionType
 
 from models.spec import SpecError
 from utils.errors import InputError
+from utils.public_flags import INSTEAD
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
@@ -54,6 +55,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raise InputError."""
+        unknown = message.removeprefix("unrecognized arguments: ").split() if message.startswith("unrec") else []
+        for flag in (word.partition("=")[0] for word in unknown):
+            if flag in INSTEAD:
+                raise InputError(f"{flag}: not supported; {INSTEAD[flag]}")
         raise InputError(f"{message}; --help lists the flags")
 
 

@@ -24,7 +24,8 @@ class Options:
         (["--share", "half"], "--share: invalid float value: 'half'; --help lists the flags"),
         (["--share"], "--share: expected one argument"),
         (["--kind", "c"], "--kind: invalid choice: 'c'"),
-        (["--evolve"], "unrecognized arguments: --evolve"),
+        (["--evolvee"], "unrecognized arguments: --evolvee; --help lists the flags"),
+        (["--share", "0.1", "--evolve=300"], "--evolve: not supported; compare runs"),
     ],
 )
 def test_wrong_flags_are_one_line(words, message):
