@@ -168,7 +168,12 @@ def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
             restore(run, checkpoint, hooks)
         plan.say(f"{run.folder.path}: {len(loader.dataset)} training images, epochs {run.epoch} to {run.epochs - 1}")
         keeper = Keeper(stored_options(plan.options), not plan.options.nosave, plan.options.save_period)
-        fit(run, loader, partial(validate_epoch, plan, val_loader), hooks, keeper)
+        try:
+            fit(run, loader, partial(validate_epoch, plan, val_loader), hooks, keeper)
+        except KeyboardInterrupt:
+            if run.folder.last in run.written:
+                plan.say(f"\nepochs 0 to {run.epoch - 1} are kept; to go on: --resume {run.folder.last}")
+            raise
         if plan.team.main:
             run.evaluation = conclude(plan, run, val_loader)
     return run

@@ -103,6 +103,16 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, drawn_dat
     assert resumed.folder.results_csv.read_text() == whole.folder.results_csv.read_text()
 
 
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, drawn_data, tiny_yaml, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        train(options(tmp_path, drawn_data, tiny_yaml), hooks=[PowerCut(epoch=0)])
+    assert "--resume" not in capsys.readouterr().out  # nothing is kept yet
+    with pytest.raises(KeyboardInterrupt):
+        train(options(tmp_path, drawn_data, tiny_yaml, name="cut"), hooks=[PowerCut(epoch=2)])
+    last = RunFolder(tmp_path / "runs" / "cut").last
+    assert capsys.readouterr().out.endswith(f"\nepochs 0 to 1 are kept; to go on: --resume {last}\n")
+
+
 def test_a_flag_that_contradicts_the_run_to_resume_is_refused(tmp_path, drawn_data, tiny_yaml):
     with pytest.raises(KeyboardInterrupt):
         train(options(tmp_path, drawn_data, tiny_yaml), hooks=[PowerCut(epoch=1)])

@@ -93,10 +93,13 @@ def sparsity_hooks(options, say=None):
 def preamble(options):
     """Return lines to show before a run with SparsityOptions begins: what takes a while, what may be misunderstood."""
     lines, given = [], [flag for name, flag in TARGETS.items() if getattr(options, name) is not None]
-    if options.st and given and parse_strength(options.sr) != AUTO:
+    if not options.st:
+        idle = [f"--sr {options.sr}"] * (options.sr != SparsityOptions.sr) + given
+        return [f"{' and '.join(idle)}: no effect without --st, this is plain training"] if idle else []
+    if given and parse_strength(options.sr) != AUTO:
         lines.append(f"--sr {options.sr} is a penalty, however far it gets; {given[0]} is the cut that is tried on "
                      f"the way. To reach it: --sr auto")  # fmt: skip
-    if options.st and options.target_latency is not None:
+    if options.target_latency is not None:
         lines.append(f"measuring in {options.runtime} what widths cost in time, about a minute")
     return lines
 

@@ -399,7 +399,9 @@ def test_widths_that_stay_are_multiples_of_what_is_asked_for():
 
 
 def test_a_penalty_with_a_goal_may_be_a_misunderstanding():
-    assert preamble(SparsityOptions(st=True, sr="0.1")) == preamble(SparsityOptions(sr="0.1", target=0.5)) == []
+    assert preamble(SparsityOptions(st=True, sr="0.1")) == preamble(SparsityOptions()) == []
+    (line,) = preamble(SparsityOptions(sr="auto", target=0.5))
+    assert line == "--sr auto and --target: no effect without --st, this is plain training"
     assert preamble(SparsityOptions(st=True, sr="auto", target=0.5)) == []
     (line,) = preamble(SparsityOptions(st=True, target_flops=0.5))
     assert "--sr 0.005 is a penalty" in line and "--target-flops is the cut" in line and line.endswith("--sr auto")
