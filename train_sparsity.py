@@ -19,7 +19,7 @@ def main(options):
         say(line)
     result = train(options, hooks=hooks)
     if hooks and result.team.main:
-        print(verdict(result, hooks))
+        print(verdict(result, hooks, options.data))
 
 
 if __name__ == "__main__":

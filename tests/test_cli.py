@@ -1,8 +1,9 @@
 """The commands as users type them: the walk from data to a fine-tuned pruned detector, and what bad input gives."""
 
 import csv
-import re
 import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -81,11 +82,14 @@ def test_prune_says_what_it_did_and_keeps_the_earlier_file(walk):
 
 
 def test_sparse_training_ends_with_what_may_be_cut(walk):
-    _, said, _ = walk
+    folder, said, _ = walk
     assert "not sparse enough for --percent 0.5" in said["sparse"]  # two epochs are nothing
     assert "not sparse enough" not in said["again"]
     assert re.search(r"cut with --percent 0.2: mAP50 0\.\d+, mAP50-95 0\.\d+ before fine-tuning", said["again"])
-    assert re.search(r"next: python prune.py --percent 0.2 --weights \S+best_sparse.pt", said["again"])
+    _, script, *words = shlex.split(said["again"].splitlines()[-1].removeprefix("next: "))
+    assert words[:2] == ["--percent", "0.2"] and words[3].endswith("best_sparse.pt")
+    _, script, *words = shlex.split(succeed(folder, script, *words).splitlines()[-1].removeprefix("next: "))
+    succeed(folder, script, *words, "--epochs", "1", "--batch-size", "4", "--workers", "0", "--noplots")
 
 
 def test_a_cfg_of_another_width_is_named_and_does_not_decide(walk):

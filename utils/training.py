@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
@@ -172,7 +173,7 @@ def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
             fit(run, loader, partial(validate_epoch, plan, val_loader), hooks, keeper)
         except KeyboardInterrupt:
             if run.folder.last in run.written:
-                plan.say(f"\nepochs 0 to {run.epoch - 1} are kept; to go on: --resume {run.folder.last}")
+                plan.say(f"\nepochs 0 to {run.epoch - 1} are kept; to go on: --resume {quote(str(run.folder.last))}")
             raise
         if plan.team.main:
             run.evaluation = conclude(plan, run, val_loader)

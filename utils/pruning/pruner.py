@@ -1,6 +1,7 @@
 """From a checkpoint to a narrower one: what prune.py does, stage by stage: read, score, select, rebuild, report, write.
 """
 
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,8 @@ def prune_checkpoint(options):
         print("dry run: nothing is written")
     else:
         write_result(out, data, findings)
-        print(f"next: python finetune_pruned.py --weights {out} --data {options.data}")
+        words = ["--weights", str(out), "--data", options.data, "--imgsz", str(options.imgsz)]
+        print(f"next: python finetune_pruned.py {shlex.join(words)}")
     return cut
 
 

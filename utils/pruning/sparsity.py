@@ -1,6 +1,7 @@
 """Sparse training: what train_sparsity.py adds to train.py."""
 
 import math
+import shlex
 from dataclasses import dataclass
 
 from utils.errors import InputError
@@ -104,8 +105,11 @@ def preamble(options):
     return lines
 
 
-def verdict(run, hooks):
-    """Return in words what may be cut after a sparse Run with the hooks of sparsity_hooks."""
+def verdict(run, hooks, data):
+    """Return in words what may be cut after a sparse Run with the hooks of sparsity_hooks, and the command for it.
+
+    data: the data yaml, as it was given.
+    """
     preview = next(hook for hook in hooks if isinstance(hook, PreviewHook))
     model, graph, goal = run.ema.model, preview.graph, preview.goal
     parameters = ChannelParameters(model, graph)
@@ -127,7 +131,8 @@ def verdict(run, hooks):
         lines.append(f"not sparse enough for {cut}: train longer, raise --sr, or let --sr auto {goal.flag} choose")
     lines += [line for hook in hooks if isinstance(hook, FadeOut) for line in hook.drop_lines(preview.latest)]
     file = run.folder.best_sparse if run.folder.best_sparse in run.written else run.folder.last
-    return "\n".join([*lines, f"next: python prune.py {cut} --weights {file}"])
+    words = ["python", "prune.py", *cut.split(), "--weights", str(file), "--data", data, "--imgsz", str(run.imgsz)]
+    return "\n".join([*lines, f"next: {shlex.join(words)}"])
 
 
 def parse_strength(text):

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import yaml
 
@@ -157,7 +158,7 @@ def deliver(work, reason):
     retime(work)
     record.finish(reason, file)
     work.report()
-    work.display.say(f"\n{reason}\n{final_table(record)}\n{file}\nnext: python export.py --weights {file}")
+    work.display.say(f"\n{reason}\n{final_table(record)}\n{file}\nnext: python export.py --weights {quote(str(file))}")
 
 
 def retime(work):

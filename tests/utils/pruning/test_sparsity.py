@@ -33,7 +33,7 @@ def network():
 def make_run(model, name="SGD", total_steps=10):
     return SimpleNamespace(
         model=model, optimizer=build_optimizer(model, name, LR, MOMENTUM, 0.0), lr=LR, ema=ModelEMA(model), step=0,
-        total_steps=total_steps, log={}, team=Team(), evaluation=None, epoch=0, written=set(),
+        total_steps=total_steps, log={}, team=Team(), evaluation=None, epoch=0, written=set(), imgsz=64,
     )  # fmt: skip
 
 
@@ -416,7 +416,7 @@ def test_after_too_weak_a_penalty_the_cut_that_was_asked_for_is_named(tmp_path):
     preview.prepare(model)
     run = make_run(model)
     run.folder = RunFolder(tmp_path)
-    words = verdict(run, [preview])
+    words = verdict(run, [preview], "a.yaml")
     removed = sum(int((~mask).sum()) for mask in preview.choose(model)[0].values())
     assert 0 < removed < 64 and words.startswith("0.0% of the channels are at zero")
     assert (
