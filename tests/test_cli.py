@@ -162,7 +162,7 @@ def test_detection_on_a_folder_draws_and_writes(walk):
 BAD = [
     ("prune.py", ["--percent", "1.0"], ["--percent", "below 1"]),
     ("prune.py", ["--percent", "-0.1"], ["--percent", "at least 0"]),
-    ("prune.py", ["--percent", "0.99"], ["99.0%", "at most"]),
+    ("prune.py", ["--percent", "0.99"], ["--percent 0.99: 99.0%", "at most"]),
     ("prune.py", ["--percent", "half"], ["--percent", "invalid float value"]),
     ("prune.py", ["--out", "datasets"], ["--out datasets", "is a folder"]),
     ("prune.py", ["--weights", "nowhere.pt"], ["nowhere.pt"]),
@@ -171,7 +171,7 @@ BAD = [
     ("prune.py", ["--data", "other.yaml"], ["other.yaml", "2 classes"]),
     ("train_sparsity.py", ["--st", "--sr", "-1"], ["--sr -1", "at least 0"]),
     ("train_sparsity.py", ["--st", "--sr", "auto"], ["--sr auto", "--target"]),
-    ("train_sparsity.py", ["--st", "--sr", "auto", "--target", "0.97"], ["at most"]),
+    ("train_sparsity.py", ["--st", "--sr", "auto", "--target", "0.97"], ["--target 0.97: 97.0%", "at most"]),
     ("finetune_pruned.py", ["--data", "other.yaml"], ["classes"]),
     ("train.py", ["--weights", "", "--cfg", "wrong.yaml"], ["wrong.yaml", "Konv"]),
     ("train.py", ["--data", "badlabel.yaml"], ["0.txt:1", "nan"]),

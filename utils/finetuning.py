@@ -1,6 +1,5 @@
 """Fine-tuning: training that keeps the network as it was cut, with a teacher if one is given."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from models.cost import count_parameters
@@ -12,7 +11,7 @@ from utils.distillation import Distillation
 from utils.distributed import team_from
 from utils.downloads import find_weights
 from utils.engine import Hook
-from utils.errors import InputError
+from utils.errors import InputError, blaming
 from utils.hyp import load_hyp
 from utils.options import option
 from utils.resuming import resolve
@@ -34,6 +33,10 @@ class FinetuneOptions(TrainOptions):
         super().check()
         if self.unlabelled and not self.teacher:
             raise InputError(f"--unlabelled {self.unlabelled}: only a teacher can judge these; give --teacher")
+        for name in ("distill_output", "distill_feature"):
+            if not self.teacher and getattr(self, name) != getattr(FinetuneOptions, name):
+                flag = f"--{name.replace('_', '-')} {getattr(self, name):g}"
+                raise InputError(f"{flag}: has no effect without --teacher")
         if self.unlabelled and self.rect:
             raise InputError("--rect and --unlabelled exclude each other: the images of both must have one shape")
         if self.unlabelled and self.batch_size < 0:
@@ -75,15 +78,6 @@ def distillation_hooks(options, say=print):
         say(f"unlabelled: {len(samples)} images, {broken} corrupt")
         hooks.append(UnlabelledImages(samples, options))
     return hooks
-
-
-@contextmanager
-def blaming(flag):
-    """Put a flag before the message of an InputError in the body."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{flag} {error}") from None
 
 
 class UnlabelledImages(Hook):

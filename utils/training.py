@@ -302,4 +302,7 @@ def conclude(plan, run, loader):
     if not plan.options.noplots:
         plot_evaluation(evaluation, plan.names, run.folder)
     plan.say(f"weights to use: {file}")
+    for other in saved:
+        if other.is_file() and other not in run.written:
+            plan.say(f"{other} is of an earlier run")
     return evaluation

@@ -429,6 +429,7 @@ def test_unlabelled_images_of_an_epoch(tmp_path, folder):
         ({"unlabelled": "more", "teacher": "t.pt", "batch_size": -1}, "--batch-size -1: give a number"),
         ({"teacher": "t.pt", "distill_output": 0.0, "distill_feature": 0.0}, "nothing is left that --teacher"),
         ({"distill_output": -1.0}, "--distill-output -1.0: must be at least 0"),
+        ({"distill_feature": 0.5}, "--distill-feature 0.5: has no effect without --teacher"),
         ({"teacher": "nosuch.pt"}, "--teacher nosuch.pt: no such weight file"),
     ],
 )  # fmt: skip

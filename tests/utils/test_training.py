@@ -66,7 +66,7 @@ def test_command_writes_the_files_of_a_run(tmp_path, drawn_data, tiny_yaml):
         train(TrainOptions(resume=str(folder.last)))
 
 
-def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_used(tmp_path, drawn_data, tiny_yaml):
+def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_used(tmp_path, drawn_data, tiny_yaml, capsys):
     folder = RunFolder(tmp_path / "runs" / "exp")
     folder.weights.mkdir(parents=True)
     for file in (folder.best_sparse, folder.best):
@@ -81,6 +81,8 @@ def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_used(tmp_path, draw
     run = train(options(tmp_path, drawn_data, tiny_yaml, **changes), hooks=[Listener()])
     assert lines == [set()] and run.written == {folder.best, folder.last} and run.evaluation is not None
     assert folder.best_sparse.read_bytes() == b"of an earlier run"  # left alone
+    said = capsys.readouterr().out
+    assert said.endswith(f"weights to use: {folder.best}\n{folder.best_sparse} is of an earlier run\n")
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])

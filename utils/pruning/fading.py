@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from utils.errors import InputError
+from utils.errors import InputError, blaming
 from utils.pruning.costs import ChannelCost, NetworkCost
 from utils.pruning.importance import ChannelParameters
 from utils.pruning.penalties import GammaHook
@@ -93,7 +93,8 @@ class FadeOut(GammaHook):
         super().prepare(model)
         self.cost = self.goal.cost(self.graph, model)
         self.scores = torch.ones(self.parameters.count)  # replaced by the first step's; all count as in use
-        self.choose()
+        with blaming(f"{self.goal.flag}:"):
+            self.choose()
 
     def start(self, run):
         """Move scores and choice to where the weights are."""

@@ -22,7 +22,7 @@ class PreviewHook(Hook):
     """
 
     def __init__(self, goal, period, limits=Limits()):
-        """goal: utils.pruning.fading.Goal; period: epochs, 0 for never; limits: of the selection."""
+        """goal: utils.pruning.fading.Goal; period: epochs, 0: measure none; limits: of the selection."""
         self.goal, self.period, self.limits = goal, period, limits
         self.best = 0.0  # fitness after the cut
         self.latest = None  # (map50, map) after the cut
@@ -72,11 +72,11 @@ class PreviewHook(Hook):
 
     def evaluate(self, run, model, keep):
         """Return the Evaluation of the network with the cut's channels masked, or None when it is not due."""
-        if run.evaluation is None or not self.period:
+        if run.evaluation is None:
             return None
         if self.changes_nothing(model, keep):
             return run.evaluation
-        due = (run.epoch + 1) % self.period == 0 or run.last_epoch
+        due = self.period and ((run.epoch + 1) % self.period == 0 or run.last_epoch)
         return run.measure(masked(model, self.graph, keep)) if due else None
 
     def changes_nothing(self, model, keep):

@@ -15,7 +15,7 @@ from utils.data.choice import match_classes
 from utils.data.config import load_data
 from utils.device import select_device
 from utils.downloads import find_weights
-from utils.errors import InputError
+from utils.errors import InputError, blaming
 from utils.hyp import load_hyp
 from utils.loss import DetectionLoss
 from utils.network import compare
@@ -167,7 +167,9 @@ def choose(job, scores):
     """Return the masks {group: bool [width]} that meet the budget; says what a search found, and by how much it misses.
     """
     cost, left = budget(job, scores)
-    keep = select_by_cost(scores, cost, left, job.limits, job.options.scope)
+    name, value = job.options.budget
+    with blaming(f"--{name.replace('_', '-')} {value:g}:"):
+        keep = select_by_cost(scores, cost, left, job.limits, job.options.scope)
     got = cost.of(keep) / cost.total
     if abs(got / left - 1) > MISSED:
         print(

@@ -42,7 +42,7 @@ class SparsityOptions(TrainOptions):
         None, "with --sr auto, fade no further for a while when mAP50-95 is so much below the start", minimum=0
     )
     round: int = option(PruneOptions.round, "widths that stay are multiples of this, as in prune.py", minimum=1)
-    preview_period: int = option(5, "try the cut, its channels masked, every so many epochs; 0: never", minimum=0)
+    preview_period: int = option(5, "measure the cut, its channels masked, every so many epochs; 0: never", minimum=0)
 
     def check(self):
         """Raise InputError for values that are wrong alone or exclude each other."""

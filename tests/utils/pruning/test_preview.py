@@ -76,8 +76,9 @@ def test_a_due_cut_is_measured_with_its_channels_masked_and_the_best_is_kept(run
     assert hook.changes_nothing(saved, keep)
 
 
-def test_a_cut_that_changes_nothing_is_not_measured_again(run):
-    hook = started(run)
+@pytest.mark.parametrize("period", [2, 0])
+def test_a_cut_that_changes_nothing_is_kept_without_being_measured_again(run, period):
+    hook = started(run, period)
     keep, _ = hook.choose(run.ema.model)
     run.ema.model = masked(run.ema.model, hook.graph, keep)
     hook.after_validation(run)

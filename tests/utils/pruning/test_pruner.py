@@ -176,10 +176,10 @@ def damaged(model):
 BAD = [
     (["--percent", "0.3", "--flops", "0.5"], "--percent and --flops: only one"),
     (["--flops", "0"], "--flops 0.0: must be above 0"),
-    (["--flops", "0.01"], "99.0% of the FLOPs cannot go: at most"),
+    (["--flops", "0.01"], "--flops 0.01: 99.0% of the FLOPs cannot go: at most"),
     (["--params", "0.01"], "parameters cannot go: at most"),
     (["--size-mb", "0.001"], "--size-mb 0.001: cannot be met"),
-    (["--percent", "0.99"], "99.0% of the channels cannot go"),
+    (["--percent", "0.99"], "--percent 0.99: 99.0% of the channels cannot go"),
     (["--max-drop", "0.1"], "--noval: --max-drop"),
     (["--runtime", "onnx"], "--runtime onnx: has no effect"),
     (["--protect", "model.99"], "--protect model.99: matches no layer"),
