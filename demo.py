@@ -1,7 +1,7 @@
 """Show the whole loop on drawn images: train, sparse-train, prune, fine-tune, compare. No download, no GPU."""
 
-from utils.demo import DemoOptions, run_demo
-from utils.options import run
+from utils.cli.options import run
+from utils.demo.demo import DemoOptions, run_demo
 
 if __name__ == "__main__":
     run(DemoOptions, run_demo, __doc__)

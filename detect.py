@@ -1,7 +1,7 @@
 """Detect objects in images and videos."""
 
-from utils.detection import DetectOptions, detect
-from utils.options import run
+from utils.cli.options import run
+from utils.detection.detect import DetectOptions, detect
 
 if __name__ == "__main__":
     run(DetectOptions, detect, __doc__)

@@ -2,8 +2,8 @@
 
 import sys
 
-from utils.deploy.exporting import ExportOptions, export
-from utils.options import run
+from utils.cli.options import run
+from utils.export.export import ExportOptions, export
 
 
 def main(options):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from utils.cli.options import option, run
 from utils.data.shapes import draw_shapes
-from utils.options import option, run
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Cut the channels that matter least out of a trained detector and write it as a plain, narrower checkpoint."""
 
-from utils.options import run
+from utils.cli.options import run
 from utils.pruning.options import PruneOptions
-from utils.pruning.pruner import prune_checkpoint
+from utils.pruning.prune import prune_checkpoint
 
 if __name__ == "__main__":
     run(PruneOptions, prune_checkpoint, __doc__)

@@ -2,10 +2,10 @@
 
 import sys
 
-from utils.options import run
+from utils.cli.options import run
 from utils.slimming.config import with_config
-from utils.slimming.loop import slim
 from utils.slimming.options import SlimOptions
+from utils.slimming.slim import slim
 from utils.slimming.sweep import sweep
 
 

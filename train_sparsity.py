@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from utils.distributed import team_from
-from utils.options import run
-from utils.pruning.sparsity import SparsityOptions, preamble, sparsity_hooks, verdict
-from utils.resuming import resolve
-from utils.training import train
+from utils.cli.options import run
+from utils.sparsity.train_sparsity import SparsityOptions, preamble, sparsity_hooks, verdict
+from utils.training.distributed import team_from
+from utils.training.resume import resolve
+from utils.training.train import train
 
 
 def main(options):

@@ -1,7 +1,7 @@
 """Measure a detector on a data set: precision, recall, mAP50, mAP50-95 and speed."""
 
-from utils.options import run
-from utils.validation import ValidationOptions, validate_checkpoint
+from utils.cli.options import run
+from utils.validation.val import ValidationOptions, validate_checkpoint
 
 if __name__ == "__main__":
     run(ValidationOptions, validate_checkpoint, __doc__)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from utils.benchmark.benchmark import BenchmarkOptions, measure_accuracies, measure_speeds  # noqa: E402
+from utils.cli.device import select_device  # noqa: E402
+from utils.cli.options import option, run  # noqa: E402
 from utils.data.config import load_data  # noqa: E402  (the path comes first)
-from utils.deploy.benchmark import BenchmarkOptions, measure_accuracies, measure_speeds  # noqa: E402
-from utils.deploy.exporting import ExportOptions, export  # noqa: E402
-from utils.device import select_device  # noqa: E402
-from utils.downloads import find_weights  # noqa: E402
-from utils.options import option, run  # noqa: E402
+from utils.export.export import ExportOptions, export  # noqa: E402
+from utils.files.downloads import find_weights  # noqa: E402
 
 
 @dataclass
@@ -43,8 +43,9 @@ def exported(options, folder, shape):
         weights = place / f"{number}-{Path(name).stem}.pt"
         shutil.copyfile(find_weights(name), weights)
         for int8 in (False, True) if number == len(options.weights) - 1 else (False,):
-            settings = ExportOptions(weights=str(weights), include=["onnx"], imgsz=list(shape), int8=int8,
-                                     data=options.data if int8 else "")  # fmt: skip
+            settings = ExportOptions(
+                weights=str(weights), include=["onnx"], imgsz=list(shape), int8=int8, data=options.data if int8 else ""
+            )
             files.append(export(settings)[0].path)
     return files
 
@@ -63,9 +64,11 @@ def main(options):
     print(f"{'file':<24}{'MB':>8}{'smaller':>9}{'ms':>9}{'faster':>9}{'this step':>11}{'mAP50':>8}{'mAP50-95':>10}")
     first = rows[0]
     for before, row, score in zip([first, *rows], rows, scores.values()):
-        print(f"{Path(row.model).stem:<24}{row.file_bytes / 1e6:8.2f}{first.file_bytes / row.file_bytes:8.1f}x"
-              f"{row.ms.median:9.1f}{row.speedup:8.1f}x{row.speedup / before.speedup:10.1f}x"
-              f"{score['map50']:8.3f}{score['map']:10.3f}")  # fmt: skip
+        print(
+            f"{Path(row.model).stem:<24}{row.file_bytes / 1e6:8.2f}{first.file_bytes / row.file_bytes:8.1f}x"
+            f"{row.ms.median:9.1f}{row.speedup:8.1f}x{row.speedup / before.speedup:10.1f}x"
+            f"{score['map50']:8.3f}{score['map']:10.3f}"
+        )
 
 
 if __name__ == "__main__":

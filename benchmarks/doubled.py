@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402  (the path comes first)
 
 from models.yolo import DetectionModel  # noqa: E402
-from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint  # noqa: E402
-from utils.downloads import find_weights  # noqa: E402
-from utils.options import option, run  # noqa: E402
+from utils.cli.options import option, run  # noqa: E402
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint  # noqa: E402
+from utils.files.downloads import find_weights  # noqa: E402
 
 LARGEST_SHARE = 0.75  # of a weight that one of the two channels gets; the other gets the rest
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import option, run  # noqa: E402  (the path comes first)
-from utils.paths import ROOT  # noqa: E402
+from utils.cli.options import option, run  # noqa: E402  (the path comes first)
+from utils.files.paths import ROOT  # noqa: E402
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in what the system counts peak memory in
 
@@ -35,9 +35,24 @@ class FreezingOptions:
 
 def train(options, frozen):
     """Run train.py; return ([seconds of each epoch but the first], peak memory in GB)."""
-    words = ["--freeze", frozen, "--data", options.data, "--weights", options.weights, "--imgsz", options.imgsz,
-             "--batch-size", options.batch_size, "--epochs", options.epochs, "--cache", "--noplots",
-             "--workers", 2]  # fmt: skip
+    words = [
+        "--freeze",
+        frozen,
+        "--data",
+        options.data,
+        "--weights",
+        options.weights,
+        "--imgsz",
+        options.imgsz,
+        "--batch-size",
+        options.batch_size,
+        "--epochs",
+        options.epochs,
+        "--cache",
+        "--noplots",
+        "--workers",
+        2,
+    ]
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
         command = [sys.executable, ROOT / "train.py", *words, "--project", folder]
         process = subprocess.Popen([str(word) for word in command], stdout=log)

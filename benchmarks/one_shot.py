@@ -10,10 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import option, run  # noqa: E402  (the path comes first)
+from utils.cli.options import option, run  # noqa: E402  (the path comes first)
 from utils.pruning.options import PruneOptions  # noqa: E402
-from utils.pruning.pruner import choose, make_cut, read, score  # noqa: E402
-from utils.pruning.reporting import evaluate_stored  # noqa: E402
+from utils.pruning.prune import choose, make_cut, read, score  # noqa: E402
+from utils.pruning.report.write import evaluate_stored  # noqa: E402
 
 LADDER = (
     ("bn, as cut", {"criterion": "bn", "compensate": "none"}),
@@ -24,7 +24,7 @@ LADDER = (
     ("taylor, means, statistics", {"criterion": "taylor", "compensate": "mean", "recalibrate": 128}),
     ("taylor, least squares", {"criterion": "taylor", "compensate": "lstsq"}),
     ("taylor, power 0.5, least squares", {"criterion": "taylor", "power": 0.5, "compensate": "lstsq"}),
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -46,8 +46,15 @@ class BenchmarkOptions:
 
 def main(options):
     """Cut in every way to every share and print the table."""
-    shared = {"weights": options.weights, "data": options.data, "imgsz": options.imgsz, "calib": options.calib,
-              "workers": options.workers, "max_layer_share": 0.9, "device": "cpu"}  # fmt: skip
+    shared = {
+        "weights": options.weights,
+        "data": options.data,
+        "imgsz": options.imgsz,
+        "calib": options.calib,
+        "workers": options.workers,
+        "max_layer_share": 0.9,
+        "device": "cpu",
+    }
     job = read(PruneOptions(criterion="taylor", flops=1.0, **shared))
     print(f"{'':<36}{'FLOPs left':>11}{'mAP50':>8}{'mAP50-95':>10}")
     show("dense", 1.0, evaluate_stored(job, job.model))

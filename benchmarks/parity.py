@@ -17,9 +17,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.options import option, run  # noqa: E402  (the path comes first)
-from utils.predictions import coco_average_precision  # noqa: E402
-from utils.validation import ValidationOptions, validate_checkpoint  # noqa: E402
+from utils.cli.options import option, run  # noqa: E402  (the path comes first)
+from utils.validation.predictions import coco_average_precision  # noqa: E402
+from utils.validation.val import ValidationOptions, validate_checkpoint  # noqa: E402
 
 SETTINGS = (  # images, flags, the public P, R, mAP50, mAP50-95
     ("val2017", {"batch_size": 16}, (0.554, 0.480, 0.526, 0.343)),
@@ -72,10 +72,18 @@ def main(options):
                 yaml.safe_dump({"path": str(folder / "coco128"), "val": f"images/{images}", "names": names})
             )
             with contextlib.redirect_stdout(io.StringIO()):
-                found = validate_checkpoint(ValidationOptions(
-                    data=str(data), weights=str(folder / "weights/yolov5n.pt"), device="cpu", workers=2,
-                    project=work, name="exp", exist_ok=True, **settings,
-                ))  # fmt: skip
+                found = validate_checkpoint(
+                    ValidationOptions(
+                        data=str(data),
+                        weights=str(folder / "weights/yolov5n.pt"),
+                        device="cpu",
+                        workers=2,
+                        project=work,
+                        name="exp",
+                        exist_ok=True,
+                        **settings,
+                    )
+                )
             row(images, flags(settings), public, (found.precision, found.recall, found.map50, found.map))
         results = Path(work) / "exp/yolov5n_predictions.json"
         seen = {result["image_id"] for result in json.loads(results.read_text())}

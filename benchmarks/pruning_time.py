@@ -18,15 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops, count_parameters  # noqa: E402  (the path comes first)
 from models.yolo import DetectionModel  # noqa: E402
-from utils.checkpoint import checkpoint_bytes, finished_content  # noqa: E402
-from utils.deploy.packages import need  # noqa: E402
-from utils.options import option, run  # noqa: E402
-from utils.paths import ROOT  # noqa: E402
-from utils.pruning.channels import trace_channels  # noqa: E402
-from utils.pruning.costs import ChannelCost  # noqa: E402
-from utils.pruning.importance import gamma_scores  # noqa: E402
-from utils.pruning.rebuild import rebuild  # noqa: E402
-from utils.pruning.selection import Limits, select_by_cost  # noqa: E402
+from utils.cli.options import option, run  # noqa: E402
+from utils.files.checkpoint import checkpoint_bytes, finished_content  # noqa: E402
+from utils.files.paths import ROOT  # noqa: E402
+from utils.pruning.channels.groups import trace_channels  # noqa: E402
+from utils.pruning.channels.rebuild import rebuild  # noqa: E402
+from utils.pruning.choice.costs import ChannelCost  # noqa: E402
+from utils.pruning.choice.selection import Limits, select_by_cost  # noqa: E402
+from utils.pruning.scores.parameters import gamma_scores  # noqa: E402
+from utils.runtimes.packages import need  # noqa: E402
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux; elsewhere memory is not measured
 
@@ -48,9 +48,11 @@ class BenchmarkOptions:
 def main(options):
     """Cut each network and print what it took."""
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
-    print(f"{'model':<24}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8} seconds"
-          f"{'memory':>10} of the model's"
-          f"{'FLOPs left':>12}")  # fmt: skip
+    print(
+        f"{'model':<24}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8} seconds"
+        f"{'memory':>10} of the model's"
+        f"{'FLOPs left':>12}"
+    )
     for size in options.models:
         model = make_model(size)
         report(f"yolov5{size}", model, cut, options.percent, clock)
@@ -68,8 +70,7 @@ def make_model(size):
 
 
 def report(name, model, way, percent, clock):
-    """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's own.
-    """
+    """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's own."""
     before, start = reset_memory(), clock()
     narrow, times = way(model, percent, clock)
     parts = [b - a for a, b in zip([start, *times], times)]
@@ -102,9 +103,15 @@ def cut_by_peer(model, percent, clock):
         parameter.requires_grad_(True)  # it follows gradients
     detect = model.model[-1]
     pruner = peer.pruner.BNScalePruner(
-        model, torch.zeros(1, 3, 64, 64), peer.importance.BNScaleImportance(), global_pruning=True,
-        pruning_ratio=percent, max_pruning_ratio=0.9, round_to=8, ignored_layers=[detect],
-    )  # fmt: skip
+        model,
+        torch.zeros(1, 3, 64, 64),
+        peer.importance.BNScaleImportance(),
+        global_pruning=True,
+        pruning_ratio=percent,
+        max_pruning_ratio=0.9,
+        round_to=8,
+        ignored_layers=[detect],
+    )
     times = [clock()] * 3
     pruner.step()
     times.append(clock())

@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402  (the path comes first)
 
 from models.yolo import DetectionModel  # noqa: E402
-from utils.distributed import Team  # noqa: E402
-from utils.engine import Hook  # noqa: E402
-from utils.optim import ModelEMA, build_optimizer  # noqa: E402
-from utils.options import option, run  # noqa: E402
-from utils.paths import ROOT  # noqa: E402
-from utils.pruning.fading import FadeOut, Goal  # noqa: E402
-from utils.pruning.penalties import PENALTIES, GammaPenalty  # noqa: E402
+from utils.cli.options import option, run  # noqa: E402
+from utils.files.paths import ROOT  # noqa: E402
+from utils.sparsity.fading import FadeOut, Goal  # noqa: E402
+from utils.sparsity.penalties import PENALTIES, GammaPenalty  # noqa: E402
+from utils.training.distributed import Team  # noqa: E402
+from utils.training.loop import Hook  # noqa: E402
+from utils.training.optim import ModelEMA, build_optimizer  # noqa: E402
 
 STEPS = 10**6  # of the run that the measured steps are of
 PHASES = {"scoring": 0.0, "fading": 0.45, "faded": 0.9}  # of --sr auto, and how much of the run is done in each

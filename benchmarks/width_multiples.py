@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
-from utils.checkpoint import load_checkpoint  # noqa: E402
-from utils.deploy.latency import (  # noqa: E402
+from utils.benchmark.latency import (  # noqa: E402
     compare,
     computing_threads,
     noise,
@@ -29,20 +28,21 @@ from utils.deploy.latency import (  # noqa: E402
     summarise,
     take_turns,
 )
-from utils.deploy.metadata import describe_model  # noqa: E402
-from utils.deploy.onnx import onnx_bytes, onnx_graph  # noqa: E402
-from utils.deploy.openvino import write_openvino  # noqa: E402
-from utils.deploy.runtimes import OPENVINO_SUFFIX, TorchRuntime, load_detector  # noqa: E402
-from utils.options import option, run  # noqa: E402
-from utils.paths import find_file  # noqa: E402
-from utils.pruning.channels import trace_channels  # noqa: E402
-from utils.pruning.costs import NetworkCost  # noqa: E402
-from utils.pruning.criteria import score_channels  # noqa: E402
-from utils.pruning.importance import AGGREGATES  # noqa: E402
+from utils.cli.options import option, run  # noqa: E402
+from utils.export.onnx import onnx_bytes, onnx_graph  # noqa: E402
+from utils.export.openvino import write_openvino  # noqa: E402
+from utils.files.checkpoint import load_checkpoint  # noqa: E402
+from utils.files.paths import find_file  # noqa: E402
+from utils.pruning.channels.groups import trace_channels  # noqa: E402
+from utils.pruning.channels.rebuild import rebuild  # noqa: E402
+from utils.pruning.choice.costs import NetworkCost  # noqa: E402
+from utils.pruning.choice.milliseconds import random_cut  # noqa: E402
+from utils.pruning.choice.selection import Limits, select_by_cost  # noqa: E402
 from utils.pruning.options import PruneOptions  # noqa: E402
-from utils.pruning.rebuild import rebuild  # noqa: E402
-from utils.pruning.selection import Limits, select_by_cost  # noqa: E402
-from utils.pruning.timing import random_cut  # noqa: E402
+from utils.pruning.scores.criteria import score_channels  # noqa: E402
+from utils.pruning.scores.parameters import AGGREGATES  # noqa: E402
+from utils.runtimes.metadata import describe_model  # noqa: E402
+from utils.runtimes.runtimes import OPENVINO_SUFFIX, TorchRuntime, load_detector  # noqa: E402
 
 STEPS = 12  # halvings of the interval in which the share of channels lies
 
@@ -136,8 +136,10 @@ def measure(options):
         for key, network in networks.items():
             share = count_gflops(network) / count_gflops(dense)
             faster = compare(times["dense"], times[key])[0]
-            print(f"{key:<12}{share:11.1%}{summarise(times[key]).median:9.2f}{faster:7.2f}x{1 / share:6.2f}x"
-                  f"{faster * share:9.2f}")  # fmt: skip
+            print(
+                f"{key:<12}{share:11.1%}{summarise(times[key]).median:9.2f}{faster:7.2f}x{1 / share:6.2f}x"
+                f"{faster * share:9.2f}"
+            )
 
 
 if __name__ == "__main__":

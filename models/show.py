@@ -91,8 +91,11 @@ def layer_times(model, images, clock=time.perf_counter):
         wait_for(images)
         seconds[layer.i] += clock() - started[layer]
 
-    handles = [h for layer in model.model
-               for h in (layer.register_forward_pre_hook(before), layer.register_forward_hook(after))]  # fmt: skip
+    handles = [
+        h
+        for layer in model.model
+        for h in (layer.register_forward_pre_hook(before), layer.register_forward_hook(after))
+    ]
     model.eval()
     with torch.no_grad():
         model(images)

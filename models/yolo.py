@@ -24,7 +24,14 @@ from torch.nn import functional
 
 from models import common
 from models.spec import (
-    CONVOLUTIONAL, DETECT, LAYERS, REPEATS_INSIDE, SpecError, make_activation, parse_spec, read_yaml,
+    CONVOLUTIONAL,
+    DETECT,
+    LAYERS,
+    REPEATS_INSIDE,
+    SpecError,
+    make_activation,
+    parse_spec,
+    read_yaml,
 )
 
 PAD_GREY = 0.447  # mean of ImageNet, for the borders of test-time augmentation

@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from utils.paths import ROOT
+from utils.files.paths import ROOT
 
 SHARED = ROOT.parent / "shared"
 

@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from models.cost import count_parameters
-from utils.checkpoint import load_checkpoint
 from utils.data.shapes import draw_shapes
-from utils.paths import ROOT
+from utils.files.checkpoint import load_checkpoint
+from utils.files.paths import ROOT
 
 SIZE = 64
 CPU = ["--device", "cpu", "--workers", "0"]
@@ -46,18 +46,45 @@ def walk(tmp_path_factory):
     sparse = "runs/train/sparse/weights/last.pt"
     said = {
         "train": succeed(folder, "train.py", "--weights", "", "--cfg", "tiny.yaml", "--name", "dense", *training),
-        "sparse": succeed(folder, "train_sparsity.py", "--st", "--sr", "0.005", "--weights",
-                          "runs/train/dense/weights/last.pt", "--cfg", "tiny.yaml", "--name", "sparse", *training),
-        "prune": succeed(folder, "prune.py", "--percent", "0.3", "--weights", sparse, "--cfg", "tiny.yaml",
-                         *data, *CPU),
+        "sparse": succeed(
+            folder,
+            "train_sparsity.py",
+            "--st",
+            "--sr",
+            "0.005",
+            "--weights",
+            "runs/train/dense/weights/last.pt",
+            "--cfg",
+            "tiny.yaml",
+            "--name",
+            "sparse",
+            *training,
+        ),
+        "prune": succeed(
+            folder, "prune.py", "--percent", "0.3", "--weights", sparse, "--cfg", "tiny.yaml", *data, *CPU
+        ),
         "finetune": succeed(folder, "finetune_pruned.py", "--weights", "pruned_model.pt", "--name", "tuned", *training),
-        "again": succeed(folder, "train_sparsity.py", "--st", "--sr", "auto", "--target", "0.2", "--weights",
-                         "runs/train/tuned/weights/last.pt", "--name", "sparse2", *training),
-        "prune2": succeed(folder, "prune.py", "--percent", "0.2", "--weights", "runs/train/sparse2/weights/last.pt",
-                          *data, *CPU),
-        "finetune2": succeed(folder, "finetune_pruned.py", "--weights", "pruned_model.pt", "--name", "tuned2",
-                             *training),
-    }  # fmt: skip
+        "again": succeed(
+            folder,
+            "train_sparsity.py",
+            "--st",
+            "--sr",
+            "auto",
+            "--target",
+            "0.2",
+            "--weights",
+            "runs/train/tuned/weights/last.pt",
+            "--name",
+            "sparse2",
+            *training,
+        ),
+        "prune2": succeed(
+            folder, "prune.py", "--percent", "0.2", "--weights", "runs/train/sparse2/weights/last.pt", *data, *CPU
+        ),
+        "finetune2": succeed(
+            folder, "finetune_pruned.py", "--weights", "pruned_model.pt", "--name", "tuned2", *training
+        ),
+    }
     return folder, said, data
 
 
@@ -120,9 +147,14 @@ def test_tensorboard_has_gammas_losses_and_strength(walk):
     events = EventAccumulator(str(folder / "runs/train/sparse")).Reload()
     scalars, histograms = events.Tags()["scalars"], events.Tags()["histograms"]
     for tag in (
-        "train/box_loss", "metrics/mAP_0.5", "x/lr0", "sparsity/sr", "sparsity/threshold", "preview/GFLOPs",
+        "train/box_loss",
+        "metrics/mAP_0.5",
+        "x/lr0",
+        "sparsity/sr",
+        "sparsity/threshold",
+        "preview/GFLOPs",
         "preview/mAP_0.5",
-    ):  # fmt: skip
+    ):
         assert tag in scalars, tag
     assert "bn/all" in histograms and "bn/model.0.bn" in histograms
     assert len(events.Scalars("sparsity/sr")) == 2 and events.Scalars("sparsity/sr")[0].value == pytest.approx(0.005)
@@ -144,17 +176,32 @@ def test_no_sparsity_strength_gives_bit_for_bit_the_weights_of_train(walk):
 def test_validation_prints_the_public_table(walk):
     folder, _, data = walk
     lines = succeed(folder, "val.py", "--weights", "pruned_model.pt", *data, *CPU).splitlines()
-    head = next(i for i, line in enumerate(lines)
-                if line.split() == ["Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"])  # fmt: skip
+    head = next(
+        i
+        for i, line in enumerate(lines)
+        if line.split() == ["Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"]
+    )
     assert lines[head + 1].split()[:2] == ["all", "8"]
     assert (folder / "runs/val/exp/confusion_matrix.png").is_file() and (folder / "runs/val/exp/PR_curve.png").is_file()
 
 
 def test_detection_on_a_folder_draws_and_writes(walk):
     folder, _, _ = walk
-    succeed(folder, "detect.py", "--weights", "runs/train/tuned/weights/best.pt", "--source",
-            "datasets/shapes/images/val", "--imgsz", SIZE, "--save-txt", "--conf-thres", "0.01",
-            "--device", "cpu")  # fmt: skip
+    succeed(
+        folder,
+        "detect.py",
+        "--weights",
+        "runs/train/tuned/weights/best.pt",
+        "--source",
+        "datasets/shapes/images/val",
+        "--imgsz",
+        SIZE,
+        "--save-txt",
+        "--conf-thres",
+        "0.01",
+        "--device",
+        "cpu",
+    )
     assert len(list((folder / "runs/detect/exp").glob("*.png"))) == 8
     assert list((folder / "runs/detect/exp/labels").glob("*.txt"))
 

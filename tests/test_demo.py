@@ -5,8 +5,8 @@ import json
 import cv2
 import yaml
 
-from utils.demo import DemoOptions, run_demo
-from utils.paths import ROOT
+from utils.demo.demo import DemoOptions, run_demo
+from utils.files.paths import ROOT
 
 
 def test_all_stages_are_reported(tmp_path, capsys):
@@ -15,10 +15,17 @@ def test_all_stages_are_reported(tmp_path, capsys):
     out = tmp_path / "runs/demo"
     out.mkdir(parents=True)
     (out / "older.txt").write_text("an earlier run")
-    run_demo(DemoOptions(
-        out=str(out), cfg=str(tmp_path / "tiny.yaml"), epochs=[1, 3, 1], percent=0.3, images=[16, 4], imgsz=64,
-        rounds=2,
-    ))  # fmt: skip
+    run_demo(
+        DemoOptions(
+            out=str(out),
+            cfg=str(tmp_path / "tiny.yaml"),
+            epochs=[1, 3, 1],
+            percent=0.3,
+            images=[16, 4],
+            imgsz=64,
+            rounds=2,
+        )
+    )
     stages = {stage["stage"]: stage for stage in json.loads((out / "summary.json").read_text())["stages"]}
     assert list(stages) == ["dense", "sparse", "pruned", "finetuned", "control"]
     keys = {"stage", "map50", "map", "parameters", "gflops", "bytes", "ms_per_image"}

@@ -2,13 +2,13 @@
 
 import pytest
 
-from utils.deploy.exporting import ExportOptions
-from utils.detection import DetectOptions
+from utils.cli.options import build_parser, parse
+from utils.detection.detect import DetectOptions
 from utils.errors import InputError
-from utils.options import build_parser, parse
-from utils.pruning.sparsity import SparsityOptions
-from utils.training import TrainOptions
-from utils.validation import ValidationOptions
+from utils.export.export import ExportOptions
+from utils.sparsity.train_sparsity import SparsityOptions
+from utils.training.train import TrainOptions
+from utils.validation.val import ValidationOptions
 
 TRAIN = """--weights --cfg --data --hyp --epochs --batch-size --batch --imgsz --img --img-size --rect --resume --nosave
     --noval --noautoanchor --noplots --cache --image-weights --device --multi-scale --single-cls --optimizer --sync-bn
@@ -31,9 +31,14 @@ NOT_HERE = {
 
 @pytest.mark.parametrize(
     "options, flags",
-    [(TrainOptions, TRAIN), (SparsityOptions, TRAIN + " --st --sr"), (ValidationOptions, VAL), (DetectOptions, DETECT),
-     (ExportOptions, EXPORT)],
-)  # fmt: skip
+    [
+        (TrainOptions, TRAIN),
+        (SparsityOptions, TRAIN + " --st --sr"),
+        (ValidationOptions, VAL),
+        (DetectOptions, DETECT),
+        (ExportOptions, EXPORT),
+    ],
+)
 def test_public_flags_are_known(options, flags):
     known = {spelling for action in build_parser(options, "")._actions for spelling in action.option_strings}
     assert not set(flags.split()) - known

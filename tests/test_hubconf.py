@@ -9,11 +9,11 @@ import torch
 
 import hubconf
 from models.yolo import DetectionModel
-from utils.checkpoint import finished_content, save_checkpoint
-from utils.detection import DetectOptions, detect
+from utils.detection.detect import DetectOptions, detect
+from utils.detection.hub import AutoShape
 from utils.errors import InputError
-from utils.hub import AutoShape
-from utils.paths import ROOT
+from utils.files.checkpoint import finished_content, save_checkpoint
+from utils.files.paths import ROOT
 
 NAMES = [f"yolov5{size}{kind}" for kind in ("", "6") for size in "nsmlx"]
 
@@ -100,8 +100,18 @@ def test_a_missing_file_is_named(tmp_path):
 def test_the_hub_model_sees_what_detect_sees(shared_data, tmp_path):
     image = sorted((shared_data / "coco128/images/train2017").iterdir())[1]
     weights = str(shared_data / "weights/yolov5n.pt")
-    detect(DetectOptions(weights=weights, source=str(image), imgsz=[320], device="cpu", save_txt=True, save_conf=True,
-                         nosave=True, project=str(tmp_path)))  # fmt: skip
+    detect(
+        DetectOptions(
+            weights=weights,
+            source=str(image),
+            imgsz=[320],
+            device="cpu",
+            save_txt=True,
+            save_conf=True,
+            nosave=True,
+            project=str(tmp_path),
+        )
+    )
     rows = np.loadtxt(tmp_path / f"exp/labels/{image.stem}.txt", ndmin=2)
     model = load("custom", path=weights, _verbose=False)
     rgb = cv2.imread(str(image))[..., ::-1]

@@ -8,27 +8,35 @@ import torch
 import yaml
 
 from models.yolo import DetectionModel
-from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.data.config import load_data
 from utils.data.shapes import draw_shapes
 from utils.errors import InputError
-from utils.paths import ROOT
-from utils.pruning.channels import trace_channels
-from utils.pruning.timing import Rates
-from utils.slimming import measures, planning
-from utils.slimming.loop import slim
-from utils.slimming.measures import Gauge
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.paths import ROOT
+from utils.pruning.channels.groups import trace_channels
+from utils.pruning.choice.milliseconds import Rates
+from utils.slimming import gauge, planning
+from utils.slimming.gauge import Gauge
 from utils.slimming.options import SlimOptions
+from utils.slimming.slim import slim
 from utils.slimming.steps import Work
 from utils.slimming.sweep import sweep
 from utils.slimming.watch import Watch
 
 TINY = {
-    "nc": 5, "depth_multiple": 0.33, "width_multiple": 0.125, "anchors": [[8, 8, 16, 16], [24, 24, 40, 40]],
-    "backbone": [[-1, 1, "Conv", [128, 6, 2, 2]], [-1, 1, "Conv", [128, 3, 2]], [-1, 1, "C3", [128]],
-                 [-1, 1, "Conv", [256, 3, 2]], [-1, 1, "Conv", [256, 3, 2]]],
+    "nc": 5,
+    "depth_multiple": 0.33,
+    "width_multiple": 0.125,
+    "anchors": [[8, 8, 16, 16], [24, 24, 40, 40]],
+    "backbone": [
+        [-1, 1, "Conv", [128, 6, 2, 2]],
+        [-1, 1, "Conv", [128, 3, 2]],
+        [-1, 1, "C3", [128]],
+        [-1, 1, "Conv", [256, 3, 2]],
+        [-1, 1, "Conv", [256, 3, 2]],
+    ],
     "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +63,20 @@ def start(place, name, config=TINY):
 def settings(place, folder, weights=None, **more):
     """Return SlimOptions of a run of a few seconds."""
     values = {
-        "weights": [weights or start(place, "start.pt")], "data": str(place / "shapes/shapes.yaml"), "imgsz": 64,
-        "batch_size": 4, "workers": 0, "device": "cpu", "sparse_epochs": 3, "finetune_epochs": 2, "round": 2,
-        "min_channels": 2, "hyp": "hyp.shapes.yaml", "project": str(folder), "share": 0.3,
-    }  # fmt: skip
+        "weights": [weights or start(place, "start.pt")],
+        "data": str(place / "shapes/shapes.yaml"),
+        "imgsz": 64,
+        "batch_size": 4,
+        "workers": 0,
+        "device": "cpu",
+        "sparse_epochs": 3,
+        "finetune_epochs": 2,
+        "round": 2,
+        "min_channels": 2,
+        "hyp": "hyp.shapes.yaml",
+        "project": str(folder),
+        "share": 0.3,
+    }
     return SlimOptions(**{**values, **more})
 
 
@@ -119,9 +137,14 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(whole, place, t
         phase = content["phase"] or {}
         moments.append((len(content["steps"]), phase.get("name"), phase.get("epoch")))
     assert moments == [
-        (0, None, None), (0, "sparse", 1), (0, "sparse", 3), (0, "cut", 0), (0, "finetune", 1),
-        (1, "sparse", 2), (1, "finetune", 2),
-    ]  # fmt: skip
+        (0, None, None),
+        (0, "sparse", 1),
+        (0, "sparse", 3),
+        (0, "cut", 0),
+        (0, "finetune", 1),
+        (1, "sparse", 2),
+        (1, "finetune", 2),
+    ]
     with pytest.raises(InputError, match="share: 0.3 there, 0.4 now"):
         slim(settings(place, tmp_path, flops=0.5, share=0.4))
     record = slim(options)
@@ -150,9 +173,15 @@ def test_yolov3_goes_through(name, place, tmp_path, unreported):
     rows = {"nc": 5, "width_multiple": 1 / 32, "depth_multiple": 0.125}
     weights = start(place, f"{name}.pt", {**config, **rows})
     options = settings(
-        place, tmp_path, weights, steps=1, sparse_epochs=2, finetune_epochs=1, out=str(tmp_path / "out.pt"),
+        place,
+        tmp_path,
+        weights,
+        steps=1,
+        sparse_epochs=2,
+        finetune_epochs=1,
+        out=str(tmp_path / "out.pt"),
         activation="nn.ReLU()",
-    )  # fmt: skip
+    )
     record = slim(options)
     assert record.points[1]["gflops"] / record.points[0]["gflops"] == pytest.approx(0.7, abs=0.05)
     assert (tmp_path / "out.pt").read_bytes() == (record.folder / "slim.pt").read_bytes()
@@ -165,7 +194,7 @@ def test_a_goal_in_time_is_reached_in_steps_of_time(place, tmp_path, monkeypatch
     def modelled(model, image_size, runtime):
         return rates.cost(trace_channels(model), model).total
 
-    for module in (planning, measures):
+    for module in (planning, gauge):
         monkeypatch.setattr(module, "milliseconds", modelled)
     monkeypatch.setattr(planning, "fit_rates", lambda *args: rates)
     limit = 0.8 * modelled(load_checkpoint(start(place, "start.pt")).model, 64, "onnx")
@@ -181,14 +210,26 @@ def test_a_goal_in_time_is_reached_in_steps_of_time(place, tmp_path, monkeypatch
 def test_a_config_file_with_a_guard_and_a_floor(place, tmp_path, monkeypatch, capsys, unreported):
     """The whole way from the command line: nothing may fall below the floor, so the start is delivered."""
     keys = {
-        "input_model_path": start(place, "start.pt"), "data": str(place / "shapes/shapes.yaml"), "imgsz": 64,
-        "batch": 4, "workers": 0, "device": "cpu", "sparse_epochs": 2, "finetuning_epochs": 1, "round": 2,
-        "min_channels": 2, "pruning_percent_step": 0.2, "pruning_standart_deviation_part": 0.3, "stop_loss": 1e-6,
-        "retries": 1, "hyp": "hyp.shapes.yaml", "project": str(tmp_path),
-    }  # fmt: skip
+        "input_model_path": start(place, "start.pt"),
+        "data": str(place / "shapes/shapes.yaml"),
+        "imgsz": 64,
+        "batch": 4,
+        "workers": 0,
+        "device": "cpu",
+        "sparse_epochs": 2,
+        "finetuning_epochs": 1,
+        "round": 2,
+        "min_channels": 2,
+        "pruning_percent_step": 0.2,
+        "pruning_standart_deviation_part": 0.3,
+        "stop_loss": 1e-6,
+        "retries": 1,
+        "hyp": "hyp.shapes.yaml",
+        "project": str(tmp_path),
+    }
     (tmp_path / "slim.yaml").write_text(yaml.safe_dump(keys))
     # The start breaks such a rule as well; that is said at once.
-    monkeypatch.setattr("utils.slimming.loop.refuse_start", lambda options, start: None)
+    monkeypatch.setattr("utils.slimming.slim.refuse_start", lambda options, start: None)
     monkeypatch.setattr("sys.argv", ["slim.py", "--config", str(tmp_path / "slim.yaml"), "--retries", "0"])
     runpy.run_path(str(ROOT / "slim.py"), run_name="__main__")
     said = capsys.readouterr().out

@@ -8,10 +8,10 @@ import torch
 import yaml
 
 from models.yolo import DetectionModel
-from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.data.config import load_data
 from utils.data.shapes import draw_image
-from utils.paths import ROOT
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.paths import ROOT
 
 BEST = "runs/train/exp/weights/best.pt"
 

@@ -9,7 +9,7 @@ import torch
 from models.show import find_yaml, layer_table, layer_times, main, pass_times, summary
 from models.spec import SpecError
 from models.yolo import DetectionModel
-from utils.paths import ROOT
+from utils.files.paths import ROOT
 
 
 def script(folder, *words):

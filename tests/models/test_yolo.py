@@ -12,7 +12,7 @@ from models.common import TransformerBlock
 from models.cost import count_gflops, count_parameters
 from models.spec import SpecError, make_activation, parse_spec
 from models.yolo import DetectionModel
-from utils.paths import ROOT
+from utils.files.paths import ROOT
 
 # Parameters before and after folding batch norms, as published for the v6.0 models with 80 classes.
 PUBLISHED = {"n": (1872157, 1867405), "s": (7235389, 7225885), "m": (21190557, 21172173), "x": (86749405, 86705005)}
@@ -121,9 +121,14 @@ def test_a_wrong_model_yaml_is_named(tiny_config, change, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("row", "words"), [((1, 0, [-1, 0]), "layer 1 (models.common.Conv)"),
-                                            ((1, 3, [128, 0, 2]), "layer 1 (models.common.Conv)"),
-                                            ((3, 3, [256, 3, 3]), "layer 12 (models.common.Concat)")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ((1, 0, [-1, 0]), "layer 1 (models.common.Conv)"),
+        ((1, 3, [128, 0, 2]), "layer 1 (models.common.Conv)"),
+        ((3, 3, [256, 3, 3]), "layer 12 (models.common.Concat)"),
+    ],
+)
 def test_layers_that_do_not_fit_each_other_are_named(tiny_config, row, words):
     index, column, value = row
     config = copy.deepcopy(tiny_config)

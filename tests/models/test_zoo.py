@@ -10,22 +10,36 @@ from torch import nn
 from models.cost import count_gflops, count_parameters
 from models.spec import read_yaml
 from models.yolo import DetectionModel
-from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
-from utils.hyp import load_hyp
-from utils.loss import DetectionLoss
-from utils.paths import ROOT, find_file
-from utils.pruning.channels import trace_channels
-from utils.pruning.rebuild import masked, rebuild
+from utils.boxes.loss import DetectionLoss
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.hyp import load_hyp
+from utils.files.paths import ROOT, find_file
+from utils.pruning.channels.groups import trace_channels
+from utils.pruning.channels.rebuild import masked, rebuild
 
 HUB = ROOT / "models/hub"
 P3_TO_P5, P3_TO_P6 = [8, 16, 32], [8, 16, 32, 64]
 STRIDES = {
-    "yolov3": P3_TO_P5, "yolov3-spp": P3_TO_P5, "yolov3-tiny": [16, 32],
-    "yolov5n6": P3_TO_P6, "yolov5s6": P3_TO_P6, "yolov5m6": P3_TO_P6, "yolov5l6": P3_TO_P6, "yolov5x6": P3_TO_P6,
-    "yolov5-p2": [4, *P3_TO_P5], "yolov5-p6": P3_TO_P6, "yolov5-p7": [*P3_TO_P6, 128], "yolov5-p34": [8, 16],
-    "yolov5-fpn": P3_TO_P5, "yolov5-panet": P3_TO_P5, "yolov5-bifpn": P3_TO_P5, "yolov5s-ghost": P3_TO_P5,
-    "yolov5s-transformer": P3_TO_P5, "yolov5s-LeakyReLU": P3_TO_P5, "yolov5n-light": P3_TO_P5,
-}  # fmt: skip
+    "yolov3": P3_TO_P5,
+    "yolov3-spp": P3_TO_P5,
+    "yolov3-tiny": [16, 32],
+    "yolov5n6": P3_TO_P6,
+    "yolov5s6": P3_TO_P6,
+    "yolov5m6": P3_TO_P6,
+    "yolov5l6": P3_TO_P6,
+    "yolov5x6": P3_TO_P6,
+    "yolov5-p2": [4, *P3_TO_P5],
+    "yolov5-p6": P3_TO_P6,
+    "yolov5-p7": [*P3_TO_P6, 128],
+    "yolov5-p34": [8, 16],
+    "yolov5-fpn": P3_TO_P5,
+    "yolov5-panet": P3_TO_P5,
+    "yolov5-bifpn": P3_TO_P5,
+    "yolov5s-ghost": P3_TO_P5,
+    "yolov5s-transformer": P3_TO_P5,
+    "yolov5s-LeakyReLU": P3_TO_P5,
+    "yolov5n-light": P3_TO_P5,
+}
 # What may not be cut besides the predictions, and why. All else, depth-wise and ghost channels included, may.
 PROTECTED = {
     "yolov5s-transformer": {
@@ -80,27 +94,76 @@ BEFORE_FOLDING = {
     # P34: yolov5s without its layers 21 to 23 and the coarsest scale of Detect.
     "yolov5-p34": S - conv(256, 256, 3) - c3(512, 512, 1) - detect(512),
     # P7: the backbone goes on with 1280 channels, the head has one step more in both ways.
-    "yolov5-p7": L6 - sppf(1024) + conv(1024, 1280, 3) + c3(1280, 1280, 3) + sppf(1280)
-    + conv(1280, 1024) + c3(2048, 1024, 3) + conv(1024, 1024, 3) + c3(2048, 1280, 3) + detect(1280),
+    "yolov5-p7": L6
+    - sppf(1024)
+    + conv(1024, 1280, 3)
+    + c3(1280, 1280, 3)
+    + sppf(1280)
+    + conv(1280, 1024)
+    + c3(2048, 1024, 3)
+    + conv(1024, 1024, 3)
+    + c3(2048, 1280, 3)
+    + detect(1280),
     # FPN: the head of yolov5l goes (layers 10, 13, 14, 17 to 23), one without the way back comes.
     "yolov5-fpn": L
-    - conv(1024, 512) - c3(1024, 512, 3) - conv(512, 256) - c3(512, 256, 3)
-    - conv(256, 256, 3) - c3(512, 512, 3) - conv(512, 512, 3) - c3(1024, 1024, 3)
-    + c3(1024, 1024, 3) + conv(1536, 512) + c3(512, 512, 3) + conv(768, 256) + c3(256, 256, 3),
+    - conv(1024, 512)
+    - c3(1024, 512, 3)
+    - conv(512, 256)
+    - c3(512, 256, 3)
+    - conv(256, 256, 3)
+    - c3(512, 512, 3)
+    - conv(512, 512, 3)
+    - c3(1024, 1024, 3)
+    + c3(1024, 1024, 3)
+    + conv(1536, 512)
+    + c3(512, 512, 3)
+    + conv(768, 256)
+    + c3(256, 256, 3),
     # Transformer: for the bottleneck of layer 8 a position term and one layer of q, k, v, attention (four matrices with
     # biases), fc1 and fc2, all of 256 channels.
     "yolov5s-transformer": S - conv(256, 256) - conv(256, 256, 3) + 10 * 256**2 + 5 * 256,
-    "yolov5s-ghost": conv(3, 32, 6) + ghost(32, 64, 3) + c3_ghost(64, 64, 1) + ghost(64, 128, 3) + c3_ghost(128, 128, 2)
-    + ghost(128, 256, 3) + c3_ghost(256, 256, 3) + ghost(256, 512, 3) + c3_ghost(512, 512, 1) + sppf(512)
-    + ghost(512, 256) + c3_ghost(512, 256, 1) + ghost(256, 128) + c3_ghost(256, 128, 1)
-    + ghost(128, 128, 3) + c3_ghost(256, 256, 1) + ghost(256, 256, 3) + c3_ghost(512, 512, 1) + detect(128, 256, 512),
-    "yolov5n-light": conv(3, 16, 3) + conv(16, 32, 3) + c3(32, 32, 1)
-    + conv(32, 32, 3, 32) + conv(32, 64) + c3(64, 64, 1) + conv(64, 64, 3, 64) + conv(64, 128) + c3_ghost(128, 128, 2)
-    + conv(128, 128, 3, 128) + conv(128, 256) + c3_ghost(256, 256, 1) + sppf(256)
-    + conv(256, 128) + c3_ghost(256, 128, 1) + conv(128, 64) + c3_ghost(128, 64, 1)
-    + conv(64, 64, 3, 64) + c3_ghost(128, 128, 1) + conv(128, 128, 3, 128) + c3_ghost(256, 256, 1)
+    "yolov5s-ghost": conv(3, 32, 6)
+    + ghost(32, 64, 3)
+    + c3_ghost(64, 64, 1)
+    + ghost(64, 128, 3)
+    + c3_ghost(128, 128, 2)
+    + ghost(128, 256, 3)
+    + c3_ghost(256, 256, 3)
+    + ghost(256, 512, 3)
+    + c3_ghost(512, 512, 1)
+    + sppf(512)
+    + ghost(512, 256)
+    + c3_ghost(512, 256, 1)
+    + ghost(256, 128)
+    + c3_ghost(256, 128, 1)
+    + ghost(128, 128, 3)
+    + c3_ghost(256, 256, 1)
+    + ghost(256, 256, 3)
+    + c3_ghost(512, 512, 1)
+    + detect(128, 256, 512),
+    "yolov5n-light": conv(3, 16, 3)
+    + conv(16, 32, 3)
+    + c3(32, 32, 1)
+    + conv(32, 32, 3, 32)
+    + conv(32, 64)
+    + c3(64, 64, 1)
+    + conv(64, 64, 3, 64)
+    + conv(64, 128)
+    + c3_ghost(128, 128, 2)
+    + conv(128, 128, 3, 128)
+    + conv(128, 256)
+    + c3_ghost(256, 256, 1)
+    + sppf(256)
+    + conv(256, 128)
+    + c3_ghost(256, 128, 1)
+    + conv(128, 64)
+    + c3_ghost(128, 64, 1)
+    + conv(64, 64, 3, 64)
+    + c3_ghost(128, 128, 1)
+    + conv(128, 128, 3, 128)
+    + c3_ghost(256, 256, 1)
     + detect(64, 128, 256),
-}  # fmt: skip
+}
 # Published summaries of the public weights, batch norms folded.
 AFTER_FOLDING = {"yolov3": 61_922_845, "yolov5s6": 12_612_508, "yolov5l6": 76_726_332, "yolov5-panet": 46_533_693}
 # Published tables, rounded: the README's table of models and, for ghost, the comparison it was introduced with.

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from utils.paths import ROOT
+from utils.files.paths import ROOT
 
 SHOW = "import os, utils; print(os.environ.get('GOMP_SPINCOUNT'))"
 

@@ -49,10 +49,16 @@ def write_coco(path, samples, names):
         for category, cx, cy, w, h in sample.labels.tolist():
             box = [(cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height]
             box = [round(value, 3) for value in box]
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": number, "category_id": int(category), "bbox": box,
-                "area": round(box[2] * box[3], 3), "iscrowd": 0,
-            })  # fmt: skip
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": int(category),
+                    "bbox": box,
+                    "area": round(box[2] * box[3], 3),
+                    "iscrowd": 0,
+                }
+            )
     categories = [{"id": index, "name": name} for index, name in names.items()]
     content = {"images": images, "annotations": annotations, "categories": categories}
     Path(path).write_text(json.dumps(content), encoding="utf-8")
@@ -115,8 +121,15 @@ def _class_of_category(categories, config, file):
 def _image_folder(images, config, split, file):
     """Return the first folder that holds the first image that can be found."""
     above, name = file.parent.parent, file.stem.split("_", 1)[-1]
-    folders = [file.parent, above / "images" / name, above / name, above / "images" / split, above / split,
-               above / "images", config.path]  # fmt: skip
+    folders = [
+        file.parent,
+        above / "images" / name,
+        above / name,
+        above / "images" / split,
+        above / split,
+        above / "images",
+        config.path,
+    ]
     for image in images:
         for folder in folders:
             if (folder / image["file_name"]).is_file():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from utils.data.remote import Archive, by_hand, obtain, read_download
 from utils.errors import InputError
-from utils.paths import ROOT, find_file
-from utils.yaml_file import read_mapping
+from utils.files.paths import ROOT, find_file
+from utils.files.yaml import read_mapping
 
 IMAGE_SUFFIXES = (".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "val", "test")

@@ -38,8 +38,23 @@ class DetectionDataset(Dataset):
     imgsz, epoch.
     """
 
-    def __init__(self, samples, imgsz, *, hyp=None, rect=False, batch_size=16, stride=32, pad=0.0, cache=None, seed=0,
-                 single_cls=False, shape=None, workers=1, progress=True):
+    def __init__(
+        self,
+        samples,
+        imgsz,
+        *,
+        hyp=None,
+        rect=False,
+        batch_size=16,
+        stride=32,
+        pad=0.0,
+        cache=None,
+        seed=0,
+        single_cls=False,
+        shape=None,
+        workers=1,
+        progress=True,
+    ):
         shapes = np.array([sample.shape[::-1] for sample in samples]).reshape(-1, 2)
         self.rect = rect
         self.shape = shape or (imgsz, imgsz)

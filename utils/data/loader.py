@@ -94,8 +94,9 @@ class QuadCollate:
         return torch.cat(rows, 1), torch.cat(moved) * torch.tensor([1, 0.5, 0.5, 0.5, 0.5]), path, None
 
 
-def make_loader(dataset, batch_size, workers=0, *, shuffle=False, seed=0, rank=0, world_size=1, quad=False,
-                pin_memory=False):
+def make_loader(
+    dataset, batch_size, workers=0, *, shuffle=False, seed=0, rank=0, world_size=1, quad=False, pin_memory=False
+):
     """Return the DataLoader of a DetectionDataset; its batches are those of collate.
 
     Workers live for one epoch, so that dataset.set_epoch before iterating reaches them. The global generator of torch

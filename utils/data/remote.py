@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.data.archives import unpack
-from utils.downloads import address_name, download, is_address
 from utils.errors import InputError
+from utils.files.downloads import address_name, download, is_address
 
 
 @dataclass(frozen=True)

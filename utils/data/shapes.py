@@ -125,6 +125,7 @@ def draw_background(imgsz, rng):
 
 def outline(kind):
     """Return the corners [k, 2] of a shape of NAMES around the origin, of radius 1."""
+
     def ring(corners, radii=(1.0,)):
         angles = np.arange(corners) * 2 * np.pi / corners - np.pi / 2
         return np.stack((np.cos(angles), np.sin(angles)), 1) * np.resize(radii, corners)[:, None]

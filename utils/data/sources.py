@@ -13,9 +13,9 @@ import numpy as np
 from utils.data.config import IMAGE_SUFFIXES
 from utils.data.images import read_image
 from utils.data.streams import newest_frames
-from utils.downloads import address_name, download, is_address
 from utils.errors import InputError
-from utils.paths import ROOT
+from utils.files.downloads import address_name, download, is_address
+from utils.files.paths import ROOT
 
 VIDEO_SUFFIXES = (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 KNOWN = f"images ({' '.join(IMAGE_SUFFIXES)}) and videos ({' '.join(VIDEO_SUFFIXES)})"
@@ -23,10 +23,12 @@ USUAL_RATE = 30.0  # frames a second of a video that does not say
 LIVE = re.compile(r"\d+|(?:https?|rtsps?|rtmps?|rtp|udp|tcp|srt)://\S+", re.I)  # a camera's number, a stream's address
 STREAMS = ".streams"  # suffix of a list of them
 REFUSED = (  # what the public detect.py takes and this one does not, by the form of the name
-    (re.compile(r"https?://(?:[\w-]+\.)*(?:youtube\.com|youtu\.be)(?:[/:?].*)?", re.I | re.S),
-     "YouTube is not supported; save the video with another tool and name the file"),
+    (
+        re.compile(r"https?://(?:[\w-]+\.)*(?:youtube\.com|youtu\.be)(?:[/:?].*)?", re.I | re.S),
+        "YouTube is not supported; save the video with another tool and name the file",
+    ),
     (re.compile(r"screen(\s+\d+)*", re.I), "screenshots are not supported; save one as an image and name the file"),
-)  # fmt: skip
+)
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from utils.cli.options import option
 from utils.errors import InputError
-from utils.options import option
-from utils.pruning.compensation import WAYS
-from utils.pruning.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS
-from utils.pruning.importance import AGGREGATES
-from utils.pruning.selection import SCOPES
-from utils.pruning.timing import RUNTIMES
+from utils.pruning.choice.milliseconds import RUNTIMES
+from utils.pruning.choice.selection import SCOPES
+from utils.pruning.repair.constants import WAYS
+from utils.pruning.scores.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS
+from utils.pruning.scores.parameters import AGGREGATES
 
 DEFAULT_PERCENT = 0.5
 BUDGETS = ("percent", "flops", "params", "size_mb", "latency_ms", "max_drop")

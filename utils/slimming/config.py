@@ -5,12 +5,12 @@ import typing
 from argparse import Namespace
 from dataclasses import fields
 
+from utils.cli.options import build_parser, value_type
 from utils.errors import InputError
-from utils.options import build_parser, value_type
-from utils.paths import find_file
-from utils.resuming import check_type
+from utils.files.paths import find_file
+from utils.files.yaml import read_mapping
 from utils.slimming.options import GOALS, SlimOptions
-from utils.yaml_file import read_mapping
+from utils.training.resume import check_type
 
 OLDER = {  # key of the older tool → (key here, what it means)
     "finetuning_epochs": ("finetune_epochs", "epochs of fine-tuning in a step"),

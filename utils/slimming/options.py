@@ -4,12 +4,12 @@ import dataclasses
 from dataclasses import MISSING, asdict, dataclass, fields
 
 from models.spec import make_activation
+from utils.cli.options import check, option
 from utils.errors import InputError
-from utils.finetuning import FinetuneOptions
-from utils.options import check, option
+from utils.finetuning.finetune import FinetuneOptions
+from utils.pruning.choice.selection import Limits
 from utils.pruning.options import PruneOptions
-from utils.pruning.selection import Limits
-from utils.training import TrainOptions
+from utils.training.train import TrainOptions
 
 GOALS = ("flops", "params", "latency_ms", "size_mb")
 GUARDS = ("max_drop", "min_map", "stop_loss")
@@ -57,9 +57,11 @@ class SlimOptions:
     runtime: str = like(PruneOptions, "runtime")
     size_mb: float | None = option(None, "goal: size of the checkpoint in MB (millions of bytes)", minimum=0)
     max_drop: float | None = option(
-        None, "mAP50-95 that may be lost against the start; without another goal: as small as that allows",
-        minimum=0, below=1,
-    )  # fmt: skip
+        None,
+        "mAP50-95 that may be lost against the start; without another goal: as small as that allows",
+        minimum=0,
+        below=1,
+    )
     min_map: float | None = option(None, "mAP50-95 that every step must keep", minimum=0, maximum=1)
     stop_loss: float | None = option(
         None, "validation loss (box + objectness + class) that no step may exceed", minimum=0
@@ -67,9 +69,11 @@ class SlimOptions:
     steps: int | None = option(None, "most steps to keep", minimum=1)
     hours: float | None = option(None, "most hours to take, all runs of the command together", minimum=0)
     share: float = option(
-        0.5, "share of the current FLOPs (with --latency-ms: of the time) that a step removes",
-        minimum=SMALLEST_STEP, below=1,
-    )  # fmt: skip
+        0.5,
+        "share of the current FLOPs (with --latency-ms: of the time) that a step removes",
+        minimum=SMALLEST_STEP,
+        below=1,
+    )
     retries: int = option(2, "how often a step that breaks a rule is tried again, with half the share", minimum=0)
     sparse_epochs: int = option(60, "epochs of sparse training in a step; 0: cut by --criterion at once", minimum=0)
     finetune_epochs: int = option(60, "epochs of fine-tuning in a step", minimum=1)
@@ -163,10 +167,17 @@ class SlimOptions:
 
     def goal_words(self):
         """Return what is to be reached, and what must be kept, in words."""
-        words = {"flops": "FLOPs {:g}", "params": "parameters {:g}", "latency_ms": "{:g} ms an image",
-                 "size_mb": "{:g} MB", "max_drop": "mAP50-95 at most {:g} lower", "min_map": "mAP50-95 at least {:g}",
-                 "stop_loss": "validation loss at most {:g}",
-                 "steps": "most steps: {:d}", "hours": "most hours: {:g}"}  # fmt: skip
+        words = {
+            "flops": "FLOPs {:g}",
+            "params": "parameters {:g}",
+            "latency_ms": "{:g} ms an image",
+            "size_mb": "{:g} MB",
+            "max_drop": "mAP50-95 at most {:g} lower",
+            "min_map": "mAP50-95 at least {:g}",
+            "stop_loss": "validation loss at most {:g}",
+            "steps": "most steps: {:d}",
+            "hours": "most hours: {:g}",
+        }
         given = [text.format(getattr(self, name)) for name, text in words.items() if getattr(self, name) is not None]
         if self.latency_ms is not None:
             given[0] += f" in {self.runtime}"

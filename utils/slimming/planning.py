@@ -8,17 +8,17 @@ from functools import partial
 
 import numpy as np
 
-from utils.pruning.budgets import bisect, file_megabytes, milliseconds
-from utils.pruning.channels import trace_channels
-from utils.pruning.costs import NetworkCost
-from utils.pruning.fading import Goal
+from utils.pruning.channels.groups import trace_channels
+from utils.pruning.channels.rebuild import rebuild
+from utils.pruning.choice.costs import NetworkCost
+from utils.pruning.choice.milliseconds import Rates, fit_rates
+from utils.pruning.choice.search import bisect, file_megabytes, milliseconds
+from utils.pruning.choice.selection import largest_share, select_by_cost
 from utils.pruning.options import PruneOptions
-from utils.pruning.pruner import budget, read, score
-from utils.pruning.rebuild import rebuild
-from utils.pruning.selection import largest_share, select_by_cost
-from utils.pruning.timing import Rates, fit_rates
+from utils.pruning.prune import budget, read, score
 from utils.slimming.options import CUTTING, SMALLEST_STEP
 from utils.slimming.rules import goal_limit, goal_name
+from utils.sparsity.fading import Goal
 
 SLACK = 1.1  # times the share of a step: so much it may remove when that reaches the goal
 MARGIN = 0.001  # below the largest cut possible, because sparse training chooses with other scores

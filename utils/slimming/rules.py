@@ -6,8 +6,12 @@ from utils.slimming.options import GOALS, SMALLEST_STEP
 
 ROUNDING = 1e-9
 ALMOST = 0.2  # of a step: what is left over of a goal and goes with the last step
-UNITS = {"flops": "{:.1%} of the FLOPs", "params": "{:.1%} of the parameters", "latency_ms": "{:.2f} ms an image",
-         "size_mb": "{:.2f} MB"}  # fmt: skip
+UNITS = {
+    "flops": "{:.1%} of the FLOPs",
+    "params": "{:.1%} of the parameters",
+    "latency_ms": "{:.2f} ms an image",
+    "size_mb": "{:.2f} MB",
+}
 
 
 def goal_name(options):

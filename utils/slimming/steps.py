@@ -3,21 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.checkpoint import checkpoint_bytes, finished_content, load_checkpoint, write_atomically
-from utils.finetuning import FinetuneOptions, distillation_hooks
-from utils.metrics import fitness
-from utils.paths import RunFolder
-from utils.pruning.preview import PreviewHook
-from utils.pruning.pruner import make_cut, read, score
-from utils.slimming.display import Display
-from utils.slimming.guard import GuardedFadeOut
-from utils.slimming.measures import Gauge
+from utils.boxes.metrics import fitness
+from utils.files.atomic import write_atomically
+from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
+from utils.files.paths import RunFolder
+from utils.finetuning.finetune import FinetuneOptions, distillation_hooks
+from utils.pruning.prune import make_cut, read, score
+from utils.slimming.gauge import Gauge
 from utils.slimming.options import TEACHING, TRAINING, SlimOptions
 from utils.slimming.planning import cut_options, step_cut, step_goal
-from utils.slimming.record import Record
-from utils.slimming.report import write_page, write_report
+from utils.slimming.report.write import write_page, write_report
+from utils.slimming.state import Record
+from utils.slimming.terminal import Display
 from utils.slimming.watch import Watch
-from utils.training import TrainOptions, train
+from utils.sparsity.guard import GuardedFadeOut
+from utils.sparsity.preview import PreviewHook
+from utils.training.train import TrainOptions, train
 
 START = Path("start", "start.pt")
 HYP = "hyp.yaml"
@@ -118,9 +119,16 @@ def training_options(work, kind, phase, weights, **more):
     place = RunFolder(work.place / FOLDERS[phase])
     chosen = {key: getattr(work.options, key) for key in TRAINING}
     return kind(
-        weights=str(weights), hyp=str(work.folder / HYP), project=str(work.place), name=place.path.name, exist_ok=True,
-        noplots=True, noautoanchor=True, **chosen, **more,
-    )  # fmt: skip
+        weights=str(weights),
+        hyp=str(work.folder / HYP),
+        project=str(work.place),
+        name=place.path.name,
+        exist_ok=True,
+        noplots=True,
+        noautoanchor=True,
+        **chosen,
+        **more,
+    )
 
 
 def training_phase(work, name, options, hooks):

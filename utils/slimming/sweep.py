@@ -7,14 +7,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.checkpoint import load_checkpoint, write_atomically
-from utils.deploy.latency import measure_latency
-from utils.deploy.pareto import front
-from utils.downloads import find_weights
-from utils.paths import new_run
-from utils.pruning.budgets import milliseconds
-from utils.slimming.loop import BEST, slim
-from utils.slimming.record import FILE, VERSION, Record, read_content, unfinished
+from utils.benchmark.latency import measure_latency
+from utils.benchmark.pareto import front
+from utils.files.atomic import write_atomically
+from utils.files.checkpoint import load_checkpoint
+from utils.files.downloads import find_weights
+from utils.files.paths import new_run
+from utils.pruning.choice.search import milliseconds
+from utils.slimming.slim import BEST, slim
+from utils.slimming.state import FILE, VERSION, Record, read_content, unfinished
 
 SWEEP = "sweep.json"
 ROUNDS = 50  # of the time measurement in the end, in which all results take turns
@@ -30,8 +31,14 @@ def sweep(options, now=datetime.now):
     for file in options.weights:
         load_checkpoint(find_weights(file))  # a wrong one is found before days of training
     folder = unfinished(options, SWEEP) or new_run(options.project, options.name)
-    content = {"version": VERSION, "options": options.settings(), "begun": now().isoformat(timespec="seconds"),
-               "finished": False, "rows": [], "recommended": None}  # fmt: skip
+    content = {
+        "version": VERSION,
+        "options": options.settings(),
+        "begun": now().isoformat(timespec="seconds"),
+        "finished": False,
+        "rows": [],
+        "recommended": None,
+    }
     content = read_content(folder / SWEEP) if (folder / SWEEP).is_file() else content
     save(folder, content)
     runs = planned_runs(options, folder)
@@ -60,9 +67,16 @@ def planned_runs(options, folder):
         for share in options.shares:
             name = f"{label}-{share * 100:g}percent"
             runs[name] = dataclasses.replace(
-                options, weights=[file], flops=round(1 - share, 9), latency_ms=None, runtime="torch", sweep=False,
-                config="", project=str(folder), name=name,
-            )  # fmt: skip
+                options,
+                weights=[file],
+                flops=round(1 - share, 9),
+                latency_ms=None,
+                runtime="torch",
+                sweep=False,
+                config="",
+                project=str(folder),
+                name=name,
+            )
     return runs
 
 

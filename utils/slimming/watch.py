@@ -1,7 +1,7 @@
 """What accompanies the trainings of slim.py: slim.json and the bar follow every epoch, and the clock is watched."""
 
-from utils.engine import Hook
 from utils.slimming.rules import time_over
+from utils.training.loop import Hook
 
 
 class TimeIsUp(Exception):

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from models.yolo import DetectionModel
-from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.data.choice import ChosenClasses, match_classes
 from utils.data.config import load_data
 from utils.data.shapes import draw_shapes
 from utils.data.splits import load_split
 from utils.errors import InputError
-from utils.pruning.head import keep_classes
-from utils.training import TrainOptions, train
-from utils.validation import ValidationOptions, validate_checkpoint
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.pruning.structure.head import keep_classes
+from utils.training.train import TrainOptions, train
+from utils.validation.val import ValidationOptions, validate_checkpoint
 
 
 @pytest.fixture
@@ -53,8 +53,14 @@ def two(tiny_config, config, tmp_path):
 
 
 def test_validation_and_fine_tuning_keep_to_the_classes_of_the_network(two, config, tmp_path, capsys):
-    common = {"data": str(config.file), "weights": str(two), "imgsz": 64, "batch_size": 2, "device": "cpu",
-              "workers": 0}  # fmt: skip
+    common = {
+        "data": str(config.file),
+        "weights": str(two),
+        "imgsz": 64,
+        "batch_size": 2,
+        "device": "cpu",
+        "workers": 0,
+    }
     evaluation = validate_checkpoint(ValidationOptions(project=str(tmp_path / "val"), **common))
     whole, _ = load_split(config, "val", progress=False)
     assert evaluation.instances == sum(int(np.isin(s.labels[:, 0], [3, 1]).sum()) for s in whole)

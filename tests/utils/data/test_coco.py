@@ -158,8 +158,13 @@ def test_writing_by_hand(tmp_path):
     assert written["categories"] == [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
     (row,) = written["annotations"]
     assert row == {
-        "id": 1, "image_id": 12, "category_id": 1, "bbox": [10, 20, 40, 10], "area": 400, "iscrowd": 0,
-    }  # fmt: skip
+        "id": 1,
+        "image_id": 12,
+        "category_id": 1,
+        "bbox": [10, 20, 40, 10],
+        "area": 400,
+        "iscrowd": 0,
+    }
 
 
 def test_drawn_shapes_are_the_same_in_both_formats(tmp_path):

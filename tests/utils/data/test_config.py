@@ -5,7 +5,7 @@ import yaml
 
 from utils.data.config import load_data, split_images
 from utils.errors import InputError
-from utils.paths import ROOT
+from utils.files.paths import ROOT
 
 GOOD = {"path": "set", "train": "images/train", "val": "images/val", "names": ["cat", "dog"]}
 

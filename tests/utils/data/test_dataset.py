@@ -13,9 +13,20 @@ from utils.data.labels import Sample
 from utils.errors import InputError
 
 AUGMENTED = {
-    "mosaic": 1.0, "mixup": 0.5, "copy_paste": 0.0, "degrees": 10.0, "translate": 0.1, "scale": 0.5, "shear": 2.0,
-    "perspective": 0.0, "hsv_h": 0.015, "hsv_s": 0.7, "hsv_v": 0.4, "flipud": 0.3, "fliplr": 0.5,
-}  # fmt: skip
+    "mosaic": 1.0,
+    "mixup": 0.5,
+    "copy_paste": 0.0,
+    "degrees": 10.0,
+    "translate": 0.1,
+    "scale": 0.5,
+    "shear": 2.0,
+    "perspective": 0.0,
+    "hsv_h": 0.015,
+    "hsv_s": 0.7,
+    "hsv_v": 0.4,
+    "flipud": 0.3,
+    "fliplr": 0.5,
+}
 STILL = dict.fromkeys(AUGMENTED, 0.0)
 SIZES = [(50, 100), (100, 50), (80, 80), (60, 100), (40, 120), (100, 90)]  # h, w
 

@@ -9,7 +9,7 @@ import torch
 from utils.data.dataset import DetectionDataset
 from utils.data.labels import Sample
 from utils.data.loader import EpochBatches, QuadCollate, collate, make_loader
-from utils.hyp import load_hyp
+from utils.files.hyp import load_hyp
 
 
 @pytest.fixture
@@ -127,9 +127,11 @@ def test_four_images_become_one_of_twice_the_side():
         if len(targets) == 4:
             assert images[0, 0].tolist() == [[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3]] * 2
             assert targets.tolist() == [
-                [0, 0, 0.25, 0.25, 0.5, 0.5], [0, 1, 0.75, 0.25, 0.5, 0.5],
-                [0, 2, 0.25, 0.75, 0.5, 0.5], [0, 3, 0.75, 0.75, 0.5, 0.5],
-            ]  # fmt: skip
+                [0, 0, 0.25, 0.25, 0.5, 0.5],
+                [0, 1, 0.75, 0.25, 0.5, 0.5],
+                [0, 2, 0.25, 0.75, 0.5, 0.5],
+                [0, 3, 0.75, 0.75, 0.5, 0.5],
+            ]
         else:
             assert images.unique().tolist() == [0]
             assert targets.tolist() == [[0, 0, 0.5, 0.5, 1, 1]]

@@ -8,7 +8,7 @@ import yaml
 from utils.data.config import load_data, split_images
 from utils.data.remote import Archive, obtain, read_download
 from utils.errors import InputError
-from utils.paths import ROOT
+from utils.files.paths import ROOT
 
 URL = "https://example.org/files/tiny.zip"
 GOOD = {"path": "tiny", "train": "images/train", "val": "images/val", "names": ["cat"]}

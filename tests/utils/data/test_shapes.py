@@ -113,6 +113,7 @@ def test_outlines_have_radius_one_and_their_own_area(kind):
     corners = outline(kind)
     x, y = corners.T
     area = abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
+
     def regular(corners):  # as many triangles
         return corners / 2 * np.sin(2 * np.pi / corners)
 

@@ -116,9 +116,14 @@ def test_what_is_refused_is_one_line_before_anything_is_read(tmp_path, monkeypat
     write_image(tmp_path / "good.jpg")
     (tmp_path / "empty").mkdir()
     texts = {
-        "notes.md": "", "blank.txt": "\n", "bad.txt": "good.jpg\nabsent.png\n", "odd.txt": "notes.md",
-        "blank.streams": "\n", "bad.streams": "0\ngood.jpg\n", "tube.streams": "https://youtu.be/LNwODJXcvt4",
-    }  # fmt: skip
+        "notes.md": "",
+        "blank.txt": "\n",
+        "bad.txt": "good.jpg\nabsent.png\n",
+        "odd.txt": "notes.md",
+        "blank.streams": "\n",
+        "bad.streams": "0\ngood.jpg\n",
+        "tube.streams": "https://youtu.be/LNwODJXcvt4",
+    }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError) as error:

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import pytest
 
+from utils.cli.options import parse
 from utils.errors import InputError
-from utils.options import parse
-from utils.paths import ROOT
+from utils.files.paths import ROOT
 from utils.slimming.config import read_config, with_config
 from utils.slimming.options import SlimOptions
 

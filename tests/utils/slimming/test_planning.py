@@ -7,15 +7,15 @@ import torch
 
 from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
-from utils.checkpoint import finished_content, load_checkpoint, save_checkpoint
-from utils.pruning.budgets import file_megabytes
-from utils.pruning.channels import trace_channels
-from utils.pruning.fading import Goal
-from utils.pruning.pruner import make_cut, read, score
-from utils.pruning.timing import Rates
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.pruning.channels.groups import trace_channels
+from utils.pruning.choice.milliseconds import Rates
+from utils.pruning.choice.search import file_megabytes
+from utils.pruning.prune import make_cut, read, score
 from utils.slimming import planning
 from utils.slimming.options import SlimOptions
 from utils.slimming.planning import planned_share, step_cut, step_goal
+from utils.sparsity.fading import Goal
 
 
 @pytest.fixture
@@ -28,8 +28,10 @@ def network(tiny_cfg, tmp_path):
                 parameter.uniform_(0.1, 1.5)
     save_checkpoint(tmp_path / "a.pt", finished_content(model))
     return tmp_path / "a.pt", {
-        "gflops": count_gflops(model, 64), "parameters": count_parameters(model), "mb": file_megabytes(model)
-    }  # fmt: skip
+        "gflops": count_gflops(model, 64),
+        "parameters": count_parameters(model),
+        "mb": file_megabytes(model),
+    }
 
 
 def plan(network, share=0.5, start=None, **goal):

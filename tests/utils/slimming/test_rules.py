@@ -3,8 +3,8 @@
 import pytest
 
 from utils.slimming.options import SlimOptions
-from utils.slimming.record import Record
 from utils.slimming.rules import broken, conclusion, next_share, over, reached, steps_to_go
+from utils.slimming.state import Record
 
 START = {"map": 0.5, "loss": 0.1, "gflops": 4.0, "parameters": 1000, "bytes": 4_000_000, "ms": 10.0, "goal_ms": 10.0}
 
@@ -14,8 +14,16 @@ def found(**values):
 
 
 def step(number, kept=True, attempt=1, share=0.5, **values):
-    return {"number": number, "attempt": attempt, "share": share, "kept": kept, "why": "for the test",
-            "result": "finetuned", "finetuned": found(**values), "seconds": {}}  # fmt: skip
+    return {
+        "number": number,
+        "attempt": attempt,
+        "share": share,
+        "kept": kept,
+        "why": "for the test",
+        "result": "finetuned",
+        "finetuned": found(**values),
+        "seconds": {},
+    }
 
 
 def record(tmp_path, *steps, seconds=0.0):

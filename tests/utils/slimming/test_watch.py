@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from utils.slimming.display import seconds_to_go
 from utils.slimming.options import SlimOptions
-from utils.slimming.record import FILE, Record
+from utils.slimming.state import FILE, Record
+from utils.slimming.terminal import seconds_to_go
 from utils.slimming.watch import TimeIsUp, Watch
 
 

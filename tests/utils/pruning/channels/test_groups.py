@@ -1,0 +1,164 @@
+"""Channels by tracing: what is tied, what is protected, and why."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.common import C3TR, SPP, Bottleneck, BottleneckCSP, C3Ghost, Contract, Conv, Focus
+from models.yolo import DetectionModel
+from utils.errors import InputError
+from utils.files.paths import ROOT
+from utils.pruning.channels.groups import trace_channels
+from utils.pruning.report.tables import group_table
+
+
+class Chain(nn.Sequential):
+    """Layers one after the other on an image of three channels."""
+
+
+class Odd(nn.Module):
+    """A module that no table knows: addition, concat, split and a convolution in groups."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = Conv(3, 8), Conv(8, 8, 3), Conv(3, 4)
+        self.grouped = Conv(12, 12, 3, g=4)
+        self.d, self.e, self.last = Conv(12, 6), Conv(12, 10), nn.Conv2d(11, 2, 1)
+
+    def forward(self, x):
+        y = self.a(x)
+        y = torch.cat((y + self.b(y), self.c(x)), 1)
+        first, second = self.e(y).split(5, 1)
+        return self.last(torch.cat((self.d(self.grouped(y)), first * second), 1))
+
+
+class Unpredictable(nn.Module):
+    """Its path depends on the numbers, so it cannot be traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = Conv(8, 8)
+
+    def forward(self, x):
+        return self.inner(x) if x.sum() > 0 else x
+
+
+def groups_of(model):
+    return {group.name: group for group in trace_channels(model).groups}
+
+
+def test_yolov5n_has_the_known_number_of_channels():
+    graph = trace_channels(DetectionModel(ROOT / "models/yolov5n.yaml"))
+    assert sum(len(group.members) for group in graph.free_groups) == 57
+    assert graph.prunable_channels() == 4752
+    assert sum(group.width for group in graph.free_groups) == 4352  # residual ties take the difference
+    assert [g.name for g in graph.groups if g.protected] == ["model.24.m.0", "model.24.m.1", "model.24.m.2"]
+
+
+def test_a_residual_addition_ties_what_it_adds():
+    groups = groups_of(Chain(Conv(3, 8), Bottleneck(8, 8, e=0.5), Bottleneck(8, 8, e=0.5), nn.Conv2d(8, 2, 1)))
+    assert groups["0.conv"].members == ("0.conv", "1.cv2.conv", "2.cv2.conv")
+    assert groups["0.conv"].norms == ("0.bn", "1.cv2.bn", "2.cv2.bn")
+    assert groups["1.cv1.conv"].members == ("1.cv1.conv",) and groups["1.cv1.conv"].width == 4
+    assert groups["3"].protected == "its outputs are the predictions"
+
+
+def test_a_bottleneck_without_addition_ties_nothing():
+    groups = groups_of(Chain(Conv(3, 8), Bottleneck(8, 8, shortcut=False), nn.Conv2d(8, 2, 1)))
+    assert all(len(group.members) == 1 for group in groups.values())
+
+
+def test_an_unknown_module_is_followed_as_far_as_it_is_understood():
+    groups = groups_of(Odd())
+    assert groups["a.conv"].members == ("a.conv", "b.conv")
+    assert "convolution in 4 groups" in groups["a.conv"].protected
+    assert "convolution in 4 groups" in groups["c.conv"].protected
+    assert "not understood" in groups["e.conv"].protected  # cut in two: the halves' sizes are fixed numbers
+    assert groups["d.conv"].protected is None
+
+
+def test_a_module_that_cannot_be_traced_is_protected_and_named():
+    groups = groups_of(Chain(Conv(3, 8), Unpredictable(), Conv(8, 8), nn.Conv2d(8, 2, 1)))
+    assert groups["0.conv"].protected == "1 (call_module) is not understood"
+    assert groups["2.conv"].protected is None
+    assert "1.inner.conv" not in groups
+
+
+def test_depthwise_convolutions_pass_their_channels_on():
+    groups = groups_of(Chain(Conv(3, 16), C3Ghost(16, 16, 1), nn.Conv2d(16, 2, 1)))
+    ghost = groups["1.m.0.conv.0.cv1.conv"]
+    assert ghost.members == ("1.m.0.conv.0.cv1.conv", "1.m.0.conv.0.cv2.conv")
+    assert ghost.protected is None
+
+
+def test_a_batch_norm_over_a_concat_belongs_to_both_parts():
+    groups = groups_of(Chain(Conv(3, 8), BottleneckCSP(8, 8), nn.Conv2d(8, 2, 1)))
+    assert groups["1.cv2"].norms == ("1.bn",) and groups["1.cv3"].norms == ("1.bn",)
+
+
+def test_attention_and_space_to_depth_protect_what_they_read():
+    groups = groups_of(Chain(Focus(3, 8), C3TR(8, 8), Contract(), Conv(32, 8), SPP(8, 8), nn.Conv2d(8, 2, 1)))
+    assert "not understood" in groups["1.cv1.conv"].protected
+    assert "not understood" in groups["1.cv3.conv"].protected
+    assert groups["3.conv"].protected is None and groups["4.cv1.conv"].protected is None
+
+
+def test_an_activation_that_is_not_zero_at_zero_protects():
+    groups = groups_of(Chain(Conv(3, 8, act=nn.Sigmoid()), nn.Conv2d(8, 2, 1)))
+    assert "not zero at zero" in groups["0.conv"].protected
+
+
+def test_a_layer_used_twice_has_one_set_of_channels():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.shared, self.last = Conv(3, 8), Conv(8, 8), nn.Conv2d(8, 2, 1)
+
+        def forward(self, x):
+            return self.last(self.shared(self.shared(self.first(x))))
+
+    groups = groups_of(Twice())
+    assert groups["first.conv"].members == ("first.conv", "shared.conv")
+    assert groups["first.conv"].ties == ("shared weights",)
+
+
+def test_a_product_of_maps_ties_them():
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.last = Conv(3, 8), Conv(3, 8), nn.Conv2d(8, 2, 1)
+
+        def forward(self, x):
+            return self.last(self.a(x) * self.b(x))
+
+    groups = groups_of(Gate())
+    assert groups["a.conv"].members == ("a.conv", "b.conv") and groups["a.conv"].ties == ("products",)
+
+
+def test_batch_norms_know_the_convolutions_they_alone_read():
+    graph = trace_channels(Chain(Conv(3, 8), BottleneckCSP(8, 8), nn.Conv2d(8, 2, 1)))
+    assert graph.behind["0.conv"] == ("0.bn", 0)
+    assert graph.behind["1.cv3"] == ("1.bn", 0) and graph.behind["1.cv2"] == ("1.bn", 4)  # a concat of 4 and 4
+    assert "2" not in graph.behind
+
+
+def test_patterns_protect_layers_and_what_is_tied_to_them():
+    graph = trace_channels(Chain(Conv(3, 8), Bottleneck(8, 8), Conv(8, 8), nn.Conv2d(8, 2, 1)))
+    graph.protect(["1.cv2"])
+    protected = {group.name: group.protected for group in graph.groups}
+    assert protected["0.conv"] == "asked for by --protect 1.cv2" and protected["2.conv"] is None
+    with pytest.raises(InputError, match="--protect 7: matches no layer"):
+        graph.protect(["7"])
+
+
+def test_a_module_never_seen_prints_what_it_protects():
+    table = group_table(trace_channels(Odd()), Odd(), 640)
+    lines = {line.split()[0]: line for line in table.splitlines()}
+    assert "tied by additions to b.conv" in lines["a.conv"] and "convolution in 4 groups" in lines["a.conv"]
+    # A channel of d: 12 weights, gamma and beta, two weights of the last: 16; 12 + 2 multiply-adds a pixel.
+    assert lines["d.conv"].split()[1:4] == ["6", "16", f"{2 * 14 * 640 * 640 / 1e6:.3f}"]
+
+
+def test_a_group_prints_itself():
+    groups = groups_of(Chain(Conv(3, 8), Bottleneck(8, 8), nn.Conv2d(8, 2, 1)))
+    assert str(groups["0.conv"]) == "0.conv: 8 channels, tied by additions to 1.cv2.conv (free)"

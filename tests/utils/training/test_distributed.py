@@ -1,0 +1,121 @@
+"""Two gloo processes against one: the same global batch must give the same weights."""
+
+import subprocess
+import sys
+
+import torch
+
+from utils.files.paths import ROOT, RunFolder
+from utils.training.distributed import Team, team_from
+
+# Batch norms are in evaluation mode: their batch statistics are those of one process, by design.
+SCRIPT = """
+import sys
+import torch
+from torch import nn
+from models.yolo import DetectionModel
+from utils.training.distributed import joined
+from utils.training.distributed import team_from
+from utils.training.loop import Hook, Run, fit
+from utils.errors import InputError
+from utils.boxes.loss import DetectionLoss
+from utils.training.optim import Pace, build_optimizer
+from utils.files.paths import RunFolder
+from utils.sparsity.penalties import GammaPenalty
+from utils.training.train import TrainOptions, train
+
+class Settings(Hook):
+    def before_epoch(self, run):
+        for module in run.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+class Loader(list):
+    def set_epoch(self, epoch):
+        self.dataset = self
+
+def part(images, rows, rank, size):
+    each = len(images) // size
+    mine = rows[(rows[:, 0] >= rank * each) & (rows[:, 0] < (rank + 1) * each)].clone()
+    mine[:, 0] -= rank * each
+    return images[rank * each : (rank + 1) * each], mine, (), None
+
+cfg, inputs, result, data, project = sys.argv[1:]
+team, device = team_from(), torch.device("cpu")
+with joined(team, device):
+    torch.manual_seed(0)
+    model = DetectionModel(cfg)
+    loader = Loader(part(*batch, team.rank, team.world_size) for batch in torch.load(inputs))
+    loader.dataset = loader
+    pace = Pace(101, len(loader), 32, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
+    hyp = {"box": 0.05, "obj": 1.0, "cls": 0.5, "anchor_t": 4.0}
+    loss = DetectionLoss(model, hyp, 64, team.average)
+    run = Run(model, build_optimizer(model, "SGD", 0.01, 0.9, 5e-4), loss, pace, RunFolder(None), device, 64, team=team)
+    run.epoch = 100
+    validated, saved = [], []
+    penalty = GammaPenalty(0.5, "proximal")
+    penalty.prepare(model)
+    hooks = [Settings(), penalty]
+    fit(run, loader, lambda run: validated.append(team.rank), hooks, lambda run, hooks: saved.append(team.rank))
+    assert model.model[0].bn.weight.max() < 0.95  # one step of 0.01 · 0.5 / (1 − 0.9) takes 0.05
+    assert validated == saved == ([0] if team.main else []), (validated, saved)
+    assert run.step == 2
+    if team.main:
+        torch.save(model.state_dict(), result)
+    if team.joint:
+        run = train(TrainOptions(weights="", cfg=cfg, data=data, imgsz=64, batch_size=4, epochs=2, workers=0,
+                                 device="cpu", project=project, noplots=True, image_weights=True))
+        assert (run.evaluation is not None) == team.main
+        try:
+            with team.main_first():
+                if team.main:
+                    raise InputError("a bad row")
+                raise AssertionError("the body ran though rank 0 failed")
+        except InputError as error:
+            assert str(error) == "a bad row"
+"""
+
+
+def test_two_processes_equal_one_and_train(tmp_path, tiny_yaml, drawn_data):
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for counts in ((5, 0, 1, 1), (0, 0, 3, 2), (1, 2, 3, 4)):  # shares of the targets differ between the processes
+        rows = torch.rand(sum(counts), 6, generator=generator) * 0.3 + 0.3
+        rows[:, 0] = torch.arange(4).repeat_interleave(torch.tensor(counts))
+        rows[:, 1] = torch.arange(len(rows)) % 3
+        batches.append((torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=generator), rows))
+    torch.save(batches, tmp_path / "batches.pt")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    weights = []
+    for size in (1, 2):
+        result = tmp_path / f"{size}.pt"
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if size == 2 else []
+        words = [sys.executable, *torchrun, script, tiny_yaml, tmp_path / "batches.pt", result, drawn_data, tmp_path]
+        done = subprocess.run(
+            list(map(str, words)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={"PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append(torch.load(result))
+    for name, value in weights[0].items():
+        assert torch.allclose(value.float(), weights[1][name].float(), atol=1e-6, rtol=1e-5), name
+    rows = RunFolder(tmp_path / "exp").results_csv.read_text().splitlines()
+    assert len(rows) == 3  # one process writes
+
+
+def test_team_of_the_environment():
+    assert team_from({}) == Team(0, 0, 1)
+    team = team_from({"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"})
+    assert team == Team(3, 1, 4) and team.joint and not team.main
+
+
+def test_a_single_process_needs_no_connection():
+    team = Team()
+    counts = torch.ones(3)
+    assert team.average(counts) is counts and team.from_main("value") == "value"
+    with team.main_first():
+        pass

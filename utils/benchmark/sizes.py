@@ -1,0 +1,93 @@
+"""Where the bytes of a model file are: weights by type, and the rest."""
+
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from utils.files.pickles import Record, read_file
+from utils.runtimes.packages import need
+
+GRAPH = "graph and metadata"
+NOT_WEIGHTS = "optimizer and training state"
+
+
+def size_of(path):
+    """Return the bytes of a file, or of all files in a folder."""
+    path = Path(path)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def itemise(path):
+    """Return {what: bytes} of a model file, largest first: "weights float16", …, and what else there is; they sum up.
+
+    Of formats other than .pt, .onnx and .torchscript only the total is known. Raises InputError when it is unreadable.
+    """
+    path = Path(path)
+    total = size_of(path)
+    readers = {".pt": checkpoint_tensors, ".onnx": onnx_tensors, ".torchscript": script_tensors}
+    reader = readers.get(path.suffix.lower())
+    parts = reader(path) if reader else Counter()
+    rest = total - sum(parts.values())
+    parts[GRAPH if reader else "all of it"] += rest
+    return dict(sorted(parts.items(), key=lambda item: -item[1]))
+
+
+def format_items(items):
+    """Return the items of `itemise` as one line."""
+    return ", ".join(f"{what} {count / 1e6:.3f} MB" for what, count in items.items())
+
+
+def tensor_bytes(tensors):
+    """Return a Counter {"weights <type>": bytes} of tensors."""
+    parts = Counter()
+    for tensor in tensors:
+        parts[f"weights {str(tensor.dtype).removeprefix('torch.')}"] += tensor.numel() * tensor.element_size()
+    return parts
+
+
+def checkpoint_tensors(path):
+    """Return a Counter of the tensors in a checkpoint: those of its network, and all others together."""
+    content = read_file(path)
+    seen = set()
+    entries = dict(content) if isinstance(content, dict) else {"model": content}
+    network = "model" if entries.get("model") is not None else "ema"
+    parts = tensor_bytes(tensors_in(entries.pop(network, None), seen))
+    others = tensor_bytes(tensors_in(entries, seen))
+    return parts + Counter({NOT_WEIGHTS: sum(others.values())})  # the sum drops it when there are none
+
+
+def tensors_in(value, seen):
+    """Yield the tensors in an object of a checkpoint whose memory is not in the set `seen`, which is extended."""
+    if isinstance(value, torch.Tensor):
+        if value.untyped_storage().data_ptr() not in seen:
+            seen.add(value.untyped_storage().data_ptr())
+            yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item, seen)
+    elif isinstance(value, (list, tuple, set)):
+        for item in value:
+            yield from tensors_in(item, seen)
+    elif isinstance(value, Record) and id(value) not in seen:
+        seen.add(id(value))
+        yield from tensors_in(vars(value), seen)
+
+
+def onnx_tensors(path):
+    """Return a Counter of the tensors in an ONNX file."""
+    onnx = need("onnx", str(path))
+    graph = onnx.load(str(path)).graph
+    parts = Counter()
+    constants = [a.t for node in graph.node if node.op_type == "Constant" for a in node.attribute if a.HasField("t")]
+    for tensor in [*graph.initializer, *constants]:
+        array = onnx.numpy_helper.to_array(tensor)
+        parts[f"weights {array.dtype}"] += array.nbytes
+    return parts
+
+
+def script_tensors(path):
+    """Return a Counter of the tensors in a TorchScript file."""
+    module = torch.jit.load(str(path), map_location="cpu")
+    return tensor_bytes([*module.parameters(), *module.buffers()])

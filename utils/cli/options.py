@@ -1,0 +1,133 @@
+"""Options are typed dataclasses; each field is also a command-line flag, so the two cannot drift apart."""
+
+import argparse
+import dataclasses
+import sys
+import typing
+from pathlib import Path
+from types import UnionType
+
+from models.spec import SpecError
+from utils.cli.public_flags import INSTEAD
+from utils.errors import InputError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """How a field is shown and checked on the command line."""
+
+    help: str
+    aliases: tuple[str, ...] = ()
+    choices: tuple | None = None
+    nargs: str | int | None = None
+    const: object = None
+    minimum: float | None = None  # smallest allowed value
+    maximum: float | None = None  # largest allowed value
+    below: float | None = None  # values must be smaller than this
+
+
+def option(default, help, *aliases, **rules):
+    """Return a dataclass field that is also the flag --field-name (and its aliases).
+
+    rules: choices, nargs, const, minimum, maximum, below; see Flag. A bool field is a switch (store_true).
+    """
+    metadata = {"flag": Flag(help, aliases, **rules)}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_type(annotation):
+    """Return the type that one word of the command line is converted to: int for `int | None` and for `list[int]`."""
+    if typing.get_origin(annotation) in (UnionType, typing.Union):
+        inner = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return value_type(inner[0])
+    if typing.get_origin(annotation) is list:
+        return typing.get_args(annotation)[0]
+    return annotation
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are the one line that every other bad input gives."""
+
+    def error(self, message):
+        """Raise InputError."""
+        unknown = message.removeprefix("unrecognized arguments: ").split() if message.startswith("unrec") else []
+        for flag in (word.partition("=")[0] for word in unknown):
+            if flag in INSTEAD:
+                raise InputError(f"{flag}: not supported; {INSTEAD[flag]}")
+        raise InputError(f"{message}; --help lists the flags")
+
+
+def build_parser(cls, description, prog=None):
+    """Return the parser of an options dataclass."""
+    parser = Parser(
+        prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    types = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        flag = field.metadata["flag"]
+        spellings = list(dict.fromkeys(["--" + field.name.replace("_", "-"), *flag.aliases]))
+        kind = value_type(types[field.name])
+        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        shared = {"dest": field.name, "default": default, "help": flag.help}
+        if kind is bool:
+            parser.add_argument(*spellings, action="store_true", **shared)
+        else:
+            parser.add_argument(
+                *spellings, type=kind, choices=flag.choices, nargs=flag.nargs, const=flag.const, **shared
+            )
+    return parser
+
+
+def check(options):
+    """Raise InputError when a value of an options dataclass breaks the limits that its field states."""
+    for field in dataclasses.fields(options):
+        flag, value = field.metadata["flag"], getattr(options, field.name)
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                continue
+            limits = []
+            if flag.minimum is not None and not number >= flag.minimum:  # "not >=" catches NaN as well
+                limits.append(f"at least {flag.minimum:g}")
+            if flag.maximum is not None and not number <= flag.maximum:
+                limits.append(f"at most {flag.maximum:g}")
+            if flag.below is not None and not number < flag.below:
+                limits.append(f"below {flag.below:g}")
+            if limits:
+                name = field.name.replace("_", "-")
+                raise InputError(f"--{name} {number}: must be {' and '.join(limits)}")
+
+
+def parse(cls, argv=None, description="", prog=None):
+    """Return an instance of the options dataclass `cls` filled from a list of words (default: the command line).
+
+    Raises InputError for an unknown flag, a value of another type and one outside its limits.
+    """
+    options = cls(**vars(build_parser(cls, description, prog).parse_args(argv)))
+    check(options)
+    return options
+
+
+def run(cls, main, description):
+    """Run a script: parse the options, call main(options).
+
+    Bad input and unusable files become one line and exit code 2.
+    """
+    prog = Path(sys.argv[0]).name
+    try:
+        main(parse(cls, description=description, prog=prog))
+    except (InputError, SpecError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except OSError as error:
+        if error.filename is None:  # not about a file that a user could look after
+            raise
+        print(f"{prog}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print(f"\n{prog}: interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)

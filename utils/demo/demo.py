@@ -1,0 +1,162 @@
+"""The whole loop on drawn images: train, sparse-train, prune, fine-tune, and a dense control for as many epochs."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from models.cost import count_gflops, count_parameters
+from utils.benchmark.latency import measure_latency
+from utils.cli.options import option
+from utils.data.config import load_data, split_images
+from utils.data.images import read_image
+from utils.data.shapes import draw_shapes
+from utils.demo.summary import save_summary
+from utils.detection.detect import Detector
+from utils.files.atomic import write_atomically
+from utils.files.checkpoint import load_checkpoint
+from utils.files.paths import free_name
+from utils.pruning.prune import PruneOptions, prune_checkpoint
+from utils.pruning.scores.parameters import ChannelParameters
+from utils.sparsity.train_sparsity import SparsityOptions, sparsity_hooks
+from utils.training.train import TrainOptions, train
+from utils.validation.measure import validate
+
+SAMPLES = 4  # images in the picture
+CPU = torch.device("cpu")
+
+
+@dataclass
+class DemoOptions:
+    """Options of demo.py."""
+
+    out: str = option("runs/demo", "folder of the results; an earlier one is kept under another name")
+    cfg: str = option("yolov5n.yaml", "network, by path or by name in models/")
+    epochs: list[int] = option([38, 12, 12], "epochs of training, sparse training and fine-tuning", nargs=3, minimum=1)
+    percent: float = option(0.5, "share of the channels to prune", minimum=0, below=1)
+    images: list[int] = option([400, 100], "training and validation images to draw", nargs=2, minimum=1)
+    imgsz: int = option(160, "side of the images in pixels", "--img", minimum=64)
+    batch_size: int = option(16, "images in a batch", "--batch", minimum=1)
+    workers: int = option(0, "processes that load images; for images this small 0 is fastest", minimum=0)
+    rounds: int = option(100, "repetitions of the time measurement", minimum=1)
+    seed: int = option(0, "start of all random numbers", minimum=0)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the final table."""
+
+    stage: str
+    map50: float
+    map: float
+    parameters: int
+    gflops: float
+    bytes: int
+    ms_per_image: float
+
+
+def run_demo(options):
+    """Run all stages, print the table, write summary.json and summary.png; return the list of Stages."""
+    out = Path(options.out)
+    if out.exists():
+        kept = free_name(out)
+        out.rename(kept)
+        print(f"{out} existed; it is kept as {kept}")
+    train_images, val_images = options.images
+    data = draw_shapes(out / "shapes", train=train_images, val=val_images, imgsz=options.imgsz, seed=options.seed)
+    files, cut = run_stages(options, out, str(data))
+    stages = measure_stages(options, files, load_data(data))
+    print("\n" + format_stages(stages))
+    summary = json.dumps({"stages": [asdict(stage) for stage in stages]}, indent=2)
+    write_atomically(out / "summary.json", summary.encode())
+    draw_summary(out / "summary.png", files, cut, load_data(data), options.imgsz)
+    print(f"\n{out / 'summary.json'}, {out / 'summary.png'}")
+    return stages
+
+
+def run_stages(options, out, data):
+    """Train, sparse-train, prune, fine-tune and train the control; return ({stage: checkpoint}, Cut)."""
+    first, second, third = options.epochs
+    common = {
+        "data": data,
+        "imgsz": options.imgsz,
+        "batch_size": options.batch_size,
+        "workers": options.workers,
+        "cache": "ram",
+        "hyp": "hyp.shapes.yaml",
+        "optimizer": "AdamW",
+        "noplots": True,
+        "project": str(out),
+        "seed": options.seed,
+        "device": "cpu",
+    }
+    say(f"1/5 dense: {options.cfg} from scratch, {first} epochs")
+    dense = train(TrainOptions(weights="", cfg=options.cfg, epochs=first, name="dense", **common)).folder.best
+    say(f"2/5 sparse: the {options.percent:.0%} of the channels that matter least fade to zero, {second} epochs")
+    goal = {"st": True, "sr": "auto", "target": options.percent}
+    sparse_options = SparsityOptions(weights=str(dense), epochs=second, name="sparse", **goal, **common)
+    sparse = train(sparse_options, hooks=sparsity_hooks(sparse_options)).folder.last
+    say(f"3/5 pruned: {options.percent:.0%} of the channels go")
+    pruned = out / "pruned_model.pt"
+    cut = prune_checkpoint(
+        PruneOptions(
+            weights=str(sparse),
+            percent=options.percent,
+            data=data,
+            out=str(pruned),
+            imgsz=options.imgsz,
+            device="cpu",
+            workers=options.workers,
+        )
+    )
+    say(f"4/5 fine-tuned: {third} epochs")
+    finetuned = train(
+        TrainOptions(weights=str(pruned), epochs=third, name="finetuned", **common), transfer=False
+    ).folder.best
+    say(f"5/5 control: the dense network for {second + third} epochs more, as many in all")
+    control = train(TrainOptions(weights=str(dense), epochs=second + third, name="control", **common)).folder.best
+    return {"dense": dense, "sparse": sparse, "pruned": pruned, "finetuned": finetuned, "control": control}, cut
+
+
+def say(text):
+    """Print the headline of a stage."""
+    tqdm.write(f"\n{text}")
+
+
+def measure_stages(options, files, config):
+    """Return the Stages of {stage: checkpoint}: accuracy on the validation images, size, and time with one thread."""
+    models = {name: load_checkpoint(file).model for name, file in files.items()}
+    times = measure_latency(models, options.imgsz, options.rounds)
+    stages = []
+    for name, model in models.items():
+        result = validate(model, config, device=CPU, imgsz=options.imgsz, workers=options.workers, progress=False)
+        size = (count_parameters(model), count_gflops(model, options.imgsz), files[name].stat().st_size)
+        stages.append(Stage(name, result.map50, result.map, *size, times[name]))
+    return stages
+
+
+def format_stages(stages):
+    """Return the table of the stages."""
+    lines = [f"{'stage':<10}{'mAP50':>8}{'mAP50-95':>10}{'parameters':>12}{'GFLOPs':>8}{'file MB':>9}{'ms/image':>10}"]
+    for s in stages:
+        lines.append(
+            f"{s.stage:<10}{s.map50:8.3f}{s.map:10.3f}{s.parameters:12,}{s.gflops:8.3f}{s.bytes / 1e6:9.2f}"
+            f"{s.ms_per_image:10.2f}"
+        )
+    return "\n".join(lines)
+
+
+def draw_summary(file, files, cut, config, imgsz):
+    """Write the picture: channels, gammas, and detections of the control and the fine-tuned network side by side."""
+    gammas = []
+    for stage in ("dense", "sparse"):
+        parameters = ChannelParameters(load_checkpoint(files[stage]).model, cut.graph)
+        gammas.append(parameters.gamma[parameters.free].numpy())
+    images = [read_image(path) for path in split_images(config, "val")[:SAMPLES]]
+    found = []
+    for stage in ("control", "finetuned"):
+        detector = Detector(load_checkpoint(files[stage]).model, CPU, (imgsz, imgsz), conf=0.25, iou=0.45)
+        found.append([detector(image) for image in images])
+    save_summary(file, cut, gammas, (images, *found), config.names)

@@ -1,0 +1,163 @@
+"""Is an exported file the same detector? Its predictions and its mAP against those of the checkpoint."""
+
+from dataclasses import dataclass
+from itertools import islice
+from statistics import mean
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from utils.boxes.geometry import non_max_suppression, xywh2xyxy
+from utils.data.shapes import draw_image
+from utils.runtimes.runtimes import Runtime, predictions_of
+from utils.validation.evaluate import evaluate
+from utils.validation.measure import make_validation_loader
+
+COMPARED = 4  # batches of the validation images whose predictions are compared one by one
+DRAWN = 3  # images drawn for the comparison when there is no data; one of noise is added
+CONFIDENT = 0.25  # score of the predictions that a quantized file is compared on
+SMALL_BOX = 8.0  # px; deviations of smaller boxes are shares of this
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a file may differ by from its checkpoint.
+
+    box: corner of a box, as a share of the box's longer side; score: objectness or class score; map: either mAP.
+    `average` compares the mean over the confident predictions instead of the largest difference over all.
+    """
+
+    box: float
+    score: float
+    map: float
+    average: bool = False
+
+
+EXACT = Tolerance(0.0001, 0.0001, 0.001)
+FLOAT = Tolerance(0.001, 0.001, 0.001)
+HALF = Tolerance(0.05, 0.02, 0.001)
+INT8 = Tolerance(0.10, 0.10, 0.01, average=True)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far a file's predictions are from those of its checkpoint; units as in Tolerance."""
+
+    box: float
+    score: float
+
+
+def comparison_images(shape, seed=0):
+    """Return images float [n, 3, H, W] from 0 to 1 that need no data: drawn shapes, and one of noise.
+
+    shape: (height, width) in pixels.
+    """
+    height, width = shape
+    side = max(shape)
+    drawn = [draw_image(side, [seed, i])[0][:height, :width] for i in range(DRAWN)]
+    noise = np.random.default_rng([seed, DRAWN]).integers(0, 256, (height, width, 3), np.uint8)
+    pixels = np.stack([*drawn, noise])[..., ::-1].transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
+
+
+def deviation(expected, found, average=False):
+    """Return the Deviation of predictions `found` [B, N, 5 + nc] from `expected`, see Tolerance for what is compared.
+
+    Infinite when the shapes differ or a number is not finite.
+    """
+    if expected.shape != found.shape or not found.isfinite().all():
+        return Deviation(float("inf"), float("inf"))
+    expected, found = expected.flatten(0, 1).double(), found.flatten(0, 1).double()
+    if average:
+        confident = expected[:, 4] * expected[:, 5:].amax(1) > CONFIDENT
+        if confident.any():
+            expected, found = expected[confident], found[confident]
+    if not len(expected):
+        return Deviation(0.0, 0.0)
+    size = expected[:, 2:4].amax(1).clamp(min=SMALL_BOX)
+    corners = (xywh2xyxy(expected[:, :4]) - xywh2xyxy(found[:, :4])).abs().amax(1) / size
+    scores = (expected[:, 4:] - found[:, 4:]).abs().amax(1)
+    return Deviation(*(float(part.mean() if average else part.max()) for part in (corners, scores)))
+
+
+def shortcomings(tolerance, difference, expected=None, found=None):
+    """Return in words what of a file breaks the tolerance; empty when nothing does.
+
+    Args:
+        difference: Deviation.
+        expected, found: Evaluation of the checkpoint and of the file, or None.
+    """
+    pairs = ("boxes", difference.box, tolerance.box), ("scores", difference.score, tolerance.score)
+    broken = [
+        f"{name} differ by {value:.2g}, more than {limit:g}"
+        for name, value, limit in pairs
+        if not value <= limit  # "not <=" catches NaN as well
+    ]
+    if expected is not None:
+        for name, before, after in (("mAP50", expected.map50, found.map50), ("mAP50-95", expected.map, found.map)):
+            change = before - after if tolerance.average else abs(before - after)  # eight bits may also gain
+            if not change <= tolerance.map:
+                broken.append(f"{name} went from {before:.4f} to {after:.4f}, more than {tolerance.map:g}")
+    return broken
+
+
+class Suppressed(Runtime):
+    """A runtime followed by non-maximum suppression, in the form in which files with suppression inside are called."""
+
+    def __init__(self, runtime, limits):
+        """limits: confidence, IoU, most detections an image."""
+        sizes = runtime.size_multiple, runtime.shape, runtime.batch
+        super().__init__(runtime.path, runtime.names, *sizes, runtime.device)
+        self.runtime, self.limits = runtime, limits
+
+    def __call__(self, images, augment=False):
+        """Return what is left of the predictions, as predictions [B, most, 5 + nc]."""
+        conf, iou, max_det = self.limits
+        found = non_max_suppression(self.runtime(images, augment), conf, iou, multi_label=False, max_det=max_det)
+        rows = torch.cat([functional.pad(rows, (1, 0), value=image) for image, rows in enumerate(found)])
+        return predictions_of(rows, len(images), self.nc)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the comparison of a file with its checkpoint found."""
+
+    broken: list[str]  # what exceeds the tolerance
+    text: str
+
+
+@torch.no_grad()
+def verify(reference, runtime, tolerance, shape, config=None, seed=0):
+    """Return the Report of a runtime against the checkpoint that it was made from.
+
+    Args:
+        reference, runtime: the checkpoint and the file, see utils.runtimes.runtimes.
+        shape: (height, width) in pixels of the images to compare on.
+        config: None, or a DataConfig whose validation images the mAP is compared on.
+    """
+    device = reference.device
+    batches, evaluations = [comparison_images(shape, seed)], ()
+    if config:
+        loader = make_validation_loader(runtime, config, "val", max(shape), runtime.batch or 1, 0)
+        batches = [batch[0].float() / 255 for batch in islice(loader, COMPARED)]
+        evaluations = [evaluate(one, loader, names=config.names, device=device) for one in (reference, runtime)]
+    pairs = [(reference(images.to(device)).cpu(), runtime(images)) for images in batches]
+    found = [deviation(*pair, tolerance.average) for pair in pairs]
+    join = mean if tolerance.average else max
+    difference = Deviation(join(one.box for one in found), join(one.score for one in found))
+    broken = shortcomings(tolerance, difference, *evaluations)
+    return Report(broken, describe(difference, tolerance, *evaluations))
+
+
+def describe(difference, tolerance, expected=None, found=None):
+    """Return a comparison in words; arguments as for `shortcomings`."""
+    kind = "on average" if tolerance.average else "at most"
+    text = (
+        f"boxes differ by {kind} {difference.box:.1g} of their side (allowed: {tolerance.box:g}), "
+        f"scores by {difference.score:.1g} ({tolerance.score:g})"
+    )
+    if expected is None:
+        return text
+    pairs = (("mAP50", expected.map50, found.map50), ("mAP50-95", expected.map, found.map))
+    return text + "".join(f", {name} {before:.4f} → {after:.4f}" for name, before, after in pairs)

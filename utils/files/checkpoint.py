@@ -1,0 +1,253 @@
+"""Reading and writing `.pt` files: read without running anything from them, written so that nothing is ever lost.
+
+A YOLOv5 checkpoint is a pickled network. Reading maps each class it names to an inert Record that only holds
+attributes; the network is then built by our own constructors from the yaml rows in the file, every layer is given the
+widths of its tensors, and tensors and plain values are taken over. So a network pruned by any tool loads, and code in a
+file never runs.
+"""
+
+import io
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models import common
+from models.spec import SpecError, read_yaml
+from models.yolo import DetectionModel
+from utils.errors import InputError
+from utils.files.atomic import write_atomically
+from utils.files.pickles import (
+    ACTIVATION_CLASSES,
+    Record,
+    class_name,
+    is_model,
+    merged,
+    plain,
+    read_activation,
+    read_file,
+)
+
+WEIGHTS_ENTRIES = ("state_dict", "model_state_dict", "model", "ema")  # where files without a network keep its tensors
+
+
+@dataclass
+class Checkpoint:
+    """A file that was read: the network (float32, on the CPU, evaluation mode) and the other entries of the file."""
+
+    path: Path
+    model: DetectionModel
+    ema: DetectionModel | None = None
+    entries: dict = field(default_factory=dict)  # epoch, best_fitness, updates, optimizer, opt, date, state
+
+
+def load_checkpoint(path, cfg=None):
+    """Return the Checkpoint in a `.pt` file: `ema` of an unfinished run stands in for a model that is None.
+
+    cfg: path of the model yaml of a file that holds tensors only (a state dict); no other file needs it.
+
+    Raises InputError when the file is missing, unreadable, contains foreign classes, or holds no detector.
+    """
+    content = read_file(path)
+    tensors = find_tensors(content)
+    try:
+        if tensors is not None and cfg:
+            return Checkpoint(Path(path), model_from_tensors(read_yaml(cfg), tensors))
+        if tensors is not None:
+            raise InputError(
+                f"{path}: holds tensors only (a state dict); say its architecture, such as --cfg yolov5s.yaml"
+            )
+        if not isinstance(content, dict) or not any(is_model(content.get(key)) for key in ("model", "ema")):
+            found = ", ".join(map(str, list(content)[:6])) if isinstance(content, dict) else type(content).__name__
+            raise InputError(
+                f"{path}: no YOLOv5 detection model inside (found: {found}); expected an entry 'model' or 'ema'"
+            )
+        models = {key: build_model(content[key]) if is_model(content.get(key)) else None for key in ("model", "ema")}
+    except SpecError as error:
+        raise InputError(f"{path}: {error}") from None
+    entries = {k: plain(v) for k, v in content.items() if k not in models}
+    if models["model"] is None:
+        models = {"model": models["ema"], "ema": None}
+    return Checkpoint(Path(path), models["model"], models["ema"], entries)
+
+
+def find_tensors(content):
+    """Return the {name: tensor} that a file without a network consists of, or holds under a usual name; else None."""
+    places = [content, *(content.get(key) for key in WEIGHTS_ENTRIES)] if isinstance(content, dict) else []
+    for place in places:
+        if isinstance(place, dict) and place and all(isinstance(value, torch.Tensor) for value in place.values()):
+            return {name.removeprefix("module."): value for name, value in place.items()}  # of DistributedDataParallel
+    return None
+
+
+def model_from_tensors(config, tensors):
+    """Return the DetectionModel of a model yaml's content with the tensors {name: tensor} of a state dict.
+
+    The number of classes and all widths are those of the tensors. Raises SpecError when they do not belong together.
+    """
+    skeleton = empty_model(config)
+    detect = skeleton.model[-1]
+    bias = tensors.get(f"model.{len(skeleton.model) - 1}.m.0.bias")
+    if bias is None:
+        raise SpecError(
+            f"model.{len(skeleton.model) - 1}.m.0.bias is missing in the file: it does not fit the model yaml"
+        )
+    record, used = record_of(skeleton, tensors)
+    extra = sorted(name for name in set(tensors) - used if not name.endswith("anchor_grid"))  # a buffer until v5
+    if extra:
+        raise SpecError(f"{extra[0]}: in the file, but not in the rows of the model yaml")
+    record.yaml, record.nc = config, len(bias) // detect.na - 5
+    return build_model(record)
+
+
+def record_of(module, tensors, prefix=""):
+    """Return (Record of a module with the tensors whose names start with prefix, the set of names used)."""
+    record = Record()
+    record.kind, used = class_name(type(module)), set()
+    for key in ("_parameters", "_buffers"):
+        names = {name: prefix + name for name in getattr(module, key)}
+        setattr(record, key, {name: tensors.get(full) for name, full in names.items()})
+        used |= tensors.keys() & names.values()
+    record._modules = {}
+    for name, child in module._modules.items():
+        folded = name == "bn" and not any(key.startswith(f"{prefix}bn.") for key in tensors)
+        if child is not None and not folded:
+            record._modules[name], below = record_of(child, tensors, f"{prefix}{name}.")
+            used |= below
+    return record, used
+
+
+def empty_model(config):
+    """Return the DetectionModel of a yaml's content without values: shapes only."""
+    with torch.device("meta"):
+        return DetectionModel(config)
+
+
+def build_model(record):
+    """Return the DetectionModel described by a Record: rows from its yaml, widths and values from its tensors.
+
+    Raises SpecError when rows and tensors, or the tensors of two layers, do not belong together, and for NaN.
+    """
+    config = getattr(record, "yaml", None)
+    if not isinstance(config, dict):
+        raise SpecError("the model carries no yaml rows, so its architecture is unknown")
+    config = {"ch": 3, **config, "nc": getattr(record, "nc", config.get("nc"))}
+    model = empty_model(config)
+    model.yaml = config
+    take_over(model, record, "model")
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_meta:
+            raise SpecError(f"{name} is missing in the file")
+        if tensor.isnan().any():
+            raise SpecError(f"{name} holds NaN: the network is damaged; use an earlier checkpoint")
+    model.eval().set_strides()  # runs it once: do the widths fit each other?
+    model.names = read_names(getattr(record, "names", None), model.nc)
+    return model.float().eval().requires_grad_(True)
+
+
+def read_names(names, nc):
+    """Return class names as {index: name} from a list or dict; class numbers where the file has none that fit."""
+    names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
+    if not isinstance(names, dict) or {str(i) for i in names} != {str(i) for i in range(nc)}:
+        return {i: f"class{i}" for i in range(nc)}
+    return {int(i): str(name) for i, name in names.items()}
+
+
+def take_over(module, record, path):
+    """Copy tensors and structure of a Record into a module built from rows; `path` is for messages.
+
+    Differences that pruning tools and fusing leave are followed: other widths, an Identity in the place of a block,
+    a convolution with the batch norm folded in. Raises SpecError for any other difference.
+    """
+    for name, tensor in merged(record, "_parameters").items():
+        if tensor is not None:
+            setattr(module, name, nn.Parameter(tensor.detach().float()))
+    for name, tensor in merged(record, "_buffers").items():
+        if name in module._buffers and tensor is not None:
+            module._buffers[name] = tensor.float() if tensor.is_floating_point() else tensor
+    adopt_widths(module)
+    children = merged(record, "_modules")
+    for name, child in list(module._modules.items()):
+        if child is None:
+            continue
+        place = f"{path}.{name}"
+        if name not in children:
+            if name == "bn" and isinstance(module, common.Conv):  # folded into the convolution
+                del module._modules["bn"]
+                continue
+            raise SpecError(f"{place} ({type(child).__name__}) is missing in the file")
+        found = children[name]
+        if found.kind == class_name(nn.Identity) and not isinstance(child, nn.Identity):
+            setattr(module, name, keep_place(child, nn.Identity()))
+            continue
+        if found.kind in ACTIVATION_CLASSES and class_name(type(child)) in ACTIVATION_CLASSES:
+            setattr(module, name, read_activation(found))  # older versions used others by default
+            continue
+        if found.kind != class_name(type(child)):
+            raise SpecError(f"{place}: the rows say {class_name(type(child))}, the file holds {found.kind}")
+        take_over(child, found, place)
+    extra = sorted(set(children) - set(module._modules) - {"bn"})
+    if extra:
+        raise SpecError(f"{path}.{extra[0]}: in the file, but not in the rows of its yaml")
+    if hasattr(module, "add"):
+        module.add = bool(getattr(record, "add", module.add))
+
+
+def keep_place(old, new):
+    """Give `new` the attributes that mark a layer's place in the network, and return it."""
+    for name in ("i", "f", "type", "np"):
+        if name in vars(old):  # nn.Module has a method `type`
+            setattr(new, name, getattr(old, name))
+    return new
+
+
+def adopt_widths(module):
+    """Set a leaf's channel counts to those of its tensors."""
+    if isinstance(module, nn.Conv2d):
+        out, per_group = module.weight.shape[:2]
+        depthwise = module.groups == module.in_channels and module.groups > 1
+        module.groups = out if depthwise and per_group == 1 else module.groups
+        module.out_channels, module.in_channels = out, per_group * module.groups
+        module.kernel_size = tuple(module.weight.shape[2:])
+    elif isinstance(module, nn.BatchNorm2d):
+        module.num_features = module.weight.shape[0]
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+
+
+def save_checkpoint(path, content):
+    """Write a checkpoint so that a crash leaves either the old file or the new one: beside, flush, fsync, rename.
+
+    Raises InputError when the folder cannot be written.
+    """
+    write_atomically(path, checkpoint_bytes(content))
+
+
+def checkpoint_bytes(content):
+    """Return a checkpoint as the bytes of its file."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def finished_content(model, **entries):
+    """Return the content of a finished checkpoint: FP16 weights without gradients, no optimizer, epoch −1."""
+    model = deepcopy(model).half().cpu().to(memory_format=torch.contiguous_format)
+    for module in model.modules():
+        module.training = False
+    model.model[-1].grid = [torch.empty(0) for _ in range(model.model[-1].nl)]
+    model.model[-1].anchor_grid = [torch.empty(0) for _ in range(model.model[-1].nl)]
+    model.requires_grad_(False)
+    content = {"epoch": -1, "best_fitness": None, "model": model, "ema": None, "updates": None, "optimizer": None}
+    return {**content, "opt": None, "git": None, "date": None, **entries}
+
+
+def say_differences(model, cfg, say):
+    """Say in one line where a model yaml differs from the network of a checkpoint."""
+    given = read_yaml(cfg)
+    keys = ("backbone", "head", "depth_multiple", "width_multiple", "activation")
+    other = [key for key in keys if given.get(key) != model.yaml.get(key)]
+    if other:
+        say(f"--cfg {cfg.name} differs from the checkpoint in {', '.join(other)}; the checkpoint alone decides")

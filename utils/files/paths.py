@@ -1,0 +1,179 @@
+"""Where things are found and every file name that a run writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def find_file(name, *folders, what="file"):
+    """Return the path of a file given by path or, without a folder, by its name in one of the project's folders.
+
+    find_file("yolov5n.yaml", "models", "models/hub") tries the name as given, then below ROOT, then in each folder.
+    Raises InputError that lists where it looked.
+    """
+    if not str(name):
+        raise InputError(f"no {what} is named; must be a path or the name of one of the project's")
+    given = Path(name).expanduser()
+    candidates = [given, ROOT / given, *(ROOT / folder / given for folder in folders)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    places = ", ".join(dict.fromkeys(str(c.parent) for c in candidates))
+    raise InputError(f"{name}: no such {what}; looked in {places}")
+
+
+def new_run(project, name, exist_ok=False):
+    """Create and return project/name, or name2, name3, … when it exists, so that no run is overwritten.
+
+    Raises InputError when that is not possible.
+    """
+    if not name:
+        raise InputError("--name is empty; must be the folder of this run")
+    base = Path(project) / name
+    number, path = 2, base
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=exist_ok)
+            return path
+        except FileExistsError:
+            path = base.with_name(f"{base.name}{number}")
+            number += 1
+        except OSError as error:
+            raise InputError(f"{path}: cannot be created ({error.strerror}); choose another --project") from None
+
+
+def free_name(path):
+    """Return a path, or when something is there the first of name_1, name_2, … that is free."""
+    candidate, number = path, 1
+    while candidate.exists():
+        candidate = path.with_name(f"{path.stem}_{number}{path.suffix}")
+        number += 1
+    return candidate
+
+
+def distinct_names(paths):
+    """Return {path: the fewest of its last parts that no other path ends with}, the keys and values as text."""
+    names = {str(path): str(path) for path in paths}
+    for name in names:
+        for count in range(len(Path(name).parts), 0, -1):
+            tail = Path(name).parts[-count:]
+            if any(Path(other).parts[-count:] == tail for other in names if other != name):
+                break
+            names[name] = str(Path(*tail))
+    return names
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run, named as the public YOLOv5 names them."""
+
+    path: Path
+
+    @property
+    def weights(self):
+        """Folder of the checkpoints."""
+        return self.path / "weights"
+
+    @property
+    def last(self):
+        """Checkpoint of the last epoch."""
+        return self.weights / "last.pt"
+
+    @property
+    def best(self):
+        """Checkpoint of the best fitness."""
+        return self.weights / "best.pt"
+
+    @property
+    def best_sparse(self):
+        """Checkpoint of the best fitness once the channels that pruning would cut are at zero."""
+        return self.weights / "best_sparse.pt"
+
+    def epoch_checkpoint(self, epoch):
+        """Checkpoint kept every --save-period epochs."""
+        return self.weights / f"epoch{epoch}.pt"
+
+    @property
+    def opt_yaml(self):
+        """Options of the run."""
+        return self.path / "opt.yaml"
+
+    @property
+    def hyp_yaml(self):
+        """Hyper-parameters of the run."""
+        return self.path / "hyp.yaml"
+
+    @property
+    def results_csv(self):
+        """One row of numbers an epoch."""
+        return self.path / "results.csv"
+
+    @property
+    def results_png(self):
+        """Plot of results_csv."""
+        return self.path / "results.png"
+
+    @property
+    def gamma_csv(self):
+        """Histogram of the batch norm weights, one row an epoch."""
+        return self.path / "gamma.csv"
+
+    @property
+    def gamma_png(self):
+        """Plot of gamma_csv."""
+        return self.path / "gamma.png"
+
+    @property
+    def labels_jpg(self):
+        """Distribution of the training labels."""
+        return self.path / "labels.jpg"
+
+    @property
+    def confusion_matrix(self):
+        """Confusion matrix picture."""
+        return self.path / "confusion_matrix.png"
+
+    @property
+    def pr_curve(self):
+        """Precision over recall."""
+        return self.path / "PR_curve.png"
+
+    @property
+    def f1_curve(self):
+        """F1 over confidence."""
+        return self.path / "F1_curve.png"
+
+    @property
+    def p_curve(self):
+        """Precision over confidence."""
+        return self.path / "P_curve.png"
+
+    @property
+    def r_curve(self):
+        """Recall over confidence."""
+        return self.path / "R_curve.png"
+
+    @property
+    def crops(self):
+        """Folder of cut-out detections."""
+        return self.path / "crops"
+
+    @property
+    def text_labels(self):
+        """Folder of detections as label files."""
+        return self.path / "labels"
+
+    def train_batch(self, index):
+        """Picture of a training batch."""
+        return self.path / f"train_batch{index}.jpg"
+
+    def val_batch_labels(self, index):
+        """Picture of a validation batch with its labels."""
+        return self.path / f"val_batch{index}_labels.jpg"
+
+    def val_batch_pred(self, index):
+        """Picture of a validation batch with the detections."""
+        return self.path / f"val_batch{index}_pred.jpg"

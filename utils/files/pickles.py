@@ -1,0 +1,126 @@
+"""Reading a `.pt` without running anything from it: each object becomes an inert Record that only holds attributes."""
+
+import pickle
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from models import common, yolo
+from models.spec import ACTIVATIONS, LAYERS
+from utils.errors import InputError
+
+MODEL_CLASSES = {"models.yolo.DetectionModel", "models.yolo.Model"}  # the second in files before v6.2
+LEAF_CLASSES = (
+    *ACTIVATIONS.values(),
+    nn.Conv2d,
+    nn.BatchNorm2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.Upsample,
+    nn.ZeroPad2d,
+    nn.Identity,
+    nn.Linear,
+    nn.MultiheadAttention,
+    nn.modules.linear.NonDynamicallyQuantizableLinear,
+    nn.Dropout,
+    nn.Flatten,
+    nn.Sequential,
+    nn.ModuleList,
+)
+PLAIN_CALLABLES = {"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"}
+
+
+def class_name(cls):
+    """Return the dotted name that a pickle uses for a class."""
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+ACTIVATION_CLASSES = {class_name(cls): cls for cls in ACTIVATIONS.values()}
+
+
+class Record:
+    """An inert stand-in for an object of a checkpoint: its attributes and nothing else."""
+
+    def __init__(self, *args):
+        self.args = args
+
+    def __setstate__(self, state):
+        if isinstance(state, dict):
+            self.__dict__.update(state)
+
+
+def known_classes():
+    """Return {dotted name: Record subclass} of all that a checkpoint may name."""
+    blocks = [c for c in vars(common).values() if isinstance(c, type) and issubclass(c, nn.Module)]
+    names = {class_name(c) for c in (*LEAF_CLASSES, *LAYERS.values(), *blocks, yolo.Detect)}
+    names |= MODEL_CLASSES | PLAIN_CALLABLES | {"pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath"}
+    return {name: type(name, (Record,), {"kind": name}) for name in names}
+
+
+def read_file(path):
+    """Return the content of a `.pt` with every object in it as a Record. Raises InputError that names what is wrong."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such weight file")
+    classes = known_classes()
+    try:
+        with safe_globals([(cls, name) for name, cls in classes.items()]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on pickles that are none of PyTorch's: the error says it
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(f"{path}: {explain_refusal(path, classes)}") from None
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        OSError,
+        UnicodeDecodeError,
+    ) as error:
+        known = isinstance(error, (RuntimeError, OSError)) and str(error)
+        reason = str(error).splitlines()[0].partition(". ")[0] if known else "no such format"
+        raise InputError(f"{path}: not a readable PyTorch checkpoint ({reason})") from None
+
+
+def explain_refusal(path, known):
+    """Return in words what in the file is not allowed."""
+    try:
+        found = sorted(set(get_unsafe_globals_in_checkpoint(path)) - set(known))
+    except (RuntimeError, ValueError, pickle.UnpicklingError):
+        found = []
+    if not found:
+        return "not a readable PyTorch checkpoint"
+    return f"refused, it contains {', '.join(found[:5])}, which is no part of a YOLOv5 checkpoint and could run code"
+
+
+def is_model(value):
+    """Tell whether a value read from a file is a detection network."""
+    return getattr(value, "kind", None) in MODEL_CLASSES
+
+
+def plain(value):
+    """Return a value of a checkpoint without Records: numpy scalars as floats, other objects as None."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(v) for v in value)
+    if isinstance(value, Record):
+        return None
+    return value
+
+
+def merged(record, key):
+    """Return a module dictionary of a Record ({} when absent)."""
+    return getattr(record, key, None) or {}
+
+
+def read_activation(record):
+    """Return the activation module that a Record describes."""
+    settings = {k: getattr(record, k) for k in ("inplace", "negative_slope", "alpha") if hasattr(record, k)}
+    return ACTIVATION_CLASSES[record.kind](**settings)

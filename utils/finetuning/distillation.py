@@ -1,0 +1,189 @@
+"""Knowledge distillation (Hinton et al. 2015): a trained detector, the teacher, shows a smaller one what it sees.
+
+Two losses act besides that of the labels, on the same augmented images:
+
+- Outputs. The teacher's predictions take the place of the labels in the loss of YOLOv5, with its gains: in every cell
+  the divergence of the objectness from the teacher's; and, weighted by the teacher's objectness so that background does
+  not drown it (Mehta & Ozturk 2018), the divergence of the classes and 1 − CIoU of the boxes.
+- Features. At the inputs of Detect, where in the picture a network looks: attention transfer (Zagoruyko & Komodakis
+  2017). The widths of the two networks do not matter, so nothing besides the student is learned.
+
+Both are zero, and so is their gradient, where student and teacher agree.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity
+
+from utils.boxes.geometry import ciou
+from utils.boxes.loss import Picked
+from utils.errors import InputError
+from utils.training.loop import Hook
+from utils.training.start import lay_out
+
+FLOOR = 0.01  # objectness of the teacher under which its box and classes count for nothing
+TOLERANCE = 0.01  # share by which anchors may differ: rounding of FP16
+SHOWN = 8  # class names in a message
+FIRST_CLASS = 5  # outputs of an anchor before its classes: x, y, w, h, objectness
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a teacher and a student have in common."""
+
+    scales: list[int]  # of the teacher, for each scale of the student
+    outputs: list[int]  # of an anchor of the teacher, for each output of the student
+
+    @classmethod
+    def of(cls, teacher, student, name):
+        """Match two DetectionModels: scales by their strides, classes by their names.
+
+        The teacher may have more of both. Raises InputError, which calls the teacher `name`, when something is missing.
+        """
+        theirs, ours = teacher.model[-1], student.model[-1]
+        if student.size_multiple % teacher.size_multiple:
+            raise InputError(
+                f"{name}: needs image sides that are multiples of {teacher.size_multiple}, "
+                f"the model's are of {student.size_multiple}"
+            )
+        strides, scales = [round(stride) for stride in theirs.stride.tolist()], []
+        for i, stride in enumerate(round(stride) for stride in ours.stride.tolist()):
+            if stride not in strides:
+                known = ", ".join(map(str, strides))
+                raise InputError(f"{name}: predicts at strides {known}; the model also at {stride}")
+            scales.append(strides.index(stride))
+            have, want = (detect.anchors[k] * stride for detect, k in ((theirs, scales[-1]), (ours, i)))
+            if have.shape != want.shape or not torch.allclose(have, want, rtol=TOLERANCE):
+                raise InputError(
+                    f"{name}: has anchors {listed(have)} px at stride {stride}, the model {listed(want)}; "
+                    "a teacher must have the same"
+                )
+        numbers = {text: number for number, text in teacher.names.items()}
+        missing = [text for text in student.names.values() if text not in numbers]
+        if missing:
+            known = ", ".join([*numbers][:SHOWN]) + (", …" if len(numbers) > SHOWN else "")
+            raise InputError(f"{name}: does not know the class {missing[0]!r}; it has {known}")
+        return cls(scales, [*range(FIRST_CLASS), *(FIRST_CLASS + numbers[text] for text in student.names.values())])
+
+    def choose(self, raw):
+        """Return the teacher's raw outputs as the student has them: its scales, its classes in its order."""
+        same = self.outputs == [*range(raw[0].shape[-1])]
+        return [raw[scale] if same else raw[scale][..., self.outputs] for scale in self.scales]
+
+
+def listed(anchors):
+    """Return anchors [na, 2] in pixels as text."""
+    return " ".join(f"{width:.0f}×{height:.0f}" for width, height in anchors.tolist())
+
+
+def divergence(logits, taught):
+    """Return the Kullback–Leibler divergence of Bernoulli probabilities from the teacher's, element by element.
+
+    Both are given as logits.
+    """
+    truth = taught.sigmoid()
+    return binary_cross_entropy_with_logits(logits, truth, reduction="none") - binary_cross_entropy_with_logits(
+        taught, truth, reduction="none"
+    )
+
+
+def output_loss(loss, raw, taught):
+    """Return the distance of raw outputs from the teacher's, a mean over the images, in the scale of the label losses.
+
+    Args:
+        loss: DetectionLoss of the student, whose gains, weights of the scales, and anchors apply.
+        raw, taught: the student's and the teacher's lists of nl maps [B, na, ny, nx, 5+nc].
+    """
+    box = classes = objects = weights = torch.zeros((), device=raw[0].device)
+    for i, (ours, theirs) in enumerate(zip(raw, taught)):
+        sure = theirs[..., 4].float()
+        place = (sure.sigmoid() > FLOOR).nonzero(as_tuple=True)
+        objectness, rows = Picked.apply(ours, *place)
+        weight, goal = sure[place].sigmoid(), theirs[place].float()
+        objects = objects + divergence(objectness, sure).mean() * loss.balance[i]
+        box = box + (weight * (1 - ciou(loss.boxes(i, rows, place[1]), loss.boxes(i, goal, place[1])))).sum()
+        if loss.detect.nc > 1:
+            classes = classes + (weight * divergence(rows[:, FIRST_CLASS:], goal[:, FIRST_CLASS:]).mean(1)).sum()
+        weights = weights + weight.sum()
+    # A weighted mean for each scale, as the labels' loss has it, but over all scales: a scale may hold nothing at all.
+    share = len(raw) / loss.average(weights).clamp(min=1)
+    return sum(gain * part for gain, part in zip(loss.gains, (box * share, objects, classes * share)))
+
+
+def attention_loss(features, taught):
+    """Return 1 − the cosine between the attention maps of two networks, a mean over images and scales: 0 to 1.
+
+    An attention map is the sum of the squares over the channels.
+
+    features, taught: lists of maps [B, C, ny, nx]; only C may differ.
+    """
+    pairs = ([maps.float().square().mean(1).flatten(1) for maps in pair] for pair in zip(features, taught))
+    return torch.stack([1 - cosine_similarity(ours, theirs).mean() for ours, theirs in pairs]).mean()
+
+
+class DetectInputs:
+    """Keeps the maps that go into the Detect of a DetectionModel, each time it runs."""
+
+    def __init__(self, model):
+        self.handle = model.model[-1].register_forward_pre_hook(self.keep)
+
+    def keep(self, detect, args):
+        """Take the list of maps [B, C, ny, nx]."""
+        self.maps = list(args[0])
+
+    def take(self):
+        """Return the maps of the last run, once."""
+        maps, self.maps = self.maps, None
+        return maps
+
+
+class Distillation(Hook):
+    """Adds the two losses to that of the labels; see this module. The teacher stays as it is, and in no checkpoint."""
+
+    def __init__(self, teacher, name, output_gain, feature_gain):
+        """
+        Args:
+            teacher: DetectionModel; it is fused in place.
+            name: what messages call it.
+            output_gain, feature_gain: of the two losses; 0 leaves one out.
+        """
+        self.teacher, self.name = teacher.eval().requires_grad_(False).fuse(), name
+        self.gains = output_gain, feature_gain
+
+    def prepare(self, model):
+        """Find what the two networks have in common. Raises InputError when the teacher cannot teach this one."""
+        self.shared = Shared.of(self.teacher, model, self.name)
+
+    def start(self, run):
+        """Move the teacher to where the student is, and listen in on both."""
+        self.teacher = lay_out(self.teacher, run.device)
+        self.teacher.model[-1].train()  # raw outputs, without decoding
+        self.features = [DetectInputs(model) for model in (run.model, self.teacher)] if self.gains[1] else []
+
+    def before_epoch(self, run):
+        """Begin the means of the epoch."""
+        self.means = torch.zeros(2, device=run.device)
+
+    def extra_loss(self, run, images, raw):
+        """Return the sum of both losses over the images."""
+        with torch.no_grad(), run.autocast():
+            taught = self.shared.choose(self.teacher(images))
+        parts = [raw[0].new_zeros((), dtype=torch.float32)] * 2
+        if self.gains[0]:
+            parts[0] = self.gains[0] * output_loss(run.loss, raw, taught)
+        if self.features:
+            ours, theirs = (inputs.take() for inputs in self.features)
+            parts[1] = self.gains[1] * attention_loss(ours, [theirs[scale] for scale in self.shared.scales])
+        self.means += (torch.stack(parts).detach() - self.means) / (run.batch + 1)
+        return sum(parts) * len(images)
+
+    def after_epoch(self, run):
+        """Log the losses."""
+        output, feature = self.means.tolist()
+        run.log |= {"train/distill_loss": output + feature, "distill/output": output, "distill/feature": feature}
+
+    def finish(self, run):
+        """Stop listening."""
+        for inputs in self.features:
+            inputs.handle.remove()

@@ -1,0 +1,131 @@
+"""Fine-tuning: training that keeps the network as it was cut, with a teacher if one is given."""
+
+from dataclasses import dataclass, replace
+
+from models.cost import count_parameters
+from utils.cli.options import option
+from utils.data.dataset import DetectionDataset
+from utils.data.loader import make_loader
+from utils.data.unlabelled import scan_unlabelled
+from utils.errors import InputError, blaming
+from utils.files.checkpoint import load_checkpoint
+from utils.files.downloads import find_weights
+from utils.files.hyp import load_hyp
+from utils.finetuning.distillation import Distillation
+from utils.training.distributed import team_from
+from utils.training.loaders import worker_count
+from utils.training.loop import Hook
+from utils.training.resume import resolve
+from utils.training.train import LARGEST_SEED, TrainOptions, train
+
+
+@dataclass
+class FinetuneOptions(TrainOptions):
+    """Options of finetune_pruned.py: those of train.py and who teaches."""
+
+    teacher: str = option("", "checkpoint, such as that before pruning, whose outputs and features are learned too")
+    distill_output: float = option(1.0, "gain of the loss towards the teacher's outputs; 0: without", minimum=0)
+    distill_feature: float = option(0.1, "gain of the loss towards the teacher's features; 0: without", minimum=0)
+    unlabelled: str = option("", "folder of images without labels; as many of them join each batch, for the teacher")
+
+    def check(self):
+        """Raise InputError for values that are wrong alone or exclude each other."""
+        super().check()
+        if self.unlabelled and not self.teacher:
+            raise InputError(f"--unlabelled {self.unlabelled}: only a teacher can judge these; give --teacher")
+        for name in ("distill_output", "distill_feature"):
+            if not self.teacher and getattr(self, name) != getattr(FinetuneOptions, name):
+                flag = f"--{name.replace('_', '-')} {getattr(self, name):g}"
+                raise InputError(f"{flag}: has no effect without --teacher")
+        if self.unlabelled and self.rect:
+            raise InputError("--rect and --unlabelled exclude each other: the images of both must have one shape")
+        if self.unlabelled and self.batch_size < 0:
+            raise InputError("--batch-size -1: give a number when --unlabelled images join the batches")
+        if self.teacher and not (self.distill_output or self.distill_feature):
+            raise InputError("--distill-output 0 and --distill-feature 0: nothing is left that --teacher could teach")
+
+
+def finetune(options):
+    """Train a detector, its widths and classes as they are, as FinetuneOptions say; return the Run.
+
+    Raises what train raises.
+    """
+    options = resolve(options)
+    options.check()
+    hooks = distillation_hooks(options, print if team_from().main else lambda line: None)
+    if hooks:
+        options = replace(options, noautoanchor=True)  # the teacher's outputs mean something with its own anchors only
+    return train(options, hooks=hooks, transfer=False)
+
+
+def distillation_hooks(options, say=print):
+    """Return the hooks that FinetuneOptions ask for, none without a teacher; `say` gets a line about each.
+
+    Raises InputError when the teacher's file or the folder of images is of no use.
+    """
+    if not options.teacher:
+        return []
+    with blaming("--teacher"):
+        file = find_weights(options.teacher)
+        checkpoint = load_checkpoint(file)
+    teacher = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+    say(f"teacher: {file}, {count_parameters(teacher):,} parameters")
+    hooks = [Distillation(teacher, f"--teacher {file}", options.distill_output, options.distill_feature)]
+    if options.unlabelled:
+        team = team_from()
+        with blaming("--unlabelled"):
+            samples, broken = scan_unlabelled(options.unlabelled, max(worker_count(options, team), 1), team.main)
+        say(f"unlabelled: {len(samples)} images, {broken} corrupt")
+        hooks.append(UnlabelledImages(samples, options))
+    return hooks
+
+
+class UnlabelledImages(Hook):
+    """Joins to each batch as many images without labels, augmented like the others.
+
+    Each epoch draws anew from all of them. Seed, epoch and index fix all that is drawn: a resumed run sees the same.
+    """
+
+    def __init__(self, samples, options):
+        """samples: list of utils.data.labels.Sample; options: TrainOptions."""
+        self.samples, self.options, self.hyp = samples, options, load_hyp(options.hyp)
+
+    def start(self, run):
+        """Build the loader: at least as many batches as that of the labelled images has."""
+        needed = run.pace.batches * run.pace.batch_size
+        samples = self.samples * -(-needed // len(self.samples))  # repeated ones are augmented differently
+        workers, team = worker_count(self.options, run.team), run.team
+        seed = run.seed + LARGEST_SEED + 1  # not the numbers that labelled images are drawn with in this or another run
+        dataset = DetectionDataset(
+            samples,
+            run.imgsz,
+            hyp=self.hyp,
+            cache=self.options.cache,
+            seed=seed,
+            workers=max(workers, 1),
+            progress=team.main,
+        )
+        self.loader = make_loader(
+            dataset,
+            run.pace.batch_size // team.world_size,
+            workers,
+            shuffle=True,
+            seed=seed,
+            rank=team.rank,
+            world_size=team.world_size,
+            quad=self.options.quad,
+            pin_memory=run.device.type == "cuda",
+        )
+
+    def before_epoch(self, run):
+        """Begin the epoch's drawing."""
+        self.loader.dataset.set_epoch(run.epoch)
+        self.batches = iter(self.loader)
+
+    def more_images(self, run):
+        """Return the next images."""
+        return next(self.batches)[0]
+
+    def after_epoch(self, run):
+        """End the processes that load."""
+        self.batches = None

@@ -1,0 +1,161 @@
+"""Charts: curves and confusion matrix of an evaluation, the labels of a data set, the course of a training run."""
+
+import csv
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from utils.boxes.metrics import CONFIDENCES, RECALLS, smooth
+
+FEW = 20  # up to so many classes, each gets a line of its own in the legend
+FEW_CELLS = 30  # up to so many classes, the numbers of the confusion matrix can be read
+NAMED = 100  # up to so many classes, their names fit along an axis
+DRAWN_BOXES = 1000
+RIDGES = 30  # lines of a ridge at most
+OVERLAP = 3.0  # how many lines high its highest peak is
+DPI = 150
+
+
+def plot_evaluation(evaluation, names, folder):
+    """Write PR, F1, P and R curves and, if it was counted, the confusion matrix of an Evaluation into a RunFolder."""
+    scores = evaluation.scores
+    labels = [names[int(index)] for index in scores.classes]
+    plot_pr_curve(folder.pr_curve, scores, labels)
+    plot_confidence_curve(folder.f1_curve, scores.f1_curve, "F1", labels)
+    plot_confidence_curve(folder.p_curve, scores.precision_curve, "Precision", labels)
+    plot_confidence_curve(folder.r_curve, scores.recall_curve, "Recall", labels)
+    if evaluation.confusion is not None:
+        plot_confusion(folder.confusion_matrix, evaluation.confusion.matrix, names)
+
+
+def plot_pr_curve(file, scores, labels):
+    """Write precision over recall at IoU 0.5 of utils.boxes.metrics.Scores whose k classes are called `labels`."""
+    figure, axes = _axes("Recall", "Precision")
+    ap50 = scores.ap[:, 0]
+    _lines(axes, RECALLS, scores.pr_curve, [f"{label} {ap:.3f}" for label, ap in zip(labels, ap50)])
+    if len(labels):
+        mean = f"all classes {ap50.mean():.3f} mAP50"
+        axes.plot(RECALLS, scores.pr_curve.mean(0), linewidth=3, color="black", label=mean)
+    _finish(figure, axes, file, "Precision over recall")
+
+
+def plot_confidence_curve(file, curve, name, labels):
+    """Write a curve [k, 1000] over the confidence, one line for each of k classes and their smoothed mean."""
+    figure, axes = _axes("Confidence", name)
+    _lines(axes, CONFIDENCES, curve, labels)
+    if len(labels):
+        mean = smooth(curve.mean(0))
+        best = f"all classes {mean.max():.2f} at {CONFIDENCES[mean.argmax()]:.3f}"
+        axes.plot(CONFIDENCES, mean, linewidth=3, color="black", label=best)
+    _finish(figure, axes, file, f"{name} over confidence")
+
+
+def plot_confusion(file, matrix, names):
+    """Write a confusion matrix [nc + 1, nc + 1] (rows predicted, columns actual) as shares of each column."""
+    labels = [*names.values(), "background"]
+    shares = matrix / np.maximum(matrix.sum(0, keepdims=True), 1)
+    side = min(max(0.5 * len(labels), 6), 14)
+    figure = Figure(figsize=(side * 1.15, side))
+    axes = figure.add_subplot()
+    figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), fraction=0.045, pad=0.02)
+    if len(labels) <= FEW_CELLS + 1:
+        for row, column in np.argwhere(shares >= 0.005):
+            tone = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{shares[row, column]:.2f}", ha="center", va="center", color=tone, fontsize=8)
+    if len(labels) <= NAMED:
+        size = min(9, 500 / len(labels))
+        axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size)
+        axes.set_yticks(range(len(labels)), labels, fontsize=size)
+    axes.set(xlabel="Actual", ylabel="Predicted", title="Confusion matrix, shares of the actual class")
+    figure.savefig(file, dpi=DPI, bbox_inches="tight")
+
+
+def plot_labels(file, labels, names):
+    """Write how labels are spread: instances by class, boxes laid over each other, centres, sizes.
+
+    labels: arrays [n, 5] class, normalised xywh, one per image.
+    """
+    labels = np.concatenate([np.zeros((0, 5)), *labels])
+    figure = Figure(figsize=(11, 10), layout="constrained")
+    counts, boxes, centres, sizes = figure.subplots(2, 2).flat
+    counts.bar(range(len(names)), np.bincount(labels[:, 0].astype(int), minlength=len(names)), color="steelblue")
+    counts.set(ylabel="Instances", title="Instances by class")
+    if len(names) <= NAMED:
+        counts.set_xticks(range(len(names)), names.values(), rotation=90, fontsize=min(9, 360 / len(names)))
+    for _, _, _, width, height in labels[:: max(len(labels) // DRAWN_BOXES, 1)]:
+        boxes.add_patch(Rectangle((-width / 2, -height / 2), width, height, fill=False, linewidth=0.4, alpha=0.5))
+    boxes.set(xlim=(-0.5, 0.5), ylim=(0.5, -0.5), title="Boxes around one centre", aspect="equal")
+    unit = [[0, 1], [0, 1]]
+    centres.hist2d(labels[:, 1], labels[:, 2], bins=50, range=unit, cmap="Blues")
+    centres.set(xlabel="x", ylabel="y", ylim=(1, 0), title="Centres (share of the image)", aspect="equal")
+    sizes.hist2d(labels[:, 3], labels[:, 4], bins=50, range=unit, cmap="Blues")
+    sizes.set(xlabel="width", ylabel="height", title="Sizes (share of the image)", aspect="equal")
+    figure.savefig(file, dpi=DPI)
+
+
+def plot_results(table, file):
+    """Write the course of a run: one panel for each column of its results.csv but epoch and the rates x/…."""
+    with open(table, newline="", encoding="utf-8") as lines:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
+    columns = dict(zip(rows[0], np.array(rows[1:], float).reshape(-1, len(rows[0])).T))
+    epochs = columns.pop("epoch")
+    shown = {name: values for name, values in columns.items() if not name.startswith("x/")}
+    across = max((len(shown) + 1) // 2, 1)
+    figure = Figure(figsize=(3 * across, 6), layout="constrained")
+    for panel, (name, values) in zip(figure.subplots(2, across, squeeze=False).flat, shown.items()):
+        panel.plot(epochs, values, marker=".", linewidth=1.5, color="steelblue")
+        panel.set_title(name, fontsize=10)
+        panel.grid(alpha=0.3)
+    figure.savefig(file, dpi=DPI)
+
+
+def plot_ridge(file, edges, epochs, counts):
+    """Write the histograms of |gamma| as a ridge: one line an epoch, later ones lower and in front.
+
+    edges: lower edges of the bins [B]; epochs: [E]; counts: [E, B]. Of many epochs, RIDGES evenly spread ones are
+    drawn.
+    """
+    shown = np.unique(np.linspace(0, len(epochs) - 1, RIDGES).round().astype(int))
+    figure = Figure(figsize=(8, 9), layout="constrained")
+    axes = figure.add_subplot()
+    heights = np.sqrt(counts[shown])  # or the bin at zero would hide all others
+    heights *= OVERLAP / max(heights.max(), 1)
+    for place, (height, epoch) in enumerate(zip(heights, epochs[shown])):
+        tone = "steelblue" if place + 1 < len(shown) else "darkblue"
+        axes.fill_between(edges, -place, -place + height, step="post", color=tone, alpha=0.55, linewidth=0)
+        axes.step(edges, -place + height, where="post", color="white", linewidth=0.8)
+    axes.set_yticks(-np.arange(len(shown)), [str(epoch) for epoch in epochs[shown]])
+    axes.set(
+        xlabel="|gamma|",
+        ylabel="epoch",
+        xlim=(0, edges[-1]),
+        title="Batch norm weights by epoch (height: root of the count)",
+    )
+    figure.savefig(file, dpi=DPI)
+
+
+def _axes(xlabel, ylabel):
+    """Return a figure and its axes from 0 to 1."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1.02))
+    return figure, axes
+
+
+def _lines(axes, x, curves, labels):
+    """Draw a line for each class: labelled if they are few, otherwise grey."""
+    few = len(labels) <= FEW
+    for curve, label in zip(curves, labels):
+        axes.plot(x, curve, linewidth=1, label=label if few else None, color=None if few else "lightgrey")
+
+
+def _finish(figure, axes, file, title):
+    """Add legend and title and write the figure."""
+    axes.set_title(title)
+    lines = len(axes.get_legend_handles_labels()[0])
+    if lines > 1:
+        figure.legend(loc="outside right upper", fontsize=8)
+    elif lines:
+        axes.legend(loc="upper right")
+    figure.savefig(file, dpi=DPI)

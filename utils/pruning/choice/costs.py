@@ -1,0 +1,169 @@
+"""What channels cost: FLOPs, parameters, milliseconds or plain counts of the network that masks leave, without
+rebuilding it.
+
+A cost has `name` (what is counted), `total` (of the whole network), `block` (widths are paid for in whole blocks of so
+many channels), `of(keep)`, and `ledger()`, which follows a cut block by block: `left`, `gain(group, channels)` and
+`remove(group, channels)`. Selection knows nothing else of it.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+
+from models.cost import count_gflops, count_parameters
+
+
+class ChannelCost:
+    """A fixed cost of every channel, whatever else goes: with the convolution outputs that it stands for, --percent."""
+
+    block = 1
+
+    def __init__(self, costs, name="channels"):
+        """costs: {group: [width]}."""
+        self.costs, self.name = costs, name
+        self.total = float(sum(values.sum() for values in costs.values()))
+
+    def of(self, keep):
+        """Return the cost of the channels that masks {group: bool [width]} keep; groups that are not named stay whole."""
+        return self.total - sum(float(self.costs[name][~mask].sum()) for name, mask in keep.items())
+
+    def ledger(self):
+        """Return the account of a cut that begins with the whole network."""
+        return ChannelLedger(self)
+
+
+class ChannelLedger:
+    """What a cut leaves of a ChannelCost."""
+
+    def __init__(self, cost):
+        self.costs, self.left = cost.costs, cost.total
+
+    def gain(self, group, channels):
+        """Return what goes with channels (indices) of a group."""
+        return float(self.costs[group][channels].sum())
+
+    def remove(self, group, channels):
+        """Take channels out."""
+        self.left -= self.gain(group, channels)
+
+
+class NetworkCost:
+    """A sum over the layers of a network of a function of the channels that each one reads and gives.
+
+    It is exact for FLOPs and parameters: what a channel costs depends on what has gone from the layers around it.
+    """
+
+    def __init__(self, name, graph, functions, constant=0.0, block=1):
+        """
+        Args:
+            name: what is counted.
+            graph: ChannelGraph.
+            functions: {layer name: function (inputs kept, outputs kept) → cost}; other layers cost nothing.
+            constant: what the rest of the network costs.
+            block: channels that the functions count together.
+        """
+        self.name, self.constant, self.block = name, constant, block
+        self.functions = [functions[layer] for layer in functions]
+        layers = [graph.layers[layer] for layer in functions]
+        self.widths = np.array([(len(layer.inputs), len(layer.outputs)) for layer in layers]).reshape(-1, 2)
+        self.touched = touched_layers(graph, layers)
+        self.total = self.at(self.widths)
+
+    def at(self, counts):
+        """Return the cost when the layers read and give `counts` [layers, 2] channels."""
+        return self.constant + float(sum(f(*row) for f, row in zip(self.functions, counts.tolist())))
+
+    def counts(self, keep):
+        """Return [layers, 2]: how many channels each layer reads and gives under masks {group: bool [width]}."""
+        counts = self.widths.copy()
+        for name, mask in keep.items():
+            for layer, inputs, outputs in self.touched.get(name, ()):
+                counts[layer] -= inputs[~mask].sum(), outputs[~mask].sum()
+        return counts
+
+    def of(self, keep):
+        """Return the cost of what masks {group: bool [width]} leave; groups that are not named stay whole."""
+        return self.at(self.counts(keep))
+
+    def ledger(self):
+        """Return the account of a cut that begins with the whole network."""
+        return NetworkLedger(self)
+
+    @classmethod
+    def flops(cls, graph, model, image_size=640):
+        """Return the cost in FLOPs for one image (side in pixels): two per multiply-add, as models.cost counts them."""
+        functions = {}
+        for layer in graph.layers.values():
+            if layer.is_conv:
+                conv = model.get_submodule(layer.name)
+                each = 2 * layer.area * image_size**2 * conv.weight[0, 0].numel()
+                functions[layer.name] = product(each, layer, conv)
+        traced = cls("FLOPs", graph, functions)
+        rest = count_gflops(model, image_size) * 1e9 - traced.total  # linear layers, and what could not be traced
+        return cls("FLOPs", graph, functions, max(round(rest), 0))
+
+    @classmethod
+    def parameters(cls, graph, model):
+        """Return the cost in parameters, as models.cost counts them."""
+        functions = {}
+        for layer in graph.layers.values():
+            module = model.get_submodule(layer.name)
+            if layer.is_conv:
+                functions[layer.name] = product(module.weight[0, 0].numel(), layer, module, module.bias is not None)
+            else:
+                functions[layer.name] = lambda inputs, outputs: 2 * outputs
+        traced = cls("parameters", graph, functions)
+        return cls("parameters", graph, functions, count_parameters(model) - traced.total)
+
+
+def product(each, layer, conv, bias=False):
+    """Return the function that gives a convolution's cost from the channels that stay, `each` for one pair of them."""
+    if layer.depthwise:
+        return lambda inputs, outputs: (each + bias) * outputs
+    return lambda inputs, outputs: (each * inputs / conv.groups + bias) * outputs
+
+
+def touched_layers(graph, layers):
+    """Return {free group: [(index into layers, [width] how often each channel is read there, [width] how often
+    given)]}.
+    """
+    place = {label: (g, i) for g in graph.free_groups for i, label in enumerate(g.labels.tolist())}
+    touched = defaultdict(dict)
+    for number, layer in enumerate(layers):
+        for side, labels in enumerate((layer.inputs, layer.outputs)):
+            for label in labels.tolist():
+                if label in place:
+                    group, index = place[label]
+                    zeros = touched[group.name].setdefault(number, np.zeros((2, group.width), dtype=int))
+                    zeros[side, index] += 1
+    return {name: [(number, *counts) for number, counts in found.items()] for name, found in touched.items()}
+
+
+class NetworkLedger:
+    """What a cut leaves of a NetworkCost; only the layers around a block are looked at."""
+
+    def __init__(self, cost):
+        self.cost, self.left = cost, cost.total
+        self.counts = cost.widths.tolist()
+        self.values = [f(*row) for f, row in zip(cost.functions, self.counts)]
+
+    def without(self, group, channels):
+        """Return [(layer index, inputs, outputs, cost)] of the layers around a group after channels (indices) have
+        gone.
+        """
+        after = []
+        for layer, inputs, outputs in self.cost.touched.get(group, ()):
+            reads, gives = self.counts[layer]
+            reads, gives = reads - int(inputs[channels].sum()), gives - int(outputs[channels].sum())
+            after.append((layer, reads, gives, self.cost.functions[layer](reads, gives)))
+        return after
+
+    def gain(self, group, channels):
+        """Return what goes with channels (indices) of a group, as things stand."""
+        return sum(self.values[layer] - value for layer, _, _, value in self.without(group, channels))
+
+    def remove(self, group, channels):
+        """Take channels out."""
+        for layer, reads, gives, value in self.without(group, channels):
+            self.left += value - self.values[layer]
+            self.counts[layer], self.values[layer] = (reads, gives), value

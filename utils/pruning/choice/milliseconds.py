@@ -1,0 +1,155 @@
+"""What channels cost in milliseconds: a model of a network's time, fitted to times measured on this machine.
+
+Pointwise convolutions, wider kernels and the reading and writing of feature maps each have a speed of their own; a
+processor computes in blocks of channels. Three rates and the size of the block are fitted to the network and to some
+random cuts of it.
+"""
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from utils.benchmark.latency import OWN_CLOCK, computing_threads, noise, pytorch_call, summarise, take_turns
+from utils.export.onnx import onnx_bytes, onnx_graph
+from utils.pruning.channels.rebuild import rebuild
+from utils.pruning.choice.costs import NetworkCost
+from utils.runtimes.metadata import describe_model
+from utils.runtimes.runtimes import OnnxRuntime, TorchRuntime
+
+RUNTIMES = ("torch", "onnx")
+BLOCKS = (1, 4, 8, 16)  # channels that are computed together; the one that fits best is taken
+SAMPLES = 12  # random cuts that are measured
+ROUNDS = 15  # how often each one runs
+NARROWEST = 0.15  # mean share of the channels that the narrowest cuts keep
+SPREAD = 0.5  # a group keeps between (1 − this) and (1 + this) times the share of its cut
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a network's time is made of on one machine. `parts` of a layer are [multiply-adds of a 1×1 kernel, of a
+    larger one, values of its input and output maps], with widths rounded up to whole blocks.
+    """
+
+    rates: tuple[float, float, float]  # milliseconds for one of each part
+    constant: float  # milliseconds that no channel has a part in
+    block: int
+    image_size: int  # side in pixels
+    error: float  # mean relative error on the networks it was fitted to
+
+    def cost(self, graph, model):
+        """Return the NetworkCost in milliseconds."""
+        functions = {
+            name: self.time_of(layer_parts(graph.layers[name], model, self.image_size, self.block))
+            for name in convolutions(graph)
+        }
+        return NetworkCost("milliseconds", graph, functions, self.constant, self.block)
+
+    def time_of(self, parts):
+        """Return the function (inputs, outputs) → milliseconds of the layer with these parts."""
+        return lambda inputs, outputs: float(np.dot(self.rates, parts(inputs, outputs)))
+
+
+def convolutions(graph):
+    """Return the names of a ChannelGraph's convolutions."""
+    return [layer.name for layer in graph.layers.values() if layer.is_conv]
+
+
+def layer_parts(layer, model, image_size, block):
+    """Return the function (inputs, outputs) → parts [3] of a convolution, see Rates."""
+    conv = model.get_submodule(layer.name)
+    kernel = conv.weight[0, 0].numel()
+    pixels = layer.area * image_size**2
+    read = pixels * conv.stride[0] * conv.stride[1]
+
+    def parts(inputs, outputs):
+        given, taken = (-(-width // block) * block for width in (outputs, inputs))
+        products = pixels * kernel * given * (1 if layer.depthwise else taken / conv.groups)
+        return np.array([products * (kernel == 1), products * (kernel > 1), pixels * given + read * taken])
+
+    return parts
+
+
+def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS):
+    """Return the Rates of this machine's CPU, one thread, for a network and what can be cut out of it.
+
+    Args:
+        graph, model: ChannelGraph and its DetectionModel.
+        image_size: side in pixels.
+        runtime: one of RUNTIMES.
+        rng: numpy Generator that draws the cuts.
+        rounds: how often each network runs; all take turns.
+    """
+    cuts = [{}, *(random_cut(graph, rng.uniform(NARROWEST, 1), rng) for _ in range(SAMPLES))]
+    networks = {number: rebuild(model, graph, keep) for number, keep in enumerate(cuts)}
+    with computing_threads(1), running(networks, image_size, runtime) as calls:
+        times = take_turns(calls, rounds, OWN_CLOCK)
+    times = np.array([summarise(times[number]).median for number in calls])
+    fits = [fit_block(graph, model, cuts, times, block, image_size) for block in BLOCKS]
+    return min(fits, key=lambda rates: rates.error)
+
+
+@contextmanager
+def running(models, image_size, runtime):
+    """Give {name: callable that runs it once on an image} of {name: DetectionModel} on one thread, batch 1, float32.
+
+    image_size: side in pixels; runtime: one of RUNTIMES. Raises InputError when its package is missing.
+    """
+    image = noise((image_size, image_size))
+    if runtime == "torch":
+        yield {name: pytorch_call(TorchRuntime("", model=model), image) for name, model in models.items()}
+        return
+    calls = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, model) in enumerate(models.items()):
+            file, metadata = Path(folder) / f"{number}.onnx", describe_model(model, (image_size, image_size))
+            file.write_bytes(onnx_bytes(onnx_graph(model, metadata), metadata))
+            calls[name] = partial(OnnxRuntime(file, threads=1), image)
+        yield calls
+
+
+def fit_block(graph, model, cuts, times, block, image_size):
+    """Return the Rates of one size of block: non-negative least squares over relative errors.
+
+    cuts: masks {group: bool [width]} of each measured network; times: [networks] milliseconds.
+    """
+    layers = [graph.layers[name] for name in convolutions(graph)]
+    parts = [layer_parts(layer, model, image_size, block) for layer in layers]
+    names = [layer.name for layer in layers]
+    counter = NetworkCost("channels", graph, dict.fromkeys(names, lambda inputs, outputs: 0.0))
+    table = np.array(
+        [[*sum(function(*widths) for function, widths in zip(parts, counter.counts(keep))), 1.0] for keep in cuts]
+    )
+    rates = non_negative(table / times[:, None], np.ones(len(times)))
+    error = float(np.abs(table @ rates / times - 1).mean())
+    return Rates(tuple(rates[:3].tolist()), float(rates[3]), block, image_size, error)
+
+
+def non_negative(table, target):
+    """Return the coefficients [k], none negative, with table [n, k] · coefficients near target [n] in least squares.
+
+    The most negative coefficient is fixed at zero until none is left.
+    """
+    used = np.ones(table.shape[1], dtype=bool)
+    scales = np.abs(table).max(axis=0).clip(1e-300)
+    while True:
+        found = np.zeros(table.shape[1])
+        found[used] = np.linalg.lstsq(table[:, used] / scales[used], target, rcond=None)[0] / scales[used]
+        if (found >= 0).all():
+            return found
+        used[np.argmin(found * scales)] = False
+
+
+def random_cut(graph, share, rng, multiple=8):
+    """Return masks {group: bool [width]} that keep about `share` of the channels, in uneven widths as after pruning.
+
+    Kept widths are multiples of `multiple`, or all that a group has.
+    """
+    masks = {}
+    for group in graph.free_groups:
+        wanted = group.width * share * rng.uniform(1 - SPREAD, 1 + SPREAD)
+        masks[group.name] = np.arange(group.width) < min(max(round(wanted / multiple), 1) * multiple, group.width)
+    return masks

@@ -1,0 +1,68 @@
+"""Budgets that only a built network can be held against: the bytes of its file, its milliseconds, its accuracy.
+
+Each is met by bisection over the share of a cost that stays, and confirmed on the network that is kept.
+"""
+
+from utils.benchmark.latency import OWN_CLOCK, computing_threads, summarise, take_turns
+from utils.errors import InputError
+from utils.files.checkpoint import checkpoint_bytes, finished_content
+from utils.pruning.choice.milliseconds import running
+
+STEP = 0.005  # share of the cost at which a bisection ends
+MARGIN = 0.99  # of the limit is aimed at after a miss, so that the noise of a measurement does not make the next one
+ROUNDS = 30  # runs of a time measurement
+
+
+def bisect(fits, good, bad, step=STEP):
+    """Return the share nearest to `bad` that still fits, to within `step`; `good` fits, `bad` does not."""
+    while abs(good - bad) > step:
+        middle = (good + bad) / 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return good
+
+
+def largest_fitting(measure, limit, floor, flag, unit):
+    """Return the largest share left, from `floor` to 1, at which measure(share) is at most `limit`.
+
+    flag, unit: how messages call limit. Raises InputError when even the smallest network is above it.
+    """
+    if measure(1.0) <= limit:
+        return 1.0
+    smallest = measure(floor)
+    if smallest > limit:
+        raise InputError(
+            f"{flag} {limit:g}: cannot be met; the smallest network that the limits allow has {smallest:.3g} {unit}"
+        )
+    return bisect(lambda left: measure(left) <= limit, floor, 1.0)
+
+
+def smallest_within(drop, limit, floor):
+    """Return the smallest share left, from `floor` to 1, at which drop(share) is at most `limit`; the whole network's
+    drop is 0.
+    """
+    return floor if drop(floor) <= limit else bisect(lambda left: drop(left) <= limit, 1.0, floor)
+
+
+def confirmed(measure, limit, left, floor):
+    """Return (share left, what was measured): a network that meets the limit when it is measured anew, cut further if
+    it must be.
+    """
+    while True:
+        value = measure(left)
+        if value <= limit or left <= floor:
+            return left, value
+        left = max(floor, left * (MARGIN * limit / value))
+
+
+def file_megabytes(model):
+    """Return the size of a DetectionModel's finished checkpoint in MB (10⁶ bytes)."""
+    return len(checkpoint_bytes(finished_content(model))) / 1e6
+
+
+def milliseconds(model, image_size, runtime, rounds=ROUNDS, clock=OWN_CLOCK):
+    """Return the median milliseconds an image (side in pixels) of a DetectionModel on one thread, batch 1, float32.
+
+    runtime: one of utils.pruning.choice.milliseconds.RUNTIMES. Raises InputError when its package is missing.
+    """
+    with computing_threads(1), running({"": model}, image_size, runtime) as calls:
+        return summarise(take_turns(calls, rounds, clock)[""]).median

@@ -1,0 +1,145 @@
+"""Least-squares reconstruction: every convolution gets the weights that best give its old outputs from the channels
+left.
+
+After He, Zhang & Sun 2017 (channel pruning) and Luo et al. 2017 (ThiNet): the original and the narrow network run side
+by side over calibration images, layer by layer; each convolution is fitted on what it really reads, errors of earlier
+layers included.
+"""
+
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from models.yolo import Detect
+from utils.pruning.channels.groups import traced_network
+from utils.pruning.channels.rebuild import removed_labels
+from utils.pruning.repair.constants import shift_output
+from utils.validation.evaluate import evaluation_mode
+
+SAMPLES = 20_000  # pixels that a layer is fitted on, but at least SAMPLES_PER_INPUT for each weight of a filter
+SAMPLES_PER_INPUT = 8
+RIDGE = 1e-3  # pull towards the old weights, as a share of the mean power of the inputs
+
+
+@dataclass
+class Pair:
+    """What the original and the narrow network have at a node."""
+
+    full: object
+    narrow: object
+
+
+class SideBySide(fx.Interpreter):
+    """Runs two networks of the same graph; the convolutions of the narrow one are fitted, in place, as they are
+    reached.
+    """
+
+    def __init__(self, model, narrow, graph, keep, generator):
+        """narrow: what rebuild made of `model` with masks `keep`; generator: draws the pixels."""
+        super().__init__(traced_network(model))
+        self.full, self.narrow, self.channels, self.generator = model, narrow, graph, generator
+        self.removed = removed_labels(graph, keep)
+        self.fitted = set()
+
+    def run_node(self, node):
+        """Return the Pair of a node."""
+        if node.op == "placeholder":
+            value = super().run_node(node)
+            return Pair(value, value)
+        full, narrow = (pick(self.fetch_args_kwargs_from_env(node), side) for side in ("full", "narrow"))
+        module = self.full.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(module, Detect):
+            for i, conv in enumerate(module.m):
+                self.fit(f"{node.target}.m.{i}", narrow[0][0][i], conv(full[0][0][i]))
+            return Pair(None, None)
+        value = self.compute(node, self.full, *full)
+        if isinstance(module, nn.Conv2d):
+            self.fit(node.target, narrow[0][0], value)
+        return Pair(value, self.compute(node, self.narrow, *narrow))
+
+    def compute(self, node, network, args, kwargs):
+        """Return the value of a node in one of the networks."""
+        if node.op == "call_module":
+            return network.get_submodule(node.target)(*args, **kwargs)
+        if node.op == "get_attr":
+            return operator.attrgetter(node.target)(network)
+        return getattr(self, node.op)(node.target, args, kwargs)
+
+    def fit(self, name, x, wanted):
+        """Fit a convolution of the narrow network that reads x [B, c_in, H, W] to give `wanted` [B, c_out before, h,
+        w].
+        """
+        conv, layer = self.narrow.get_submodule(name), self.channels.layers.get(name)
+        if layer is None or conv.groups > 1 or name in self.fitted:
+            return
+        self.fitted.add(name)
+        kept = torch.from_numpy(~np.isin(layer.outputs, self.removed))
+        places = self.draw(wanted.shape, conv.weight[0].numel())
+        image, row, column = places
+        target = wanted[image, :, row, column][:, kept.to(wanted.device)]
+        inputs = patches(conv, x, places)
+        weights, offset = least_squares(
+            inputs, target - (0 if conv.bias is None else conv.bias), conv.weight.flatten(1)
+        )
+        conv.weight.copy_(weights.view_as(conv.weight))
+        shift_output(self.narrow, self.channels, self.removed, name, offset)
+
+    def draw(self, shape, inputs):
+        """Return (image, row, column) of the pixels of an output map that a layer with so many inputs a filter is
+        fitted on.
+        """
+        batch, _, height, width = shape
+        count = min(max(SAMPLES, SAMPLES_PER_INPUT * inputs), batch * height * width)
+        index = torch.randperm(batch * height * width, generator=self.generator)[:count]
+        return index // (height * width), index // width % height, index % width
+
+
+def patches(conv, x, places):
+    """Return [n, c_in · k · k]: what a convolution of x [B, c_in, H, W] reads for the output pixels `places`."""
+    image, row, column = places
+    height, width = conv.padding
+    padded = functional.pad(x, (width, width, height, height)).permute(0, 2, 3, 1)
+    taps = [
+        padded[image, row * conv.stride[0] + i * conv.dilation[0], column * conv.stride[1] + j * conv.dilation[1]]
+        for i in range(conv.kernel_size[0])
+        for j in range(conv.kernel_size[1])
+    ]
+    return torch.stack(taps, 2).flatten(1)
+
+
+def least_squares(inputs, target, weights, ridge=RIDGE):
+    """Return (weights [o, d], offset [o]) with inputs · weightsᵀ + offset nearest to the target, pulled towards given
+    weights.
+
+    inputs: [n, d]; target: [n, o]; weights: [o, d]; ridge: strength of the pull, a share of the mean power of the
+    inputs.
+    """
+    centre, aim = inputs.mean(0), target.mean(0)
+    centred = inputs - centre
+    missing = target - aim - centred @ weights.T
+    power = (centred.T @ centred).double() / len(inputs)
+    pull = (
+        ridge
+        * power.diagonal().mean().clamp(min=1e-12)
+        * torch.eye(len(power), dtype=torch.double, device=power.device)
+    )
+    change = torch.linalg.solve(power + pull, (centred.T @ missing).double() / len(inputs)).T
+    weights = weights + change.to(weights)
+    return weights, aim - weights @ centre
+
+
+@torch.no_grad()
+def reconstruct(narrow, model, graph, keep, calibration, device, generator):
+    """Fit all convolutions of a rebuilt network to the original on calibration images, in place."""
+    images = torch.cat([images for images, _ in calibration.batches(device)])
+    with evaluation_mode(model), evaluation_mode(narrow):
+        SideBySide(model, narrow, graph, keep, generator).run(images)
+
+
+def pick(value, side):
+    """Return nested arguments with every Pair replaced by one of its sides."""
+    return fx.node.map_aggregate(value, lambda v: getattr(v, side) if isinstance(v, Pair) else v)

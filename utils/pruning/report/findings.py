@@ -1,0 +1,119 @@
+"""What a cut did, as plain numbers and text: the content of report.json, and all that report.html shows."""
+
+import numpy as np
+from torch import nn
+
+from models.yolo import Detect
+from utils.pruning.channels.rebuild import removed_labels
+from utils.pruning.structure.branches import channels_of
+
+BINS = 24  # of a gamma histogram
+FASTER = 1.03  # ratio of times above which a network counts as faster; less is within the noise of a measurement
+RUNTIME = "PyTorch on the CPU, 1 thread, batch 1, float32"
+MOSTLY = 0.9
+
+
+def file_parts(model, size):
+    """Return {part: bytes} of the checkpoint of a stored (FP16) model whose file has `size` bytes."""
+    parts = {"convolutions": 0, "batch norms": 0, "predictions": 0}
+    inside = {id(m) for detect in model.modules() if isinstance(detect, Detect) for m in detect.modules()}
+    for module in model.modules():
+        tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        taken = sum(t.numel() * t.element_size() for t in tensors)
+        name = (
+            "predictions"
+            if id(module) in inside
+            else "batch norms"
+            if isinstance(module, nn.BatchNorm2d)
+            else "convolutions"
+        )
+        parts[name] += taken
+    return {**parts, "structure": size - sum(parts.values())}
+
+
+def layer_rows(graph, before, after):
+    """Return [{layer, before, after, kept, protected}] of every convolution of a ChannelGraph."""
+    protected = {name: group.protected for group in graph.groups for name in group.members}
+    rows = []
+    for name in (layer.name for layer in graph.layers.values() if layer.is_conv):
+        old, new = (channels_of(model, name) for model in (before, after))
+        rows.append({"layer": name, "before": old, "after": new, "kept": new / old, "protected": protected.get(name)})
+    return rows
+
+
+def gamma_histograms(graph, model, keep):
+    """Return [{layer, high, kept, removed}] of every batch norm: counts of |gamma| in BINS bins from 0 to `high`."""
+    gone = removed_labels(graph, keep)
+    rows = []
+    for layer in (layer for layer in graph.layers.values() if not layer.is_conv):
+        gamma = model.get_submodule(layer.name).weight.detach().abs().float().cpu().numpy()
+        removed = np.isin(layer.outputs, gone)
+        high = float(gamma.max()) or 1.0
+        counts = [np.histogram(gamma[mask], BINS, (0, high))[0].tolist() for mask in (~removed, removed)]
+        rows.append({"layer": layer.name, "high": high, "kept": counts[0], "removed": counts[1]})
+    return rows
+
+
+def verdict(before, after, layers):
+    """Return (whether the second of two networks is faster or None, a sentence that says so and, if not, why).
+
+    Args:
+        before, after: mappings with gflops and ms (None: not measured).
+        layers: see layer_rows.
+    """
+    left = after["gflops"] / before["gflops"]
+    if before["ms"] is None or after["ms"] is None:
+        return None, f"{left:.0%} of the FLOPs are left; the time was not measured"
+    ratio = before["ms"] / after["ms"]
+    times = f"{before['ms']:.1f} → {after['ms']:.1f} ms an image"
+    if ratio >= FASTER:
+        return True, f"{ratio:.2f}× as fast: {times} at {left:.0%} of the FLOPs"
+    return False, f"NOT FASTER: {times}, because {reason(left, layers)}"
+
+
+def reason(left, layers):
+    """Return in words why a cut that leaves this share of the FLOPs brought no speed."""
+    odd = [row for row in layers if row["after"] % 8 and row["after"] != row["before"]]
+    if left > MOSTLY:
+        return (
+            f"{left:.0%} of the FLOPs are left: the channels that went cost little. Ask for FLOPs, such as --flops 0.5"
+        )
+    if len(odd) > len(layers) / 4:
+        return f"{len(odd)} of {len(layers)} layers have widths that are no multiples of 8. Leave --round at 8"
+    return (
+        f"moving maps and starting layers takes longer than computing here, though only {left:.0%} of the FLOPs are "
+        "left. At a larger --imgsz the cut counts more"
+    )
+
+
+def network_numbers(row, parts):
+    """Return the mapping for one network from its Totals and the parts of its file."""
+    return {
+        "name": row.name,
+        "parameters": row.parameters,
+        "gflops": row.gflops,
+        "ms": row.ms,
+        "map50": row.map50,
+        "map50_95": row.map,
+        "file": {"bytes": row.bytes, "parts": parts},
+    }
+
+
+def collect(cut, networks, **settings):
+    """Return the findings of a Cut: a mapping of plain values, ready for json.
+
+    Args:
+        networks: mappings of network_numbers, before and after.
+        settings: weights, out, data, imgsz, command, notes, sensitivity, trade_off and what else is to be kept.
+    """
+    layers = layer_rows(cut.graph, cut.before, cut.after)
+    faster, sentence = verdict(networks[0], networks[-1], layers)
+    return {
+        "verdict": sentence,
+        "faster": faster,
+        "runtime": RUNTIME,
+        **settings,
+        "networks": networks,
+        "layers": layers,
+        "gammas": gamma_histograms(cut.graph, cut.before, cut.keep),
+    }

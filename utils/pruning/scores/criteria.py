@@ -1,0 +1,45 @@
+"""All criteria by name: what --criterion chooses from."""
+
+import numpy as np
+
+from utils.pruning.scores import from_data, from_weights
+from utils.pruning.scores.parameters import ChannelParameters, aggregate, check_finite
+
+FROM_WEIGHTS = {
+    "bn": from_weights.gamma,
+    "l1": from_weights.l1,
+    "l2": from_weights.l2,
+    "l1-std": from_weights.l1_std,
+    "fpgm": from_weights.fpgm,
+    "lamp": from_weights.lamp,
+}
+FROM_DATA = {
+    "taylor": from_data.taylor,
+    "fisher": from_data.fisher,
+    "activation": from_data.activation,
+    "ablation": from_data.ablation,
+}
+CRITERIA = (*FROM_WEIGHTS, *FROM_DATA, "random")
+
+
+def score_channels(model, graph, criterion, way="sum", evidence=None, generator=None):
+    """Return {group: [width] what is lost with each channel}; silent channels score zero whatever the criterion.
+
+    Args:
+        criterion: one of CRITERIA.
+        way: how tied channels are joined, one of importance.AGGREGATES; criteria from data judge them together anyway.
+        evidence: from_data.Evidence, for a criterion from data.
+        generator: torch.Generator, for 'random'.
+
+    Raises InputError when the network has no batch norm on any channel that may go, or weights that are not finite.
+    """
+    parameters = ChannelParameters(model, graph)
+    if criterion in FROM_DATA:
+        scores = FROM_DATA[criterion](model, graph, evidence)
+    elif criterion == "random":
+        scores = aggregate(graph, from_weights.chance(model, graph, generator))
+    else:
+        scores = aggregate(graph, FROM_WEIGHTS[criterion](model, graph), way)
+    check_finite(scores, "gamma" if criterion == "bn" else f"what --criterion {criterion} reads")
+    loudest = parameters.by_group(parameters.per_channel(parameters.loudness))
+    return {name: np.where(loudest.get(name, 1.0) == 0, 0.0, values) for name, values in scores.items()}

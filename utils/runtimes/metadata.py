@@ -1,0 +1,88 @@
+"""What an exported file says about itself, under the keys that the public YOLOv5 writes and reads."""
+
+import ast
+from dataclasses import dataclass
+
+import yaml
+
+from models.cost import count_gflops, count_parameters
+from utils.errors import InputError
+
+DESCRIPTION = "YOLOv5 detector"
+FACTS = "metadata.yaml"  # in the folders of formats whose files hold no metadata
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Facts that a user of the file needs and that its tensors do not tell."""
+
+    stride: int  # pixels; the sides of images are multiples of it
+    names: dict[int, str]
+    imgsz: tuple[int, int]  # height, width in pixels that the file was exported with
+    batch: int = 1
+    parameters: int = 0
+    gflops: float = 0.0  # at 640 × 640 pixels
+    nms: bool = False
+
+    def strings(self):
+        """Return {key: text}. Names are written as Python writes a dict, which is what the public code reads."""
+        return {
+            "description": DESCRIPTION,
+            "task": "detect",
+            "stride": str(self.stride),
+            "names": str(self.names),
+            "imgsz": str(list(self.imgsz)),
+            "batch": str(self.batch),
+            "nms": str(self.nms),
+            "parameters": str(self.parameters),
+            "gflops": f"{self.gflops:.6g}",
+        }
+
+
+def describe_model(model, shape, batch=1):
+    """Return the Metadata of a DetectionModel that is exported for images of shape (height, width)."""
+    cost = count_parameters(model), count_gflops(model)
+    return Metadata(model.size_multiple, dict(model.names), tuple(shape), batch, *cost)
+
+
+def write_facts(metadata, folder):
+    """Write metadata.yaml, the Metadata of a model that is a folder."""
+    facts = {**metadata.strings(), "stride": metadata.stride, "names": metadata.names, "imgsz": list(metadata.imgsz)}
+    (folder / FACTS).write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_cost(values):
+    """Return (parameters, GFLOPs at 640 × 640) from a file's metadata, (None, None) when it does not tell."""
+    try:
+        return int(values["parameters"]), float(values["gflops"])
+    except (KeyError, ValueError, TypeError):
+        return None, None
+
+
+def read_names_and_stride(values, path):
+    """Return ({class index: name}, stride) from a file's metadata {key: text or value}.
+
+    Raises InputError when they are absent or unreadable: the file is of another detector.
+    """
+    try:
+        names, stride = (_literal(values[key]) for key in ("names", "stride"))
+        names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
+        return {int(i): str(name) for i, name in names.items()}, int(stride)
+    except KeyError as error:
+        raise InputError(f"{path}: no metadata {error.args[0]!r}; must be exported by export.py of YOLOv5") from None
+    except (ValueError, SyntaxError, AttributeError, TypeError):
+        raise InputError(f"{path}: metadata names and stride are unreadable; must be exported by export.py") from None
+
+
+def read_shape(values, path):
+    """Return the (height, width) that a file was exported for from its metadata. Raises InputError."""
+    try:
+        height, width = _literal(values["imgsz"])
+        return int(height), int(width)
+    except (KeyError, ValueError, SyntaxError, TypeError):
+        raise InputError(f"{path}: metadata imgsz is {values.get('imgsz')!r}; must be [height, width]") from None
+
+
+def _literal(value):
+    """Return the plain value that a text spells; anything but text as it is."""
+    return ast.literal_eval(value) if isinstance(value, str) else value

@@ -1,0 +1,211 @@
+"""Sparse training without a strength to tune: the channels that are to go are chosen, and exactly those fade to zero."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from utils.errors import InputError, blaming
+from utils.pruning.choice.costs import ChannelCost, NetworkCost
+from utils.pruning.choice.milliseconds import RUNTIMES, Rates, fit_rates
+from utils.pruning.choice.selection import Limits, select_by_cost
+from utils.pruning.scores.parameters import ChannelParameters
+from utils.sparsity.penalties import GammaHook
+
+FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
+COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded", "best_faded")  # that a resumed fade needs
+LATEST = 0.8  # of the run: the fade waits no longer for accuracy
+MUCH = 0.1  # of the mAP50-95 before the fade: who loses more is told what helps
+
+
+@dataclass
+class Goal:
+    """What --sr auto drives a run to."""
+
+    kind: str  # channels: `share` of them goes; FLOPs, time: `share` of them is left
+    share: float
+    image_size: int = 640  # side in pixels, for time
+    runtime: str = RUNTIMES[-1]  # that the time is measured in
+    rates: Rates | None = None  # of this machine; measured when time is first asked for
+
+    @property
+    def left(self):
+        """Share of the cost that is left."""
+        return 1 - self.share if self.kind == "channels" else self.share
+
+    @property
+    def flag(self):
+        """The flag of train_sparsity.py that asks for it."""
+        return f"{FLAGS[self.kind]} {self.share:g}"
+
+    def cut(self, share):
+        """Return the flag with which prune.py cuts what such a run has silenced: `share` of the channels."""
+        if self.kind == "time":
+            return f"--percent {share:.4f}"
+        return f"{'--flops' if self.kind == 'FLOPs' else '--percent'} {self.share:g}"
+
+    def cost(self, graph, model):
+        """Return the cost (see costs.py) that the goal is a share of."""
+        if self.kind == "time":
+            self.rates = self.rates or fit_rates(
+                graph, model, model.fitting_size(self.image_size), self.runtime, np.random.default_rng(0)
+            )
+            return self.rates.cost(graph, model)
+        return NetworkCost.flops(graph, model) if self.kind == "FLOPs" else ChannelCost(graph.channel_counts())
+
+
+class FadeOut(GammaHook):
+    """Sparse training without a strength to tune: chooses the channels that are to go, and fades exactly those to zero.
+
+    Each channel is scored by the running mean of (sum over its tied batch norms of gamma·∂gamma + beta·∂beta)²: the
+    squared first-order Taylor estimate of what its removal does to the loss (Molchanov et al. 2019). At choose_until of
+    the run those with the smallest scores are chosen; from then on their gamma and beta shrink linearly, to exactly
+    zero at fade_until, while the others train freely. Beta fades with gamma: cutting the channels changes nothing,
+    picture borders included.
+
+    With max_drop the fade waits while mAP50-95 is more than that below what it was at the start, though not beyond
+    LATEST.
+    """
+
+    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None, baseline=None, say=None):
+        """
+        Args:
+            goal: Goal.
+            limits: of the selection.
+            choose_until, fade_until: shares of the run.
+            max_drop: of mAP50-95, or None.
+            baseline: the mAP50-95 that max_drop is counted from; None: that of the network that the run begins with.
+            say: gets a line about when the channels go; None: nobody wants to know.
+        """
+        self.goal, self.limits = goal, limits
+        self.choose_until, self.fade_until = choose_until, fade_until
+        self.max_drop, self.baseline, self.say = max_drop, baseline, say
+        self.seen = 0  # steps that the scores are a mean of
+        self.delay = 0  # steps that the fade has waited
+        self.waiting = False
+        self.best_unfaded = 0.0  # best mAP50-95 until the fade began
+        self.best_faded = 0.0  # best fitness since its end
+
+    def prepare(self, model):
+        """Trace the network; check that the target can be reached."""
+        super().prepare(model)
+        self.cost = self.goal.cost(self.graph, model)
+        self.scores = torch.ones(self.parameters.count)  # replaced by the first step's; all count as in use
+        with blaming(f"{self.goal.flag}:"):
+            self.choose()
+
+    def start(self, run):
+        """Move scores and choice to where the weights are."""
+        super().start(run)
+        device = self.parameters.index.device
+        self.scores, self.keep = self.scores.to(device), self.keep.to(device)
+        self.goal.rates = run.team.from_main(self.goal.rates)  # all processes must choose the same
+        self.cost = self.goal.cost(self.graph, run.model)
+        if self.max_drop is not None and self.baseline is None:
+            self.baseline = run.team.from_main(run.measure(run.ema.model).map if run.team.main else None)
+        if self.say and self.faded(run) < 1:
+            self.say(self.plan_line(run))
+
+    def plan_line(self, run):
+        """Return in words when the channels go, as far as it is known."""
+        first = math.floor(self.choose_until * run.total_steps)
+        last = min(math.ceil(self.fade_until * run.total_steps) + self.delay, run.total_steps) - 1
+        chosen, gone = run.pace.epoch_of(first), run.pace.epoch_of(last)
+        waits = "" if self.max_drop is None else ", if mAP lets it"
+        return (
+            f"channels that go: chosen in epoch {chosen}, at zero in epoch {gone}, "
+            f"{last - first} optimizer steps later{waits}; mAP dips meanwhile"
+        )
+
+    def before_step(self, run):
+        """Update the scores from the gradients of this step."""
+        if self.faded(run) > 0:
+            return
+        estimates = sum(
+            self.parameters.gather([getattr(n, name) * getattr(n, name).grad for n in self.parameters.norms])
+            for name in ("weight", "bias")
+        )
+        self.seen += 1
+        self.scores += (self.parameters.per_channel(estimates) ** 2 - self.scores) / self.seen
+
+    def after_step(self, run):
+        """Shrink the chosen channels."""
+        if self.waiting and self.delay < round((LATEST - self.fade_until) * run.total_steps):
+            self.delay += 1
+            return
+        before, now = self.faded(run, -1), self.faded(run)
+        if now == 0:
+            return
+        if before == 0:
+            self.choose()
+        ratio = 0.0 if now == 1 else (1 - now) / (1 - before)
+        self.parameters.multiply(self.factors(ratio))
+        if before < 1 == now:  # what is zero on both sides stays zero in a moving average
+            average = ChannelParameters(run.ema.model, self.graph, self.groups)
+            average.multiply(self.factors(0.0))
+
+    def faded(self, run, steps=0):
+        """Return how far the fading is, 0 to 1; steps: so many later."""
+        progress = (run.step - self.delay + steps) / run.total_steps
+        return min(max((progress - self.choose_until) / (self.fade_until - self.choose_until), 0.0), 1.0)
+
+    def factors(self, ratio):
+        """Return the flat vector [P]: ratio at the places of channels that are to go, 1 elsewhere."""
+        channels = torch.where(self.keep, 1.0, ratio).to(self.parameters.norms[0].weight.dtype)
+        return self.parameters.per_place(channels, 1.0)
+
+    def choose(self):
+        """Decide by the scores which channels are to go."""
+        keep = select_by_cost(self.parameters.by_group(self.scores), self.cost, self.goal.left, self.limits)
+        self.keep = self.parameters.from_groups(keep)
+
+    def after_epoch(self, run):
+        """Log how far the fading is and what it reached."""
+        run.log |= {"sparsity/faded": self.faded(run), "sparsity/share_near_zero": self.share_near_zero()}
+
+    def after_validation(self, run):
+        """Decide whether to wait; let patience count from the end of the fade, and for what is reached since then."""
+        if run.evaluation is not None and self.faded(run) == 0:
+            self.best_unfaded = max(self.best_unfaded, run.evaluation.map)
+        if self.max_drop is not None:
+            dropped = run.evaluation is not None and run.evaluation.map < self.baseline - self.max_drop
+            self.waiting = run.team.from_main(dropped) and 0 < self.faded(run) < 1
+        better = run.evaluation is not None and run.evaluation.fitness > self.best_faded
+        if self.faded(run) < 1:
+            run.best_epoch = run.epoch
+        elif better:
+            self.best_faded, run.best_epoch = run.evaluation.fitness, run.epoch
+
+    def drop_lines(self, reached):
+        """Return in words ([] or one line) whether max_drop was kept, or without one, that much was lost.
+
+        reached: (mAP50, mAP50-95) of the cut, or None.
+        """
+        if reached is None:
+            return []
+        if self.max_drop is None:
+            lost = reached[1] < (1 - MUCH) * self.best_unfaded
+            advice = f"more --epochs let the network follow, a goal nearer than {self.goal.flag} asks less of it"
+            return [f"mAP50-95 was {self.best_unfaded:.3f} before the channels faded: {advice}"] if lost else []
+        words = f"mAP50-95 was {self.baseline:.3f} at the start"
+        if reached[1] >= self.baseline - self.max_drop:
+            return [f"{words}: within --max-drop {self.max_drop:g}"]
+        advice = f"aim less far than {self.goal.flag}, or train longer"
+        return [f"{words}: the cut loses more than --max-drop {self.max_drop:g}; {advice}"]
+
+    def state_dict(self):
+        """Return scores, choice and course."""
+        rates = asdict(self.goal.rates) if self.goal.rates else None
+        course = {name: getattr(self, name) for name in COURSE}
+        return {"scores": self.scores.cpu(), "keep": self.keep.cpu(), "goal": self.goal.flag, "rates": rates, **course}
+
+    def load_state_dict(self, state):
+        """Take over scores, choice and course. Raises InputError when the run had another target."""
+        if state["goal"] != self.goal.flag:
+            raise InputError(f"{self.goal.flag}: the run to resume has {state['goal']}")
+        self.scores, self.keep = state["scores"], state["keep"]
+        if state["rates"]:
+            self.goal.rates = Rates(**state["rates"])
+        for name in COURSE:
+            setattr(self, name, state.get(name, getattr(self, name)))  # older runs have fewer

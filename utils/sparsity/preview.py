@@ -1,0 +1,98 @@
+"""What pruning now would leave, during sparse training: size every epoch, accuracy with the channels masked every few."""
+
+import numpy as np
+
+from utils.files.checkpoint import finished_content
+from utils.pruning.channels.groups import trace_channels
+from utils.pruning.channels.rebuild import masked
+from utils.pruning.choice.costs import NetworkCost
+from utils.pruning.choice.selection import Limits, select_by_cost
+from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
+from utils.training.checkpoints import keep_checkpoint
+from utils.training.loop import Hook
+
+
+class PreviewHook(Hook):
+    """Tries the cut of a goal on the moving average, logs it, and keeps best_sparse.pt.
+
+    best_sparse.pt is the network with the best fitness after the cut, its channels at zero: unlike best.pt it can be
+    pruned. Of epochs whose cut changes nothing the epoch's own evaluation counts; others are measured every `period`
+    epochs.
+    """
+
+    def __init__(self, goal, period, limits=Limits()):
+        """goal: utils.sparsity.fading.Goal; period: epochs, 0: measure none; limits: of the selection."""
+        self.goal, self.period, self.limits = goal, period, limits
+        self.best = 0.0  # fitness after the cut
+        self.latest = None  # (map50, map) after the cut
+
+    def prepare(self, model):
+        """Trace the network; check that the goal can be reached."""
+        self.graph = trace_channels(model)
+        self.cost = self.goal.cost(self.graph, model)
+        self.flops, self.sizes = NetworkCost.flops(self.graph, model), NetworkCost.parameters(self.graph, model)
+        self.choose(model)
+
+    def start(self, run):
+        """Take the cost as it is agreed on: a resumed run keeps the times that it began with."""
+        self.cost = self.goal.cost(self.graph, run.model)
+
+    def choose(self, model):
+        """Return (masks of the cut, largest mean |gamma| among the channels that go).
+
+        Raises InputError when it is impossible.
+        """
+        scores = gamma_scores(model, self.graph)
+        keep = select_by_cost(scores, self.cost, self.goal.left, self.limits)
+        counts = self.graph.channel_counts()
+        means = np.concatenate([(scores[name] / counts[name])[~mask] for name, mask in keep.items()])
+        return keep, float(means.max(initial=0.0))
+
+    def after_validation(self, run):
+        """Log the cut; measure it when it is due; keep it when it is the best."""
+        if not run.team.main:
+            return
+        model = run.ema.model
+        keep, threshold = self.choose(model)
+        run.log |= {
+            "sparsity/threshold": threshold,
+            "sparsity/share_dead": self.share_dead(model),
+            "preview/parameters": self.sizes.of(keep),
+            "preview/GFLOPs": self.flops.of(keep) / 1e9,
+        }
+        evaluation = self.evaluate(run, model, keep)
+        if evaluation is None:
+            return
+        self.latest = evaluation.map50, evaluation.map
+        run.log |= dict(zip(("preview/mAP_0.5", "preview/mAP_0.5:0.95"), self.latest))
+        if evaluation.fitness >= self.best:
+            self.best = evaluation.fitness
+            keep_checkpoint(run, run.folder.best_sparse, finished_content(masked(model, self.graph, keep)))
+
+    def evaluate(self, run, model, keep):
+        """Return the Evaluation of the network with the cut's channels masked, or None when it is not due."""
+        if run.evaluation is None:
+            return None
+        if self.changes_nothing(model, keep):
+            return run.evaluation
+        due = self.period and ((run.epoch + 1) % self.period == 0 or run.last_epoch)
+        return run.measure(masked(model, self.graph, keep)) if due else None
+
+    def changes_nothing(self, model, keep):
+        """Tell whether gamma and beta of all channels that masks {group: bool [width]} remove are exactly zero."""
+        parameters = ChannelParameters(model, self.graph)
+        sizes = parameters.by_group(parameters.per_channel(parameters.loudness))
+        return all(not sizes[name][~mask].any() for name, mask in keep.items())
+
+    def share_dead(self, model):
+        """Return the share of free channels all of whose gammas are exactly zero."""
+        parameters = ChannelParameters(model, self.graph)
+        return float((parameters.per_channel(parameters.gamma.abs()) == 0).float().mean())
+
+    def state_dict(self):
+        """Return the best fitness."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state):
+        """Take over the best fitness."""
+        self.best = state.get("best", 0.0)

@@ -1,0 +1,88 @@
+"""The checkpoints of a run: last.pt to go on from, best.pt to use."""
+
+from copy import deepcopy
+from datetime import datetime
+
+from utils.errors import InputError
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+
+
+class Keeper:
+    """Writes the checkpoints of a run after each epoch.
+
+    last.pt holds all that is needed to go on exactly; after the last epoch, and best.pt always, only the moving average
+    in FP16, as the public YOLOv5 ships finished weights.
+    """
+
+    def __init__(self, options, every_epoch=True, period=0, now=datetime.now):
+        """options: plain dict, kept in the files; every_epoch False: last epoch only; period: epochN.pt too."""
+        self.options, self.every_epoch, self.period, self.now = options, every_epoch, period, now
+
+    def __call__(self, run, hooks):
+        """Write what is due after run.epoch."""
+        if not (self.every_epoch or run.last_epoch):
+            return
+        about = {"best_fitness": run.best_fitness, "opt": self.options, "date": self.now().isoformat()}
+        if run.improved or run.last_epoch:
+            content = finished_content(run.ema.model, **about)
+        if run.improved:
+            keep_checkpoint(run, run.folder.best, content)
+        if not run.last_epoch:
+            content = unfinished_content(run, hooks, **about)
+        keep_checkpoint(run, run.folder.last, content)
+        if self.period > 0 and run.epoch % self.period == 0 and not run.last_epoch:
+            keep_checkpoint(run, run.folder.epoch_checkpoint(run.epoch), content)
+
+
+def keep_checkpoint(run, path, content):
+    """Write a checkpoint of a run into its folder, which may hold those of an earlier one (--exist-ok)."""
+    save_checkpoint(path, content)
+    run.written.add(path)
+
+
+def unfinished_content(run, hooks, **about):
+    """Return the content of a checkpoint that `restore` continues from without any difference."""
+    network = deepcopy(run.ema.model)  # plain classes, even where the model in training has synchronised batch norms
+    network.load_state_dict(run.model.state_dict())
+    hook_states = {type(hook).__name__: hook.state_dict() for hook in hooks}
+    assert len(hook_states) == len(hooks), "two hooks of one class would share their state"
+    state = {
+        "step": run.step,
+        "best_epoch": run.best_epoch,
+        "scaler": run.scaler.state_dict(),
+        "hooks": hook_states,
+    }
+    return {
+        "epoch": run.epoch,
+        "model": network,
+        "ema": run.ema.model,
+        "updates": run.ema.updates,
+        "optimizer": run.optimizer.state_dict(),
+        "git": None,
+        "state": state,
+        **about,
+    }
+
+
+def unfinished_checkpoint(path):
+    """Return the Checkpoint that an interrupted run left. Raises InputError when it is not one to go on from."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.entries.get("epoch", -1) == -1:
+        raise InputError(f"{path}: this run is finished; to train further use --weights {path}")
+    if checkpoint.ema is None or not checkpoint.entries.get("state"):
+        raise InputError(f"{path}: holds no state to resume from; use --weights {path}")
+    return checkpoint
+
+
+def restore(run, checkpoint, hooks):
+    """Put a new Run, built around the checkpoint's model, and the hooks into the state that the checkpoint holds."""
+    entries, state = checkpoint.entries, checkpoint.entries["state"]
+    run.ema.model.load_state_dict(checkpoint.ema.state_dict())
+    run.ema.updates = entries["updates"]
+    run.optimizer.load_state_dict(entries["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    run.epoch, run.step = entries["epoch"] + 1, state["step"]
+    run.best_fitness, run.best_epoch = entries["best_fitness"], state["best_epoch"]
+    run.written.update(run.folder.weights.iterdir())
+    for hook in hooks:
+        hook.load_state_dict(state["hooks"].get(type(hook).__name__, {}))

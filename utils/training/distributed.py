@@ -1,0 +1,96 @@
+"""One process or many: what torchrun started, and the few things that the processes tell each other."""
+
+import gc
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+from utils.errors import InputError
+
+PATIENCE = timedelta(hours=6)  # the others wait for as long as rank 0 validates
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run; every method is without effect when there is only one."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+    @property
+    def main(self):
+        """Whether this process writes the files and validates."""
+        return self.rank == 0
+
+    @property
+    def joint(self):
+        """Whether there are other processes."""
+        return self.world_size > 1
+
+    def average(self, tensor):
+        """Return the mean of a floating-point tensor over all processes."""
+        if not self.joint:
+            return tensor
+        total = tensor.clone()
+        distributed.all_reduce(total)
+        return total / self.world_size
+
+    def from_main(self, value):
+        """Return rank 0's `value` (a plain value) in every process."""
+        if not self.joint:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    @contextmanager
+    def main_first(self):
+        """Run the body in rank 0, then in the others: what it caches on disk is found by them.
+
+        An InputError in rank 0 is raised in the others too, in the place of their body.
+        """
+        if not self.main:
+            problem = self.from_main(None)
+            if problem:
+                raise InputError(problem)
+            yield
+            return
+        try:
+            yield
+        except InputError as error:
+            self.from_main(str(error))
+            raise
+        self.from_main(None)
+
+
+def team_from(environment=os.environ):
+    """Return the Team that torchrun describes in the environment; a single process without it."""
+    rank, local, size = (
+        int(environment.get(key, default)) for key, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
+    )
+    return Team(rank, local, size)
+
+
+@contextmanager
+def joined(team, device):
+    """Connect the processes of `team` for the body: NCCL for CUDA devices, gloo for the CPU.
+
+    Within the body of another `joined` the connection is that one: a second connection to the same store may fail.
+    """
+    if not team.joint or distributed.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield
+        distributed.barrier()  # nobody leaves while another still talks
+    finally:
+        gc.collect()  # what is left in circles of references would keep gloo's threads alive until Python is half gone
+        distributed.destroy_process_group()

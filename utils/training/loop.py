@@ -1,0 +1,307 @@
+"""The training loop. It knows no files, flags or data sets; what a run does besides training is a Hook's part."""
+
+import random
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+from torch.nn.parallel import DistributedDataParallel
+
+from utils.boxes.loss import DetectionLoss
+from utils.errors import InputError
+from utils.files.paths import RunFolder
+from utils.training.distributed import Team
+from utils.training.optim import ModelEMA, Pace
+
+CLIP_NORM = 10.0
+SMALLEST_STRIDES = 2  # sides of training images are at least this many strides: batch norms need more than one value
+
+
+class TrainingError(InputError):
+    """Training cannot go on: the loss or a gradient is not finite."""
+
+
+class Hook:
+    """Something that takes part in a run. All methods get the Run and do nothing here; every process calls them.
+
+    Order: prepare, start, then per epoch before_epoch, per batch (more_images, extra_loss, before_step and after_step
+    if the optimizer steps, after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs
+    goes through state_dict.
+    """
+
+    def prepare(self, model):
+        """The network is known, nothing is written yet: the moment to raise InputError for what cannot work with it."""
+
+    def start(self, run):
+        """All is built, and restored when the run is resumed; run.epoch is the first epoch to do."""
+
+    def before_epoch(self, run):
+        """The model was put into training mode."""
+
+    def more_images(self, run):
+        """Return images without labels, uint8 [M, 3, H, W] like those of the loader, that join the batch; or None.
+
+        The network sees them behind the others, at the same size; the loss of the labels and after_batch do not.
+        """
+
+    def extra_loss(self, run, images, raw):
+        """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
+
+        images: [B + M, 3, H, W] as the model saw them, the first run.labelled of them with labels; raw: its outputs,
+        nl maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
+        """
+
+    def before_step(self, run):
+        """Gradients are complete: unscaled, averaged over processes, clipped; the optimizer has not stepped."""
+
+    def after_step(self, run):
+        """The optimizer stepped (run.step counts it), the moving average has not followed yet. Weights are float32."""
+
+    def after_batch(self, run, images, targets, paths):
+        """A batch is done. images: [B, 3, H, W] in 0–1 as the model saw them; targets: [N, 6]."""
+
+    def after_epoch(self, run):
+        """All batches are done; the moving average is not validated yet."""
+
+    def after_validation(self, run):
+        """run.evaluation is that of this epoch (None if it was skipped), run.log is complete, nothing is saved yet."""
+
+    def finish(self, run):
+        """The run is over and its last checkpoint written."""
+
+    def state_dict(self):
+        """Return plain values and tensors from which load_state_dict restores the hook."""
+        return {}
+
+    def load_state_dict(self, state):
+        """Take over what state_dict returned."""
+
+
+@dataclass
+class Run:
+    """All that changes during training, and what hooks may look at. The model here is the bare one, never wrapped."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: DetectionLoss
+    pace: Pace
+    folder: RunFolder
+    device: torch.device
+    imgsz: int
+    ema: ModelEMA = None  # built from the model when not given
+    team: Team = Team()
+    seed: int = 0
+    amp: torch.dtype | None = None  # the type of mixed precision
+    multi_scale: bool = False
+    patience: int = 0  # epochs without a better fitness after which the run stops; 0: never
+    loss_gain: float = 1.0  # images that went into one image of a batch
+    measure: Callable = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
+    epoch: int = 0
+    step: int = 0  # optimizer steps done
+    best_fitness: float = 0.0
+    best_epoch: int = 0  # patience counts from it
+    stop: bool = False  # a hook may set it: the epoch is the last one
+    lr: float = 0.0  # of the weights
+    losses: torch.Tensor = None  # [3] box, objectness, class: mean over the batches of this epoch
+    labelled: int = 0  # images with labels in the last batch
+    instances: int = 0  # labels in it
+    size: int = 0  # its image size
+    batch: int = 0  # its number within the epoch
+    evaluation: object = None  # utils.validation.evaluate.Evaluation of this epoch
+    improved: bool = False  # whether its fitness is the best so far
+    log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch; hooks may add theirs
+    scaler: torch.amp.GradScaler = None
+    written: set = field(default_factory=set)  # paths of the checkpoints that are of this run, not of an earlier one
+
+    def __post_init__(self):
+        """Build what follows from the other fields."""
+        self.total_steps = self.pace.total_steps()  # planned for the whole run
+        self.ema = self.ema or ModelEMA(self.model)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp is torch.float16)
+
+    @property
+    def epochs(self):
+        """Planned epochs."""
+        return self.pace.epochs
+
+    def autocast(self):
+        """Return the context in which networks compute in the run's precision."""
+        return torch.autocast(self.device.type, self.amp, enabled=self.amp is not None)
+
+    @property
+    def rank(self):
+        """Number of this process; 0 writes and validates."""
+        return self.team.rank
+
+    @property
+    def world_size(self):
+        """Number of processes."""
+        return self.team.world_size
+
+    @property
+    def last_epoch(self):
+        """Whether no epoch follows this one."""
+        return self.stop or self.patience_over or self.epoch + 1 >= self.epochs
+
+    @property
+    def patience_over(self):
+        """Whether the last evaluation came too long after the best one."""
+        return bool(self.patience and self.evaluation and self.epoch - self.best_epoch >= self.patience)
+
+
+def fit(run, loader, validate, hooks, save):
+    """Train run.model from run.epoch to the end.
+
+    Args:
+        run: Run.
+        loader: yields (images uint8 [B, 3, H, W], targets [N, 6], paths, shapes); its dataset has set_epoch.
+        validate: callable(run) → utils.validation.evaluate.Evaluation of run.ema.model, or None to skip this epoch; rank 0 only.
+        hooks: list of Hook.
+        save: callable(run, hooks), called in rank 0 after each epoch.
+
+    Raises:
+        TrainingError: the loss or, without a loss scaler, a gradient is not finite. What was saved before stays.
+    """
+    network = run.model
+    if run.team.joint:
+        network = DistributedDataParallel(run.model, device_ids=[run.device] if run.device.type == "cuda" else None)
+    notify(hooks, "start", run)
+    while run.epoch < run.epochs and not run.stop:
+        seed_everything(run.seed, run.epoch, run.rank)
+        loader.dataset.set_epoch(run.epoch)
+        run.log = {}
+        train_epoch(run, network, loader, hooks)
+        notify(hooks, "after_epoch", run)
+        if run.team.main:
+            judge(run, validate(run))
+        notify(hooks, "after_validation", run)
+        run.stop = run.team.from_main(run.stop or run.patience_over)
+        if run.team.main:
+            save(run, hooks)
+        run.epoch += 1
+    notify(hooks, "finish", run)
+
+
+def notify(hooks, moment, *args):
+    """Call one method of every hook."""
+    for hook in hooks:
+        getattr(hook, moment)(*args)
+
+
+def seed_everything(*numbers):
+    """Seed Python's, NumPy's and PyTorch's random generators from whole numbers, so that an epoch can be repeated."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def train_epoch(run, network, loader, hooks):
+    """Pass once over the loader. Batches left over at the end make a step of their own, so no gradient is lost."""
+    run.model.train()
+    run.losses = torch.zeros(3, device=run.device)
+    notify(hooks, "before_epoch", run)
+    run.optimizer.zero_grad(set_to_none=True)
+    steps = set(run.pace.steps_in(run.epoch))
+    for run.batch, (images, targets, paths, _) in enumerate(loader):
+        set_rates(run)
+        run.labelled = len(images)
+        images = prepare(run, with_more(images, [hook.more_images(run) for hook in hooks]))
+        stepping = run.batch in steps
+        # Processes exchange gradients only when a step needs them.
+        with nullcontext() if stepping or not run.team.joint else network.no_sync():
+            items = learn(run, network, hooks, images, targets)
+        run.losses += (items - run.losses) / (run.batch + 1)
+        run.instances, run.size = len(targets), images.shape[-1]
+        if stepping:
+            optimizer_step(run, hooks)
+        notify(hooks, "after_batch", run, images[: run.labelled], targets, paths)
+    run.log |= dict(zip(("train/box_loss", "train/obj_loss", "train/cls_loss"), run.losses.tolist()))
+
+
+def set_rates(run):
+    """Set learning rates and momentum for the batch."""
+    iteration = run.epoch * run.pace.batches + run.batch
+    rates = run.pace.learning_rates(iteration)
+    for group, rate in zip(run.optimizer.param_groups, rates):
+        group["lr"] = rate
+        if "momentum" in group:
+            group["momentum"] = run.pace.momentum_at(iteration)
+    run.lr = rates[1]
+    run.log |= {f"x/lr{i}": rate for i, rate in enumerate(rates)}
+
+
+def with_more(images, others):
+    """Return a batch of images [B, 3, H, W] with the batches of `others`, where they are not None, joined behind it."""
+    others = [batch for batch in others if batch is not None]
+    return torch.cat((images, *others)) if others else images
+
+
+def prepare(run, images):
+    """Return images [B, 3, H, W] on the device as float32 in 0–1, resized when training at many scales."""
+    layout = torch.channels_last if run.device.type == "cpu" else torch.preserve_format
+    images = images.to(run.device, torch.float32, non_blocking=True, memory_format=layout) / 255
+    if not run.multi_scale:
+        return images
+    stride = run.model.size_multiple
+    rng = np.random.default_rng([run.seed, run.epoch, run.batch])  # the same in every process
+    longest = (
+        rng.integers(max(run.imgsz // 2, SMALLEST_STRIDES * stride), run.imgsz * 3 // 2 + stride) // stride * stride
+    )
+    ratio = longest / max(images.shape[2:])
+    if ratio == 1:
+        return images
+    shape = [max(round(side * ratio / stride), 1) * stride for side in images.shape[2:]]
+    return interpolate(images, size=shape, mode="bilinear", align_corners=False)
+
+
+def learn(run, network, hooks, images, targets):
+    """Add the gradients of one batch; return its (box, objectness, class) losses [3]."""
+    with run.autocast():
+        raw = network(images)
+    loss, items = run.loss(raw if run.labelled == len(images) else [y[: run.labelled] for y in raw], targets)
+    extras = [hook.extra_loss(run, images, raw) for hook in hooks]
+    loss = sum((extra for extra in extras if extra is not None), loss)
+    if not torch.isfinite(loss):
+        raise TrainingError(
+            f"epoch {run.epoch}, batch {run.batch}: the loss is {loss.item()}; the last checkpoint stays. "
+            "A smaller lr0 in the hyp file, or --amp off, may help"
+        )
+    # Processes average their gradients; the loss is a sum over the images of all of them.
+    run.scaler.scale(loss * run.loss_gain * run.world_size).backward()
+    return items
+
+
+def optimizer_step(run, hooks):
+    """Clip, let the optimizer and the hooks change the weights, and update the moving average."""
+    run.scaler.unscale_(run.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), CLIP_NORM)
+    finite = bool(torch.isfinite(norm))
+    if not finite and not run.scaler.is_enabled():
+        place = f"epoch {run.epoch}, batch {run.batch}"
+        raise TrainingError(f"{place}: a gradient is not finite; the last checkpoint stays")
+    if finite:
+        notify(hooks, "before_step", run)
+        run.scaler.step(run.optimizer)
+        run.step += 1
+        notify(hooks, "after_step", run)
+        run.ema.update(run.model)
+    run.scaler.update()  # after an overflow of float16: a smaller scale, and the step is left out
+    run.optimizer.zero_grad(set_to_none=True)
+
+
+def judge(run, evaluation):
+    """Write the evaluation into the log; decide whether it is the best so far."""
+    run.evaluation, run.improved = evaluation, False
+    if evaluation is None:
+        return
+    names = ("metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95")
+    run.log |= dict(zip(names, (evaluation.precision, evaluation.recall, evaluation.map50, evaluation.map)))
+    if evaluation.losses is not None:
+        run.log |= dict(zip(("val/box_loss", "val/obj_loss", "val/cls_loss"), evaluation.losses))
+    run.improved = evaluation.fitness >= run.best_fitness  # equal counts: early epochs all score 0
+    if run.improved:
+        run.best_fitness, run.best_epoch = evaluation.fitness, run.epoch

@@ -1,0 +1,67 @@
+"""Which network a run starts with: a checkpoint, a model yaml, or a checkpoint with a new Detect layer."""
+
+import torch
+from torch import nn
+
+from models.yolo import Detect, DetectionModel
+from utils.data.choice import KEPT_CLASSES
+from utils.errors import InputError
+from utils.files.checkpoint import load_checkpoint, say_differences
+from utils.files.downloads import find_weights
+from utils.files.paths import find_file
+
+
+def starting_network(weights, cfg, names, hyp_anchors=None, transfer=True, say=print):
+    """Return the DetectionModel to train on data with `names` (class index → name).
+
+    The network of the checkpoint itself is trained, pruned or not. One with another number of classes gets a new
+    Detect layer when `transfer` allows it; when it does not, a network that was cut to some of the classes keeps them.
+    Without weights the network is built from cfg.
+
+    Args:
+        weights: path of a .pt, or "".
+        cfg: path of a model yaml, or ""; with weights it only is compared.
+        hyp_anchors: anchors per scale to estimate anew, for a network built from cfg.
+        say: takes the lines to tell the user.
+    """
+    cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
+    if not weights:
+        if cfg is None:
+            raise InputError("--weights and --cfg are both empty; give a .pt or a model yaml")
+        model = DetectionModel(cfg, nc=len(names), anchors=hyp_anchors)
+    else:
+        checkpoint = load_checkpoint(find_weights(weights), cfg)
+        model = checkpoint.model
+        if cfg is not None:
+            say_differences(model, cfg, say)
+        if model.nc != len(names):
+            if not transfer and KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values()):
+                return model
+            if not transfer:
+                raise InputError(f"{checkpoint.path}: has {model.nc} classes, the data {len(names)}; they must agree")
+            replace_detect(model, len(names))
+            total = len(model.state_dict())
+            kept = total - 2 * model.model[-1].nl  # all but the weights and biases of Detect
+            say(f"transferred {kept} of {total} tensors; Detect starts anew for {len(names)} classes")
+    model.names = dict(names)
+    return model
+
+
+def replace_detect(model, nc):
+    """Give a model a new Detect layer for nc classes, with the old anchors and input widths; in place."""
+    old = model.model[-1]
+    anchors = (old.anchors * old.stride.view(-1, 1, 1)).flatten(1).tolist()
+    new = Detect(nc, anchors, [conv.in_channels for conv in old.m], old.inplace)
+    new.stride = old.stride
+    new.anchors = old.anchors.clone()
+    new.initialize_biases()
+    new.i, new.f, new.type = old.i, old.f, old.type
+    new.np = sum(p.numel() for p in new.parameters())
+    model.model[-1] = new.train(old.training)
+    model.nc = model.yaml["nc"] = nc
+
+
+def lay_out(model, device):
+    """Move a model to a device, on the CPU with channels last, which is faster there; return it."""
+    layout = torch.channels_last if device.type == "cpu" else torch.preserve_format
+    return nn.Module.to(model, device, memory_format=layout)

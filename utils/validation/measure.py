@@ -1,0 +1,102 @@
+"""Measuring a detector on a split of a data set, for every script: the loader, the classes, the Evaluation."""
+
+import os
+import sys
+from copy import deepcopy
+
+from utils.data.dataset import DetectionDataset
+from utils.data.loader import make_loader
+from utils.data.splits import load_split
+from utils.errors import InputError
+from utils.runtimes.runtimes import Runtime
+from utils.validation.evaluate import evaluate
+
+PAD = 0.5  # strides of grey around the images: the border that published numbers are measured with
+
+
+def validate(
+    model,
+    config,
+    split="val",
+    *,
+    device,
+    imgsz=640,
+    batch_size=32,
+    workers=8,
+    single_cls=False,
+    progress=True,
+    **options,
+):
+    """Return the Evaluation of a DetectionModel, left as it is, on a split of a data set.
+
+    Args:
+        model: DetectionModel with the classes of the data.
+        config: DataConfig.
+        split: train, val or test.
+        imgsz: longest side of the images in pixels, a multiple of the stride.
+        options: passed on to utils.validation.evaluate.evaluate.
+
+    Raises InputError when the classes differ or the split has no usable images.
+    """
+    loader = make_validation_loader(model, config, split, imgsz, batch_size, workers, single_cls, progress)
+    names = evaluated_names(config, single_cls)
+    return measure(model, loader, names=names, device=device, single_cls=single_cls, progress=progress, **options)
+
+
+def measure(model, loader, *, device, **options):
+    """Return the Evaluation of a float32 copy of a DetectionModel with folded batch norms, or of the runtime of a file.
+
+    Options as for evaluate.
+    """
+    ready = model if isinstance(model, Runtime) else deepcopy(model).float().eval().fuse().to(device)
+    return evaluate(ready, loader, device=device, **options)
+
+
+def evaluated_names(config, single_cls):
+    """Return {index: name} of the classes that are told apart."""
+    return {0: "item"} if single_cls else config.names
+
+
+def check_classes(model, config):
+    """Raise InputError when a model's classes are not those of a data set."""
+    if model.nc != config.nc:
+        raise InputError(f"{config.file}: {config.nc} classes, but the model has {model.nc}; they must be the same")
+    for index, name in config.names.items():
+        if model.names[index] not in (name, f"class{index}"):
+            raise InputError(
+                f"{config.file}: names: class {index} is {name!r}, but the model calls it "
+                f"{model.names[index]!r}; give the names in the order that the model was trained with"
+            )
+
+
+def make_validation_loader(model, config, split, imgsz, batch_size, workers, single_cls=False, progress=True):
+    """Return the DataLoader of a split: batches of images of like shape, letterboxed for the model.
+
+    A model with an attribute `shape` (height, width) gets all images letterboxed to that shape, whatever imgsz says.
+
+    Raises InputError when the classes differ or the split has no usable images.
+    """
+    if not single_cls:
+        check_classes(model, config)
+    samples, _ = load_split(config, split, max(workers, 1), progress)
+    shape = getattr(model, "shape", None)
+    dataset = DetectionDataset(
+        samples,
+        max(shape) if shape else imgsz,
+        rect=not shape,
+        shape=shape,
+        batch_size=batch_size,
+        stride=model.size_multiple,
+        pad=PAD,
+        single_cls=single_cls,
+        progress=progress,
+    )
+    return make_loader(dataset, batch_size, min(workers, os.cpu_count() or 1, batch_size - 1))
+
+
+def whole_strides(size, stride):
+    """Return an image size in pixels rounded up to a multiple of the stride; says so on stderr when it changes."""
+    rounded = -(-size // stride) * stride
+    if rounded != size:
+        print(f"--imgsz {size}: not a multiple of the stride {stride}; {rounded} is used", file=sys.stderr)
+    return rounded
