@@ -14,7 +14,6 @@ from torch import nn
 from models.cost import count_parameters
 from models.yolo import DetectionModel
 from utils.errors import InputError
-from utils.files import checkpoint
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import finished_content, load_checkpoint, read_names, save_checkpoint
 from utils.pruning.channels.groups import trace_channels
@@ -209,7 +208,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     def crash(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", crash)
+    monkeypatch.setattr(os, "fsync", crash)
     with pytest.raises(InputError, match="No space left"):
         write_atomically(tmp_path / "x.pt", b"new")
     assert (tmp_path / "x.pt").read_bytes() == b"old"
