@@ -1,0 +1,1 @@
+"""The networks: blocks, model yamls, what they cost. Knows nothing of utils."""

@@ -1,0 +1,1 @@
+"""Boxes: geometry, anchors, the training loss, metrics."""

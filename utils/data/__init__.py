@@ -1,0 +1,1 @@
+"""Images and labels: data yamls, reading, augmentation, batches, sources of detection."""

@@ -1,0 +1,1 @@
+"""demo.py: the whole loop on drawn images."""

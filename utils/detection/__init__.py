@@ -1,0 +1,1 @@
+"""detect.py and torch.hub: detections in pictures, videos and streams."""

@@ -1,0 +1,1 @@
+"""export.py: the file formats of other runtimes."""

@@ -1,0 +1,1 @@
+"""Files: names, safe reading, atomic writing, downloads."""

@@ -1,0 +1,1 @@
+"""prune.py: from a checkpoint to a narrower one."""

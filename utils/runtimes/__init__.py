@@ -1,0 +1,1 @@
+"""Running a detector from any file, exported or not."""

@@ -1,0 +1,1 @@
+"""slim.py: sparse training, cut and fine-tuning in steps until a goal is met."""

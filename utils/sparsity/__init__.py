@@ -1,0 +1,1 @@
+"""train_sparsity.py: penalties on gamma, channels that fade."""

@@ -1,0 +1,1 @@
+"""train.py: the one training loop and its hooks."""

@@ -1,0 +1,1 @@
+"""val.py: how good a detector is."""

@@ -1,0 +1,1 @@
+"""Which channels are tied, and the network without some of them."""

@@ -1,0 +1,1 @@
+"""Which channels stay: costs, limits, budgets."""

@@ -1,0 +1,1 @@
+"""What a cut did: tables, report.json, report.html."""

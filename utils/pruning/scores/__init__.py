@@ -1,0 +1,1 @@
+"""How much is lost with a channel: the criteria."""

@@ -1,0 +1,1 @@
+"""Whole branches, detection scales and classes that go."""

@@ -1,0 +1,1 @@
+"""What a run of slim.py shows: slim.html and its charts."""
