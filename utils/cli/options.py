@@ -118,6 +118,8 @@ def run(cls, main, description):
     Bad input and unusable files become one line and exit code 2.
     """
     prog = Path(sys.argv[0]).name
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
         main(parse(cls, description=description, prog=prog))
     except (InputError, SpecError) as error:

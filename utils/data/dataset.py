@@ -2,21 +2,16 @@
 
 import dataclasses
 import math
-import os
-import sys
-from multiprocessing.pool import ThreadPool
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from utils.data import augment
-from utils.data.images import fit_image, fitted_size, read_image, write_array
+from utils.data.images import fit_image, fitted_size, read_image
+from utils.data.photo_cache import in_memory, load_photo, on_disk
 from utils.errors import InputError
 
-CACHE_MARGIN = 0.8  # share of the free memory that cached images may take
 EDGE = 1e-3  # px; clipped boxes stay this far inside the image, so that a centre never lies in the cell beyond it
 
 
@@ -75,7 +70,7 @@ class DetectionDataset(Dataset):
         self.seed = seed
         self.epoch = 0
         self.cache = cache
-        self._images = _cache_images(self, workers, progress) if cache else None
+        self._images = self._fill_cache(workers, progress)
 
     def __len__(self):
         return len(self.samples)
@@ -119,12 +114,30 @@ class DetectionDataset(Dataset):
         return self._load(index)
 
     def _load(self, index):
-        path = self.samples[index].path
-        stored = npy_path(path) if self.cache == "disk" else None
-        image = np.load(stored, allow_pickle=False) if stored and _is_fresh(stored, path) else read_image(path)
+        return self._fitted(self.samples[index].path)
+
+    def _fitted(self, path):
+        """Return (image fitted to imgsz, (h0, w0)) of a file. Raises InputError when it cannot be read any more."""
+        image = load_photo(path) if self.cache == "disk" else read_image(path)
         if image is None:
             raise InputError(f"{path}: cannot be read as an image; it could when the images were scanned")
         return fit_image(image, self.imgsz, shrink_by_area=self.hyp is None), image.shape[:2]
+
+    def _fill_cache(self, workers, progress):
+        """Fill the cache that is asked for; return the images in memory, None without them.
+
+        Where it does not fit, into the memory or into a read-only folder, there is none.
+        """
+        paths = [sample.path for sample in self.samples]
+        if self.cache == "disk" and not on_disk(paths, workers, progress):
+            self.cache = None
+        if self.cache != "ram":
+            return None
+        shapes = {sample.path: fitted_size(*sample.shape, self.imgsz) for sample in self.samples}
+        needed = sum(3 * height * width for height, width in shapes.values())
+        images = in_memory(paths, self._fitted, needed, workers, progress)
+        self.cache = self.cache if images else None
+        return images
 
     def _scene(self, index):
         """Return one image fitted to imgsz as a Scene."""
@@ -191,67 +204,6 @@ def batch_shapes(aspects, imgsz, batch_size, stride, pad):
         ratios = (high, 1) if high < 1 else (1, 1 / low) if low > 1 else (1, 1)
         shapes.append(tuple(math.ceil(ratio * imgsz / stride + pad) * stride for ratio in ratios))
     return shapes
-
-
-def npy_path(path):
-    """Return the file that caches a decoded image on disk."""
-    path = Path(path)
-    return path.with_name(f"{path.name}.npy")  # a.png and a.bmp are two images
-
-
-def _is_fresh(stored, path):
-    """Return whether a cached image exists and is not older than its file."""
-    try:
-        return os.stat(stored).st_mtime_ns >= os.stat(path).st_mtime_ns
-    except OSError:
-        return False
-
-
-def _cache_images(dataset, workers, progress):
-    """Fill the cache with threads; return the images in memory for 'ram', None for 'disk'.
-
-    A cache that does not fit, into the memory or into a read-only folder, is left out with a line on stderr.
-    """
-    store = {"ram": dataset._load, "disk": lambda index: _store_on_disk(dataset.samples[index].path)}[dataset.cache]
-    places = {}  # path → index; an image that is there many times is kept once
-    for index, sample in enumerate(dataset.samples):
-        places.setdefault(sample.path, index)
-    if dataset.cache == "ram":
-        sizes = (fitted_size(*dataset.samples[index].shape, dataset.imgsz) for index in places.values())
-        needed, free = sum(3 * height * width for height, width in sizes), _free_memory()
-        if free is not None and needed > CACHE_MARGIN * free:
-            print(f"images need {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free memory: not cached", file=sys.stderr)
-            dataset.cache = None
-            return None
-    with ThreadPool(max(workers, 1)) as pool:
-        done = pool.imap(store, places.values(), chunksize=8)
-        try:
-            results = list(tqdm(done, "Caching", len(places), disable=None if progress else True, leave=False))
-        except OSError as error:
-            print(f"{error.filename}: cannot be written ({error.strerror}): images are not cached", file=sys.stderr)
-            dataset.cache = None
-            return None
-    if dataset.cache == "disk":
-        return None
-    images = dict(zip(places, results))
-    return [images[sample.path] for sample in dataset.samples]
-
-
-def _store_on_disk(path):
-    """Write the decoded image beside its file unless it is there already."""
-    if not _is_fresh(npy_path(path), path):
-        image = read_image(path)
-        if image is not None:  # a file that broke after the scan is reported when it is its turn
-            write_array(npy_path(path), image)
-
-
-def _free_memory():
-    """Return the bytes that can be taken without swapping, or None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _to_pixels(labels, height, width):

@@ -1,34 +1,121 @@
-"""Reading image files and the size rule of resizing."""
+"""Reading and writing image files through bytes, and the size rule of resizing.
+
+OpenCV never sees a file name: one that is not UTF-8 would end the process.
+"""
 
 import errno
+import io
 import os
+import re
 import stat
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
-JPEG_SUFFIXES = (".jpg", ".jpeg", ".mpo")
-JPEG_END = b"\xff\xd9"
-JPEG_TAIL = 4096  # cameras append notes behind the end marker
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+JPEG_MARK = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])")  # what may stand within the pixels' data is left out
+JPEG_NOISES = bytes(range(254, 0, -1)) * 8, b"\x55\xa3" * 999  # pixels, if the decoder still waits for some
+FULL_SCALES = 1, 255, 65535  # the brightest value of floating-point and other deep pixels is the first that holds all
 
 
-def read_image(path):
-    """Return an image file as uint8 [h, w, 3] in BGR, turned upright by its EXIF data, or None when it is broken.
+def read_image(path: str | os.PathLike) -> np.ndarray | None:
+    """Return an image file as uint8 [h, w, 3] in BGR, turned upright by its EXIF data, or None when it is broken."""
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
+    return decode_image(data)
 
-    A JPEG whose end is missing counts as broken: OpenCV would fill the rest with grey, under labels that stay.
+
+def decode_image(data: bytes) -> np.ndarray | None:
+    """Return the image that bytes hold as read_image does. What they are, they say themselves.
+
+    A JPEG that lacks pixels counts as broken: OpenCV would fill the rest with grey, under labels that stay. Bytes
+    behind its end mark do not matter, and neither does a missing mark alone.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
+    if data.startswith(JPEG_START) and jpeg_end(data) is None:
+        data = _mended(data)
+    image = _decoded(data, cv2.IMREAD_COLOR)
+    if image is not None:
+        return image
+    return _shallow(_decoded(data, cv2.IMREAD_UNCHANGED)) if data[:2] in (b"II", b"MM") else _by_pillow(data)
+
+
+def jpeg_end(data: bytes) -> int | None:
+    """Return where the picture of a JPEG ends, behind its end mark; None when that mark is missing."""
+    place = 2
+    while found := JPEG_MARK.search(data, place):
+        place = found.end()
+        if found[1] == JPEG_END[1:]:
+            return place
+        place += int.from_bytes(data[place : place + 2], "big")  # a segment's length counts itself; previews hide there
+    return None
+
+
+def _mended(data):
+    """Return the bytes of a JPEG with the end mark that it lacks; nothing when pixels are missing too.
+
+    Where all pixels are there, the decoder passes over what comes next; otherwise it takes that for pixels.
+    """
+    data = data.rstrip(b"\0").removesuffix(JPEG_END[:1])
+    whole = data + JPEG_END
+    image = _by_pillow(whole)
+    same = all(np.array_equal(image, _by_pillow(data + noise + JPEG_END)) for noise in JPEG_NOISES)
+    return whole if image is not None and same else b""
+
+
+def _decoded(data, flags):
+    """Return what OpenCV makes of the bytes of an image, or None."""
+    if not data:
         return None
-    truncated = Path(path).suffix.lower() in JPEG_SUFFIXES and JPEG_END not in data[-JPEG_TAIL:].tobytes()
-    if truncated or not data.size:
-        return None
     try:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # for example more pixels than OpenCV allows
         return None
+
+
+def _by_pillow(data):
+    """Return what Pillow makes of the bytes of an image as read_image does, or None. It says nothing on stderr."""
+    _heif_into_pillow()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[..., ::-1].copy()
+    except Exception:  # what its decoders raise for broken files has no end
+        return None
+
+
+@cache
+def _heif_into_pillow():
+    """Let Pillow open HEIC and HEIF files where pillow-heif is installed."""
+    try:
+        import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        pass
+
+
+def _shallow(image):
+    """Return pixels of more than 8 bits as uint8 [h, w, 3]: black is 0, or the least value below it."""
+    if image is None or not np.isfinite(image).all():
+        return None
+    low, most = min(0, image.min()), image.max()
+    high = next((scale for scale in FULL_SCALES if most <= scale), most)
+    image = ((image - low) * (255 / (high - low))).round().astype(np.uint8)
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else np.ascontiguousarray(image[..., :3])
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Write an image uint8 [h, w] or [h, w, 3] BGR in the format of the suffix. Raises OSError, named by the file."""
+    try:
+        done, data = cv2.imencode(Path(path).suffix.lower(), image)
+    except cv2.error:
+        done = False
+    if not done:
+        raise OSError(errno.EINVAL, "cannot be written in the format of its suffix", str(path))
+    Path(path).write_bytes(data.tobytes())
 
 
 def fitted_size(height, width, imgsz):
@@ -55,16 +142,18 @@ def check_writable(folder):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def write_array(path, array):
+def write_array(path, array, tail: bytes = b""):
     """Write an array as .npy beside `path` and rename, so that no half-written file is ever read.
 
-    Raises OSError where that is not possible or not wanted (check_writable).
+    tail: bytes behind the array, which readers of .npy do not look at. Raises OSError where that is not possible or not
+    wanted (check_writable).
     """
     check_writable(Path(path).parent)
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "wb") as stream:
             np.save(stream, array, allow_pickle=False)
+            stream.write(tail)
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)

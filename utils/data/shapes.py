@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from utils.data.coco import write_coco
+from utils.data.images import write_image
 from utils.data.labels import Sample
 from utils.errors import InputError
 
@@ -88,7 +89,7 @@ def draw_split(folder, split, drawn):
     samples = []
     for i, (image, labels) in enumerate(drawn, start=1):
         path = folder / "images" / split / f"{i:06d}.png"
-        cv2.imwrite(str(path), image)
+        write_image(path, image)
         rows = "".join(f"{int(c)} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for c, x, y, w, h in labels)
         (folder / "labels" / split / f"{i:06d}.txt").write_text(rows)
         samples.append(Sample(str(path), image.shape[:2], labels))

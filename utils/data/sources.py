@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from utils.data.images import read_image
 from utils.data.streams import newest_frames
 from utils.errors import InputError
 from utils.files.downloads import address_name, download, is_address
-from utils.files.paths import ROOT
+from utils.files.paths import ROOT, valid_text
 
 VIDEO_SUFFIXES = (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 KNOWN = f"images ({' '.join(IMAGE_SUFFIXES)}) and videos ({' '.join(VIDEO_SUFFIXES)})"
@@ -178,7 +179,7 @@ def _image(path):
 
 def _frames(path, stride):
     """Yield every stride-th Item of a video file up to its end or its first broken frame."""
-    capture = cv2.VideoCapture(str(path))
+    capture = _open_video(path)
     rate = capture.get(cv2.CAP_PROP_FPS)
     fps = (rate if _usable(rate) else USUAL_RATE) / stride
     number = 1
@@ -190,3 +191,13 @@ def _frames(path, stride):
             number += stride
     finally:
         capture.release()
+
+
+def _open_video(path):
+    """Return the cv2.VideoCapture of a file; one whose name is not UTF-8 is opened through a link, which can go then."""
+    if valid_text(path) == str(path):
+        return cv2.VideoCapture(str(path))
+    with TemporaryDirectory() as folder:
+        link = Path(folder, "video").with_suffix(path.suffix)
+        link.symlink_to(path.resolve())
+        return cv2.VideoCapture(str(link))

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import torch
 
+from utils.data.images import write_image
+
 CHANNELS = 32  # of a layer, the first ones, that are drawn
 ACROSS = 8  # of them in a row
 GAP = 2  # px between them
@@ -34,7 +36,7 @@ def feature_maps(model, folder):
             handle.remove()
     folder.mkdir(parents=True, exist_ok=True)
     for name, maps in seen.items():  # here, so that the time of writing is not taken for that of the network
-        cv2.imwrite(str(folder / f"{name}.png"), tile(maps[:CHANNELS].numpy()))
+        write_image(folder / f"{name}.png", tile(maps[:CHANNELS].numpy()))
         np.save(folder / f"{name}.npy", maps.numpy())
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from utils.boxes.geometry import xyxy2xywh
+from utils.data.images import write_image
 from utils.detection.outputs import crop_box, describe, write_crops
 from utils.errors import InputError
 from utils.files.paths import new_run
@@ -116,8 +117,7 @@ class Detections:
         """Write the pictures with boxes into a folder, the first free of save_dir, save_dir2, …. Raises InputError."""
         folder = self.folder(save_dir, exist_ok)
         for picture, file in zip(self.drawn(labels), self.files):
-            if not cv2.imwrite(str(folder / file), picture):
-                raise InputError(f"{folder / file}: cannot be written")
+            write_image(folder / file, picture)
         print(f"Saved {self.n} image{'s' * (self.n != 1)} to {folder}")
 
     def crop(self, save=True, save_dir=SAVE_DIR, exist_ok=False):

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 import cv2
 
+from utils.data.images import write_image
 from utils.errors import InputError
+from utils.files.paths import valid_text
 from utils.pictures.drawing import draw_detections
 from utils.validation.predictions import ResultNames, write_labels
 
@@ -60,8 +62,7 @@ class Recorder:
         """Write an image with boxes."""
         suffix = Path(item.path).suffix
         file = self.folder.path / (self.names.of_source(item) + (suffix if suffix.lower() in WRITABLE else ".jpg"))
-        if not cv2.imwrite(str(file), drawn):
-            raise InputError(f"{file}: cannot be written")
+        write_image(file, drawn)
 
     def add_frame(self, item, drawn):
         """Add a frame to the .mp4 of its video or stream; of files, only one is open at a time."""
@@ -69,7 +70,7 @@ class Recorder:
         if name not in self.videos:
             if not item.live:
                 self.close()
-            file, size = self.folder.path / f"{name}.mp4", drawn.shape[1::-1]
+            file, size = self.folder.path / valid_text(f"{name}.mp4"), drawn.shape[1::-1]
             video = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), item.fps, size)
             if not video.isOpened():
                 raise InputError(f"{file}: cannot be written")
@@ -114,7 +115,7 @@ def write_crops(folder, name, image, detections, names):
         numbers[index] += 1
         number = f"_{numbers[index]}" if numbers[index] > 1 else ""
         files.append(place / f"{name}{number}.jpg")
-        cv2.imwrite(str(files[-1]), image[top:bottom, left:right])
+        write_image(files[-1], image[top:bottom, left:right])
     return files
 
 

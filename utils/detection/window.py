@@ -6,6 +6,7 @@ import sys
 import cv2
 
 from utils.errors import InputError
+from utils.files.paths import valid_text
 
 QUIT = (ord("q"), 27)  # 27: Esc
 
@@ -29,5 +30,5 @@ def show(title, image, moving, *, window=cv2):
     A still picture stays until a key is pressed; a frame of a video (moving) does not wait. q and Esc end.
     window: has imshow and waitKey as OpenCV has.
     """
-    window.imshow(title, image)
+    window.imshow(valid_text(title), image)
     return window.waitKey(1 if moving else 0) & 0xFF not in QUIT

@@ -177,3 +177,8 @@ class RunFolder:
     def val_batch_pred(self, index):
         """Picture of a validation batch with the detections."""
         return self.path / f"val_batch{index}_pred.jpg"
+
+
+def valid_text(path: str | Path) -> str:
+    """Return a path as text that any library and terminal takes: bytes that are not UTF-8 are shown as \\udcff."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from utils.boxes.geometry import xywhn2xyxy
+from utils.data.images import write_image
+from utils.files.paths import valid_text
 
 GOLDEN = 0.618034  # steps of the golden ratio keep the hues of neighbouring classes far apart
 GREY = 114
@@ -96,11 +98,11 @@ def write_batch(file, images, detections, paths, names, scores=True):
         tile = cv2.resize(image.numpy()[::-1].transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_AREA)
         found = torch.cat((found[:, :4].cpu() * factor, found[:, 4:].cpu()), 1)
         draw_detections(tile, found, names, scores=scores)
-        draw_text(tile, Path(path).name[:40], 0, height, (40, 40, 40), scale=0.4)
+        draw_text(tile, valid_text(Path(path).name)[:40], 0, height, (40, 40, 40), scale=0.4)
         cv2.rectangle(tile, (0, 0), (width - 1, height - 1), (255, 255, 255), 1)
         row, column = divmod(index, across)
         picture[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile
-    cv2.imwrite(str(file), picture)
+    write_image(file, picture)
 
 
 class BatchPainter:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from utils.data import dataset as module
-from utils.data.dataset import DetectionDataset, batch_shapes, npy_path
+from utils.data.dataset import DetectionDataset, batch_shapes
 from utils.data.labels import Sample
+from utils.data.photo_cache import npy_path
 from utils.errors import InputError
 
 AUGMENTED = {
@@ -209,37 +209,12 @@ def test_an_image_that_is_there_many_times_is_in_memory_once(samples):
     assert len({id(dataset.read(i)[0]) for i in range(2 * count)}) == count
 
 
-def test_images_that_differ_in_their_suffix_have_caches_of_their_own(tmp_path):
-    assert npy_path(tmp_path / "a.png") != npy_path(tmp_path / "a.bmp")
-
-
 def test_the_disk_cache_follows_its_file_and_is_no_pickle(samples):
     dataset = DetectionDataset(samples, 64, cache="disk", progress=False)
-    stored = npy_path(samples[2].path)
-    assert np.load(stored, allow_pickle=False).shape == (80, 80, 3)
+    assert np.load(npy_path(samples[2].path), allow_pickle=False).shape == (80, 80, 3)
     cv2.imwrite(samples[2].path, np.full((80, 80, 3), 9, np.uint8))
-    later = stored.stat().st_mtime_ns + 1
-    os.utime(samples[2].path, ns=(later, later))
     assert dataset[2][0].unique().tolist() == [9]
     assert DetectionDataset(samples, 64, cache="disk", progress=False)[2][0].unique().tolist() == [9]
-    assert stored.stat().st_mtime_ns >= later
-
-
-def test_images_that_do_not_fit_into_memory_are_not_cached(samples, monkeypatch, capsys):
-    monkeypatch.setattr(module, "_free_memory", lambda: 1000)
-    dataset = DetectionDataset(samples, 64, cache="ram", progress=False)
-    assert dataset[0][0].shape == (3, 64, 64)
-    assert "not cached" in capsys.readouterr().err
-
-
-def test_a_folder_that_cannot_be_written_means_no_cache(samples, monkeypatch, capsys):
-    def refuse(path, array):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(module, "write_array", refuse)
-    dataset = DetectionDataset(samples, 64, cache="disk", progress=False)
-    assert dataset[0][0].shape == (3, 64, 64)
-    assert capsys.readouterr().err.count("images are not cached") == 1
 
 
 @pytest.mark.parametrize("cache", [None, "disk"])

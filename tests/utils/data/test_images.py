@@ -1,11 +1,15 @@
 """Image files as they come, and the size rule."""
 
+import io
+import os
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from utils.data.images import check_writable, fit_image, fitted_size, read_image, write_array
+from utils.data.images import check_writable, fit_image, fitted_size, jpeg_end, read_image, write_array
+from utils.data.images import write_image as write_file
 from utils.data.labels import scan
 
 
@@ -42,10 +46,107 @@ def test_an_absent_file_is_none(tmp_path):
     assert read_image(tmp_path / "a.png") is None
 
 
-def test_notes_behind_the_end_of_a_jpeg_are_no_damage(write_image, tmp_path):
-    path = write_image(tmp_path / "a.jpg")
-    path.write_bytes(path.read_bytes() + b"notes" * 20)
-    assert read_image(path) is not None
+@pytest.mark.parametrize(
+    "more", [b"notes" * 20, b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 400], ids=["notes", "video"]
+)
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+def test_bytes_behind_the_end_of_a_jpeg_are_no_damage(tmp_path, more, progressive):
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive)])[1].tobytes()
+    (tmp_path / "a.jpg").write_bytes(data)
+    (tmp_path / "b.jpg").write_bytes(data + more)
+    assert jpeg_end(data + more) == len(data)
+    assert (read_image(tmp_path / "a.jpg") == read_image(tmp_path / "b.jpg")).all()
+
+
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+@pytest.mark.parametrize(
+    ("cut", "more", "whole"),
+    [(1, b"", 1), (2, b"", 1), (2, bytes(99), 1), (4, b"", 0), (900, b"", 0), (900, bytes(5000), 0)],
+)
+def test_an_end_mark_may_be_missing_but_no_pixel(tmp_path, capfd, progressive, cut, more, whole):
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive)])[1].tobytes()
+    (tmp_path / "a.jpg").write_bytes(data)
+    (tmp_path / "b.jpg").write_bytes(data[:-cut] + more)
+    read = read_image(tmp_path / "b.jpg")
+    assert np.array_equal(read, read_image(tmp_path / "a.jpg")) if whole else read is None
+    assert capfd.readouterr().err == ""
+
+
+def test_a_preview_inside_does_not_end_a_jpeg(tmp_path):
+    preview = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(preview, "JPEG")
+    exif = b"Exif\0\0" + preview.getvalue()
+    data = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8))[1].tobytes()
+    data = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
+    assert jpeg_end(data) == len(data)
+    (tmp_path / "a.jpg").write_bytes(data[:-500])
+    assert read_image(tmp_path / "a.jpg") is None
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_what_a_file_is_its_bytes_say(tmp_path, format):
+    Image.new("RGB", (30, 20), (10, 20, 30)).save(tmp_path / "a.jpg", format)
+    assert read_image(tmp_path / "a.jpg") == pytest.approx(np.full((20, 30, 3), (30, 20, 10)), abs=8)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "TIFF"])
+def test_a_cut_file_of_other_formats_is_none(tmp_path, format):
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a", format)
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:-700])
+    assert read_image(tmp_path / "a") is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "values"),
+    [
+        (np.array([[0, 32768, 65535]], np.uint16), [0, 128, 255]),
+        (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, 100, 255]], np.float32), [0, 100, 255]),
+        (np.array([[-1, 0, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, 65535 / 2, 65535]], np.int32), [0, 127, 255]),
+        (np.array([[0, 1e6]], np.float32), [0, 255]),
+        (np.array([[np.nan, 1]], np.float32), None),
+        (np.zeros((2, 3), np.float32), [0]),
+    ],
+)
+def test_deep_pixels_become_eight_bits(tmp_path, pixels, values):
+    Image.fromarray(pixels).save(tmp_path / "a.tiff")
+    image = read_image(tmp_path / "a.tiff")
+    if values is None:
+        assert image is None
+    else:
+        assert image.shape == (*pixels.shape, 3) and image.dtype == np.uint8
+        assert np.unique(image).tolist() == values
+
+
+def test_inks_become_colours(tmp_path):
+    Image.new("RGB", (30, 20), (10, 200, 30)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    assert read_image(tmp_path / "a.jpg").mean((0, 1)) == pytest.approx([30, 200, 10], abs=4)
+
+
+def test_the_first_frame_of_what_moves_and_the_colours_of_a_palette(tmp_path):
+    frames = [Image.new("RGB", (30, 20), (value, 0, 0)) for value in (200, 10)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], lossless=True)
+    frames[0].convert("P").save(tmp_path / "p.png")
+    for name in ("a.webp", "p.png"):
+        assert read_image(tmp_path / name).mean((0, 1)) == pytest.approx([0, 0, 200], abs=5)
+
+
+def test_a_name_that_is_no_utf_8_is_read_and_written(write_image, tmp_path):
+    strange = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9.png")
+    image = read_image(write_image(tmp_path / "a.png"))
+    write_file(strange, image)
+    assert (read_image(strange) == image).all()
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path):
+    for path in (tmp_path / "a.xyz", tmp_path / "absent" / "a.png"):
+        with pytest.raises(OSError) as error:
+            write_file(path, np.zeros((2, 2, 3), np.uint8))
+        assert error.value.filename == str(path)
 
 
 @pytest.mark.parametrize(

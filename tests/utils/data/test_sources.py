@@ -1,5 +1,8 @@
 """What detect.py can look at, and what it refuses."""
 
+import os
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -177,3 +180,17 @@ def test_what_is_a_stream(tmp_path, monkeypatch, source, streams):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "all.streams").write_text("0\n\n rtsp://example.org/a \n")
     assert find_streams(source) == streams
+
+
+def test_names_that_are_no_utf_8(write_image, tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9")
+    os.mkdir(folder)
+    shutil.copy(write_image(tmp_path / "a.png", 32, 48), f"{folder}/\udcfe.png")
+    video = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 5, (48, 32))
+    video.write(np.zeros((32, 48, 3), np.uint8))
+    video.release()
+    shutil.copy(tmp_path / "a.avi", f"{folder}/\udcfd.avi")
+    assert [(item.path, item.image.shape) for item in open_source(folder)] == [
+        (f"{folder}/\udcfd.avi", (32, 48, 3)),
+        (f"{folder}/\udcfe.png", (32, 48, 3)),
+    ]

@@ -1,0 +1,110 @@
+"""Decoded photos kept in memory, or as .npy beside their files with a key that says which photo they are of."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.data.images import read_image, write_array
+
+MARGIN = 0.8  # share of the free memory that cached images may take
+ENDS = 4096  # bytes at the head and the tail of a photo that its key looks at
+VERSION = b"photo 1 "
+KEY_SIZE = len(VERSION) + 64
+
+
+def npy_path(path: str | os.PathLike) -> Path:
+    """Return the file that caches a decoded image on disk."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.npy")  # a.png and a.bmp are two images
+
+
+def photo_key(path: str | os.PathLike) -> bytes:
+    """Return what tells a photo from the one that was there before: its size, its time, and its head and tail.
+
+    The time alone would not do: unpacking and copying give a new photo the old one's, or an earlier one. Raises OSError.
+    """
+    with open(path, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        head = stream.read(ENDS)
+        stream.seek(max(status.st_size - ENDS, 0))
+        ends = head + stream.read(ENDS)
+    digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns} ".encode() + ends)
+    return VERSION + digest.hexdigest().encode()
+
+
+def load_photo(path: str | os.PathLike) -> np.ndarray | None:
+    """Return the image of a photo as read_image does, from its cache on disk where that is of this very photo."""
+    try:
+        return _stored(npy_path(path), photo_key(path))
+    except (OSError, ValueError, EOFError):  # no cache, an older kind, or a damaged one
+        return read_image(path)
+
+
+def store_photo(path: str | os.PathLike) -> None:
+    """Write the decoded image beside its file unless it is there already. Raises OSError."""
+    try:
+        key = photo_key(path)
+    except OSError:
+        return  # a file that went since the scan is reported when it is its turn, as a broken one is
+    try:
+        _stored(npy_path(path), key)
+    except (OSError, ValueError, EOFError):
+        image = read_image(path)
+        if image is not None:
+            write_array(npy_path(path), image, tail=key)
+
+
+def _stored(file, key):
+    """Return the image in a cache file. Raises OSError, ValueError or EOFError when it is not that of the key."""
+    with open(file, "rb") as stream:
+        stream.seek(-KEY_SIZE, os.SEEK_END)
+        if stream.read() != key:
+            raise ValueError("of another photo")
+        stream.seek(0)
+        return np.load(stream, allow_pickle=False)
+
+
+def in_memory(paths: list[str], load: Callable, needed: int, workers: int, progress: bool) -> list | None:
+    """Return load(path) for each path, loaded once where it is there many times; None where memory is short.
+
+    needed: bytes that all take. What is left out is said on stderr.
+    """
+    free = free_memory()
+    if free is not None and needed > MARGIN * free:
+        print(f"images need {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free memory: not cached", file=sys.stderr)
+        return None
+    once = list(dict.fromkeys(paths))
+    images = dict(zip(once, _each(once, load, workers, progress)))
+    return [images[path] for path in paths]
+
+
+def on_disk(paths: list[str], workers: int, progress: bool) -> bool:
+    """Store the decoded images; return False, with a line on stderr, where that is not possible."""
+    try:
+        _each(list(dict.fromkeys(paths)), store_photo, workers, progress)
+    except OSError as error:
+        print(f"{error.filename}: cannot be written ({error.strerror}): images are not cached", file=sys.stderr)
+        return False
+    return True
+
+
+def _each(paths, work, workers, progress):
+    """Return work(path) for all paths, done by threads."""
+    with ThreadPool(max(workers, 1)) as pool:
+        done = pool.imap(work, paths, chunksize=8)
+        return list(tqdm(done, "Caching", len(paths), disable=None if progress else True, leave=False))
+
+
+def free_memory() -> int | None:
+    """Return the bytes that can be taken without swapping, or None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
