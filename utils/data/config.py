@@ -13,6 +13,19 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
+class LabelRules:
+    """Which label rows that are not as they should be are put up with."""
+
+    skip_bad: bool = False  # rows that cannot be read are left out and counted
+    accept_conf: bool = False  # a sixth number in a row is a confidence, and not used
+
+
+def label_rules(options) -> LabelRules:
+    """Return the LabelRules that the options of a script ask for, with --skip-bad-labels and --accept-conf."""
+    return LabelRules(options.skip_bad_labels, options.accept_conf)
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """A data yaml that passed every check.
 
@@ -28,6 +41,7 @@ class DataConfig:
     test: tuple[str, ...] | None
     names: dict[int, str]
     download: tuple[Archive, ...] | str | None  # what is fetched when images are missing; a text is only shown
+    rules: LabelRules = LabelRules()
 
     @property
     def nc(self):
@@ -44,7 +58,7 @@ class DataConfig:
         return any(self.place(entry).exists() for entry in entries)
 
 
-def load_data(name):
+def load_data(name: str | Path, rules: LabelRules | None = None) -> DataConfig:
     """Read a data yaml, given by path or by its name in the project's data folder.
 
     Images need not exist yet (split_images looks for them, and downloads them). Raises InputError for an unreadable
@@ -60,7 +74,8 @@ def load_data(name):
     entries = [entry for split in splits.values() for entry in split or ()]
     home = _home(content.get("path"), looked)
     path = next((root for root in looked if any((root / entry).exists() for entry in entries)), home)
-    return DataConfig(file, path, looked, **splits, names=names, download=read_download(content.get("download"), file))
+    download = read_download(content.get("download"), file)
+    return DataConfig(file, path, looked, **splits, names=names, download=download, rules=rules or LabelRules())
 
 
 def split_images(config, split, *, get=obtain):

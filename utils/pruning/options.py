@@ -58,6 +58,10 @@ class PruneOptions:
         None, "budget: mAP50-95 that may be lost on the --task images of --data", minimum=0, below=1
     )
     data: str = option("data/coco128.yaml", "data yaml for validation and calibration")
+    skip_bad_labels: bool = option(False, "leave out label rows that cannot be read, instead of stopping")
+    accept_conf: bool = option(
+        False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
+    )
     cfg: str = option("", "model yaml: only compared, unless the weight file holds tensors alone")
     out: str = option("pruned_model.pt", "file to write")
     imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)

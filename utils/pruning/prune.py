@@ -12,7 +12,7 @@ from models.cost import count_gflops, count_parameters
 from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
-from utils.data.config import load_data
+from utils.data.config import label_rules, load_data
 from utils.errors import InputError, blaming
 from utils.files.checkpoint import load_checkpoint, say_differences
 from utils.files.downloads import find_weights
@@ -127,7 +127,11 @@ def read(options):
     model = checkpoint.ema or checkpoint.model
     if cfg:
         say_differences(model, cfg, print)
-    config = None if options.show or (options.noval and not options.needs_images) else load_data(options.data)
+    config = (
+        None
+        if options.show or (options.noval and not options.needs_images)
+        else load_data(options.data, label_rules(options))
+    )
     if config:
         config = match_classes(config, model.names)  # those that an earlier cut left
         check_classes(model, config)

@@ -10,7 +10,7 @@ from models.cost import count_gflops, count_parameters
 from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
-from utils.data.config import DataConfig, load_data
+from utils.data.config import DataConfig, label_rules, load_data
 from utils.files.checkpoint import load_checkpoint
 from utils.pruning.choice.search import milliseconds
 from utils.slimming.report.norms import filter_norms
@@ -36,7 +36,7 @@ class Gauge:
 
         Raises InputError when the model and the data do not belong together.
         """
-        config = match_classes(load_data(options.data), model.names)
+        config = match_classes(load_data(options.data, label_rules(options)), model.names)
         check_classes(model, config)
         imgsz = model.fitting_size(options.imgsz)
         runtime = options.runtime if options.latency_ms is not None else ""

@@ -13,8 +13,21 @@ from utils.training.train import TrainOptions
 
 GOALS = ("flops", "params", "latency_ms", "size_mb")
 GUARDS = ("max_drop", "min_map", "stop_loss")
+LABELS = ("skip_bad_labels", "accept_conf")
 # As in train.py, and as in finetune_pruned.py.
-TRAINING = ("data", "imgsz", "batch_size", "activation", "optimizer", "cache", "amp", "device", "workers", "seed")
+TRAINING = (
+    "data",
+    *LABELS,
+    "imgsz",
+    "batch_size",
+    "activation",
+    "optimizer",
+    "cache",
+    "amp",
+    "device",
+    "workers",
+    "seed",
+)
 TEACHING = ("teacher", "distill_output", "distill_feature", "unlabelled")
 CUTTING = (
     "criterion",
@@ -24,6 +37,7 @@ CUTTING = (
     "max_layer_share",
     "round",
     "data",
+    *LABELS,
     "imgsz",
     "device",
     "workers",
@@ -49,6 +63,8 @@ class SlimOptions:
         ["runs/train/exp/weights/best.pt"], "trained checkpoint to start from; with --sweep one or more", nargs="+"
     )
     data: str = like(TrainOptions, "data")
+    skip_bad_labels: bool = like(TrainOptions, "skip_bad_labels")
+    accept_conf: bool = like(TrainOptions, "accept_conf")
     flops: float | None = option(None, "goal: share of the FLOPs that stays", maximum=1)
     params: float | None = option(None, "goal: share of the parameters that stays", maximum=1)
     latency_ms: float | None = option(

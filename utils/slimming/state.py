@@ -139,7 +139,8 @@ def unfinished(options, file=FILE):
         if (folder / file).is_file():
             content = read_content(folder / file)
             if not content["finished"]:
-                refuse_others(folder, content["options"], options.settings())
+                defaults = type(options)().settings()  # a run may be older than a flag
+                refuse_others(folder, defaults | content["options"], options.settings())
                 return folder
         folder, number = Path(options.project) / f"{options.name}{number}", number + 1
     return None

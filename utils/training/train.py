@@ -17,7 +17,7 @@ from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
 from utils.cli.options import check, option
 from utils.data.choice import KEPT_CLASSES, match_classes
-from utils.data.config import DataConfig, load_data
+from utils.data.config import DataConfig, label_rules, load_data
 from utils.data.loader import QUAD
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
@@ -53,6 +53,10 @@ class TrainOptions:
     weights: str = option("yolov5s.pt", "checkpoint to start from; '' to start from --cfg")
     cfg: str = option("", "model yaml, for a start without weights or from tensors alone")
     data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
+    skip_bad_labels: bool = option(False, "leave out label rows that cannot be read, instead of stopping")
+    accept_conf: bool = option(
+        False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
+    )
     hyp: str = option("data/hyps/hyp.scratch-low.yaml", "hyper-parameter yaml, by path or by name in data/hyps/")
     epochs: int = option(100, "passes over the training images", minimum=1)
     batch_size: int = option(16, "images in a batch, all processes together; -1: what fits", "--batch", minimum=-1)
@@ -197,7 +201,7 @@ def make_plan(options):
     if options.sync_bn and not (team.joint and device.type == "cuda"):
         raise InputError("--sync-bn: needs many processes with a GPU each; start with torchrun")
     hyp = load_hyp(options.hyp) | {"label_smoothing": options.label_smoothing}
-    return Plan(options, hyp, load_data(options.data), team, device)
+    return Plan(options, hyp, load_data(options.data, label_rules(options)), team, device)
 
 
 def choose_network(plan, model, transfer):

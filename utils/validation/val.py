@@ -6,7 +6,7 @@ from pathlib import Path
 from utils.cli.device import select_device
 from utils.cli.options import option
 from utils.data.choice import match_classes
-from utils.data.config import load_data
+from utils.data.config import label_rules, load_data
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, save_checkpoint
 from utils.files.paths import RunFolder, new_run
@@ -26,6 +26,10 @@ class ValidationOptions:
     """Options of val.py."""
 
     data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
+    skip_bad_labels: bool = option(False, "leave out label rows that cannot be read, instead of stopping")
+    accept_conf: bool = option(
+        False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
+    )
     weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript or folder")
     cfg: str = option("", "model yaml, only for a weight file that holds tensors alone (a state dict)")
     batch_size: int = option(32, "images in a batch", "--batch", minimum=1)
@@ -77,7 +81,7 @@ def validate_checkpoint(options):
     """
     options.check()
     device = select_device(options.device)
-    config = load_data(options.data)
+    config = load_data(options.data, label_rules(options))
     model = open_weights(options, device)
     config = match_classes(config, model.names)
     shape = getattr(model, "shape", None)

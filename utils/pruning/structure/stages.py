@@ -1,7 +1,7 @@
 """What goes before any channel is looked at: classes, detection scales, whole branches."""
 
 from models.cost import count_parameters
-from utils.data.config import load_data
+from utils.data.config import label_rules, load_data
 from utils.data.splits import load_split
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
@@ -22,7 +22,7 @@ BRANCH_IMAGES = 16  # calibration images that tell what a branch contributes
 def suggest_head(options):
     """Return the table of --suggest-head: which detection scales the boxes of --data use. Raises InputError."""
     checkpoint = load_checkpoint(find_weights(options.weights))
-    config = load_data(options.data)
+    config = load_data(options.data, label_rules(options))
     split = "train" if config.train else options.task
     samples, _ = load_split(config, split, max(options.workers, 1))
     return suggest(checkpoint.ema or checkpoint.model, samples, options.imgsz, f"{config.file} ({split})")
