@@ -1,5 +1,6 @@
 """The one exception that a user is meant to read."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -11,7 +12,7 @@ class InputError(ValueError):
 
 
 @contextmanager
-def blaming(what):
+def blaming(what: str) -> Iterator[None]:
     """Put `what`, such as a flag, before the message of an InputError in the body."""
     try:
         yield

@@ -2,6 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
 
 from utils.benchmark.calls import forms, single_call
 from utils.benchmark.footprint import energy, peak_memory
@@ -11,10 +14,11 @@ from utils.benchmark.sizes import format_items, itemise
 from utils.cli.device import select_device
 from utils.cli.options import option
 from utils.data.choice import match_classes
-from utils.data.config import load_data
+from utils.data.config import DataConfig, load_data
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
 from utils.files.paths import distinct_names, new_run
+from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import load_detector
 from utils.validation.evaluate import evaluate
 from utils.validation.measure import check_classes, make_validation_loader, whole_strides
@@ -41,7 +45,7 @@ class BenchmarkOptions:
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")
 
-    def sizes(self):
+    def sizes(self) -> list[tuple[int, int]]:
         """Return the (height, width) that --imgsz names. Raises InputError."""
         shapes = []
         for text in self.imgsz:
@@ -75,7 +79,7 @@ class Result:
     map: float | None = None
 
 
-def benchmark(options):
+def benchmark(options: BenchmarkOptions) -> list[Result]:
     """Measure as BenchmarkOptions say, print tables, write results.json and pareto.png; return the Results.
 
     Raises InputError.
@@ -92,12 +96,12 @@ def benchmark(options):
             check_classes(runtime, configs[path])
     multiple = max(runtime.size_multiple for runtime in runtimes)
     sides = {side: whole_strides(side, multiple) for side in dict.fromkeys(side for shape in shapes for side in shape)}
-    shapes = [tuple(sides[side] for side in shape) for shape in shapes]
+    shapes = [(sides[height], sides[width]) for height, width in shapes]
     fitting = {shape: [path for path, one in zip(options.weights, runtimes) if fits(one, shape)] for shape in shapes}
     if not any(fitting.values()):
         raise InputError(f"--imgsz {' '.join(options.imgsz)}: no file takes images of this size")
     folder = new_run(options.project, options.name, options.exist_ok)
-    results = []
+    results: list[Result] = []
     for shape, paths in fitting.items():
         accuracies = measure_accuracies({path: configs[path] for path in paths if configs}, shape, device, options.half)
         for threads in options.threads if paths else ():
@@ -113,7 +117,7 @@ def benchmark(options):
     return results
 
 
-def fits(runtime, shape):
+def fits(runtime: Runtime, shape: tuple[int, int]) -> bool:
     """Tell whether a file takes single images of a size; says so when not."""
     if runtime.shape not in (None, shape) or runtime.batch not in (None, 1):
         size = "x".join(map(str, runtime.shape or shape))
@@ -122,7 +126,9 @@ def fits(runtime, shape):
     return True
 
 
-def measure_speeds(paths, shape, threads, rounds, device, half=False):
+def measure_speeds(
+    paths: list[str], shape: tuple[int, int], threads: int, rounds: int, device: torch.device, half: bool = False
+) -> list[Result]:
     """Return the Results, without mAP, of files that take turns on images of (height, width), in all their Forms."""
     image = noise(shape)
     with computing_threads(threads):
@@ -159,7 +165,9 @@ def measure_speeds(paths, shape, threads, rounds, device, half=False):
     return results
 
 
-def measure_accuracies(configs, shape, device, half=False):
+def measure_accuracies(
+    configs: dict[str, DataConfig], shape: tuple[int, int], device: torch.device, half: bool = False
+) -> dict[tuple[str, bool], dict[str, Any]]:
     """Return {(file, whether in FP16): {map50, map}} on the validation images, all letterboxed to (height, width).
 
     configs: {path of a file: DataConfig with its classes}.
@@ -176,7 +184,7 @@ def measure_accuracies(configs, shape, device, half=False):
     return found
 
 
-def format_results(rows):
+def format_results(rows: list[Result]) -> str:
     """Return the table of Results of one size and number of threads."""
     names = distinct_names(row.model for row in rows)
     longest, label = max(map(len, names.values())), max(len(row.runtime) for row in rows)
@@ -199,13 +207,13 @@ def format_results(rows):
     return "\n".join(lines)
 
 
-def format_sizes(results):
+def format_sizes(results: list[Result]) -> str:
     """Return one line for each file: what its bytes are."""
     names, parts = distinct_names(row.model for row in results), {row.model: row.file_parts for row in results}
     longest = max(map(len, names.values()))
     return "\n".join(f"{names[model]:<{longest}}  {format_items(items)}" for model, items in parts.items())
 
 
-def number(value, form):
+def number(value: float | None, form: str) -> str:
     """Return a number as text, or a dash when there is none."""
     return "-" if value is None else format(value, form)

@@ -2,12 +2,17 @@
 
 import statistics
 import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
+from models.yolo import DetectionModel
 from utils.runtimes.runtimes import TorchRuntime
+
+Key = TypeVar("Key", bound=Hashable)
 
 WARM_UP = 5
 OWN_CLOCK = time.thread_time  # where one thread computes: what else the machine is busy with does not count
@@ -23,7 +28,7 @@ class Timing:
     high: float
 
 
-def measure_latency(models, image_size, rounds=50):
+def measure_latency(models: Mapping[str, DetectionModel], image_size: int, rounds: int = 50) -> dict[str, float]:
     """Return {name: median milliseconds an image} of several detectors in PyTorch on one thread, float32, batch 1.
 
     Args:
@@ -38,17 +43,17 @@ def measure_latency(models, image_size, rounds=50):
     return {name: summarise(values).median for name, values in times.items()}
 
 
-def noise(shape, seed=0):
+def noise(shape: tuple[int, int], seed: int = 0) -> torch.Tensor:
     """Return an image [1, 3, H, W] of random numbers from 0 to 1 for shape (height, width)."""
     return torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def pytorch_call(runtime, image):
+def pytorch_call(runtime: TorchRuntime, image: torch.Tensor) -> Callable[[], torch.Tensor]:
     """Return a callable that runs a TorchRuntime on an image, laid out as is fastest on its device."""
-    layout = {"memory_format": torch.channels_last}
-    network, image = runtime.model.to(**layout), image.to(runtime.device, runtime.dtype, **layout)
+    network = runtime.model.to(memory_format=torch.channels_last)
+    image = image.to(runtime.device, runtime.dtype, memory_format=torch.channels_last)
 
-    def call():
+    def call() -> torch.Tensor:
         with torch.inference_mode():
             return network(image)[0]
 
@@ -56,7 +61,7 @@ def pytorch_call(runtime, image):
 
 
 @contextmanager
-def computing_threads(count):
+def computing_threads(count: int) -> Iterator[None]:
     """Let PyTorch compute with so many threads inside."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -66,12 +71,14 @@ def computing_threads(count):
         torch.set_num_threads(before)
 
 
-def take_turns(calls, rounds, clock=time.perf_counter):
+def take_turns(
+    calls: Mapping[Key, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[Key, list[float]]:
     """Return {name: [seconds of each round]} of {name: callable}.
 
     They take turns, so that whatever else the machine does hits all of them alike; the first rounds do not count.
     """
-    times = {name: [] for name in calls}
+    times: dict[Key, list[float]] = {name: [] for name in calls}
     for step in range(WARM_UP + rounds):
         for name, call in calls.items():
             start = clock()
@@ -81,7 +88,7 @@ def take_turns(calls, rounds, clock=time.perf_counter):
     return times
 
 
-def summarise(seconds):
+def summarise(seconds: Sequence[float]) -> Timing:
     """Return the Timing of a list of seconds."""
     if len(seconds) < 2:
         return Timing(*[1000 * seconds[0]] * 3)
@@ -89,7 +96,7 @@ def summarise(seconds):
     return Timing(1000 * median, 1000 * low, 1000 * high)
 
 
-def compare(first, second):
+def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, bool]:
     """Return (how many times as fast the second is as the first, whether that is within the noise).
 
     Args:

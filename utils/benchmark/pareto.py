@@ -1,12 +1,16 @@
 """The picture of accuracy over time, with the detectors that no other one beats in both."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.files.paths import distinct_names
 
 
-def front(points):
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Return the indices, fastest first, of the points (milliseconds, mAP) that no faster one reaches in mAP."""
     best, kept = float("-inf"), []
     for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
@@ -16,8 +20,8 @@ def front(points):
     return kept
 
 
-def plot_pareto(file, results):
-    """Write the mAP50-95 of utils.benchmark.benchmark.Results over their milliseconds, a front for each thread count."""
+def plot_pareto(file: Path, results: Sequence[Any]) -> None:
+    """Write the mAP50-95 of benchmark.Results over their milliseconds, one front for each number of threads."""
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -1,7 +1,9 @@
 """Where the bytes of a model file are: weights by type, and the rest."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,14 +14,14 @@ GRAPH = "graph and metadata"
 NOT_WEIGHTS = "optimizer and training state"
 
 
-def size_of(path):
+def size_of(path: str | Path) -> int:
     """Return the bytes of a file, or of all files in a folder."""
     path = Path(path)
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def itemise(path):
+def itemise(path: str | Path) -> dict[str, int]:
     """Return {what: bytes} of a model file, largest first: "weights float16", …, and what else there is; they sum up.
 
     Of formats other than .pt, .onnx and .torchscript only the total is known. Raises InputError when it is unreadable.
@@ -34,23 +36,23 @@ def itemise(path):
     return dict(sorted(parts.items(), key=lambda item: -item[1]))
 
 
-def format_items(items):
+def format_items(items: Mapping[str, int]) -> str:
     """Return the items of `itemise` as one line."""
     return ", ".join(f"{what} {count / 1e6:.3f} MB" for what, count in items.items())
 
 
-def tensor_bytes(tensors):
+def tensor_bytes(tensors: Iterable[torch.Tensor]) -> Counter[str]:
     """Return a Counter {"weights <type>": bytes} of tensors."""
-    parts = Counter()
+    parts: Counter[str] = Counter()
     for tensor in tensors:
         parts[f"weights {str(tensor.dtype).removeprefix('torch.')}"] += tensor.numel() * tensor.element_size()
     return parts
 
 
-def checkpoint_tensors(path):
+def checkpoint_tensors(path: Path) -> Counter[str]:
     """Return a Counter of the tensors in a checkpoint: those of its network, and all others together."""
     content = read_file(path)
-    seen = set()
+    seen: set[int] = set()
     entries = dict(content) if isinstance(content, dict) else {"model": content}
     network = "model" if entries.get("model") is not None else "ema"
     parts = tensor_bytes(tensors_in(entries.pop(network, None), seen))
@@ -58,7 +60,7 @@ def checkpoint_tensors(path):
     return parts + Counter({NOT_WEIGHTS: sum(others.values())})  # the sum drops it when there are none
 
 
-def tensors_in(value, seen):
+def tensors_in(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
     """Yield the tensors in an object of a checkpoint whose memory is not in the set `seen`, which is extended."""
     if isinstance(value, torch.Tensor):
         if value.untyped_storage().data_ptr() not in seen:
@@ -75,11 +77,11 @@ def tensors_in(value, seen):
         yield from tensors_in(vars(value), seen)
 
 
-def onnx_tensors(path):
+def onnx_tensors(path: Path) -> Counter[str]:
     """Return a Counter of the tensors in an ONNX file."""
     onnx = need("onnx", str(path))
     graph = onnx.load(str(path)).graph
-    parts = Counter()
+    parts: Counter[str] = Counter()
     constants = [a.t for node in graph.node if node.op_type == "Constant" for a in node.attribute if a.HasField("t")]
     for tensor in [*graph.initializer, *constants]:
         array = onnx.numpy_helper.to_array(tensor)
@@ -87,7 +89,7 @@ def onnx_tensors(path):
     return parts
 
 
-def script_tensors(path):
+def script_tensors(path: Path) -> Counter[str]:
     """Return a Counter of the tensors in a TorchScript file."""
     module = torch.jit.load(str(path), map_location="cpu")
     return tensor_bytes([*module.parameters(), *module.buffers()])

@@ -6,20 +6,25 @@ floating type, leave their input alone and return the same kind.
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
+
+Boxes = TypeVar("Boxes", np.ndarray, torch.Tensor)
+RatioPad = tuple[tuple[float, float], tuple[float, float]]  # ((ratio_y, ratio_x), (pad_x, pad_y)) of a letterbox
 
 FIRST_TRY = 1_000  # boxes that suppression looks at before it asks for more
 MAX_CANDIDATES = 30_000  # boxes that enter non-maximum suppression, best scores first
 
 
-def _blank(boxes):
+def _blank(boxes: Boxes) -> Boxes:
     """Return an uninitialised array or tensor like `boxes`."""
     return torch.empty_like(boxes) if isinstance(boxes, torch.Tensor) else np.empty_like(boxes)
 
 
-def xywh2xyxy(boxes):
+def xywh2xyxy(boxes: Boxes) -> Boxes:
     """Convert [..., 4] from centre and size to corners."""
     corners = _blank(boxes)
     half = boxes[..., 2:4] / 2
@@ -28,7 +33,7 @@ def xywh2xyxy(boxes):
     return corners
 
 
-def xyxy2xywh(boxes):
+def xyxy2xywh(boxes: Boxes) -> Boxes:
     """Convert [..., 4] from corners to centre and size."""
     centred = _blank(boxes)
     centred[..., 0:2] = (boxes[..., 0:2] + boxes[..., 2:4]) / 2
@@ -36,7 +41,7 @@ def xyxy2xywh(boxes):
     return centred
 
 
-def xywhn2xyxy(boxes, width, height, pad_x=0.0, pad_y=0.0):
+def xywhn2xyxy(boxes: Boxes, width: int, height: int, pad_x: float = 0.0, pad_y: float = 0.0) -> Boxes:
     """Convert normalised centre and size [..., 4] to corners in pixels of an image, shifted by the padding."""
     corners = xywh2xyxy(boxes)
     corners[..., 0::2] = corners[..., 0::2] * width + pad_x
@@ -44,7 +49,7 @@ def xywhn2xyxy(boxes, width, height, pad_x=0.0, pad_y=0.0):
     return corners
 
 
-def xyxy2xywhn(boxes, width, height):
+def xyxy2xywhn(boxes: Boxes, width: int, height: int) -> Boxes:
     """Convert corners in pixels [..., 4] to centre and size as shares of a width×height image."""
     centred = xyxy2xywh(boxes)
     centred[..., 0::2] = centred[..., 0::2] / width
@@ -52,7 +57,7 @@ def xyxy2xywhn(boxes, width, height):
     return centred
 
 
-def clip(boxes, shape):
+def clip(boxes: Boxes, shape: Sequence[int]) -> Boxes:
     """Return xyxy boxes [..., 4] cut to an image of shape (height, width)."""
     height, width = shape[:2]
     inside = _blank(boxes)
@@ -61,7 +66,9 @@ def clip(boxes, shape):
     return inside
 
 
-def scale_boxes(boxes, from_shape, to_shape, ratio_pad=None):
+def scale_boxes(
+    boxes: Boxes, from_shape: Sequence[int], to_shape: Sequence[int], ratio_pad: RatioPad | None = None
+) -> Boxes:
     """Map xyxy boxes [..., 4] from a letterboxed image back to the original one, and cut them to it.
 
     Shapes are (height, width). `ratio_pad` is ((ratio_y, ratio_x), (pad_x, pad_y)) as the data set gives it; without it
@@ -79,7 +86,7 @@ def scale_boxes(boxes, from_shape, to_shape, ratio_pad=None):
     return clip(original, to_shape)
 
 
-def box_iou(first, second, eps=1e-7):
+def box_iou(first: torch.Tensor, second: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
     """Return the intersection over union [N, M] of xyxy boxes [N, 4] with xyxy boxes [M, 4]."""
     left_top = torch.max(first[:, None, :2], second[None, :, :2])  # [N, M, 2]
     right_bottom = torch.min(first[:, None, 2:], second[None, :, 2:])
@@ -89,7 +96,7 @@ def box_iou(first, second, eps=1e-7):
     return overlap / (area_first[:, None] + area_second[None] - overlap + eps)
 
 
-def ciou(pred, target, eps=1e-7):
+def ciou(pred: torch.Tensor, target: torch.Tensor, eps: float = 1e-7) -> torch.Tensor:
     """Return the complete IoU [N] of pairs of xywh boxes [N, 4] (Zheng et al. 2020): IoU less distance and shape.
 
     The weight of the aspect term is a constant to the gradient, as in the paper.
@@ -108,7 +115,15 @@ def ciou(pred, target, eps=1e-7):
     return iou - distance - weight * aspect
 
 
-def non_max_suppression(predictions, conf, iou, classes=None, agnostic=False, multi_label=True, max_det=300):
+def non_max_suppression(
+    predictions: torch.Tensor,
+    conf: float,
+    iou: float,
+    classes: Iterable[int] | None = None,
+    agnostic: bool = False,
+    multi_label: bool = True,
+    max_det: int = 300,
+) -> list[torch.Tensor]:
     """Reduce raw predictions to detections, image by image.
 
     Args:
@@ -131,7 +146,15 @@ def non_max_suppression(predictions, conf, iou, classes=None, agnostic=False, mu
     ]
 
 
-def _suppress(candidates, conf, iou, wanted, agnostic, multi_label, max_det):
+def _suppress(
+    candidates: torch.Tensor,
+    conf: float,
+    iou: float,
+    wanted: torch.Tensor | None,
+    agnostic: bool,
+    multi_label: bool,
+    max_det: int,
+) -> torch.Tensor:
     """Return the detections [n, 6] of one image from its float32 candidates [N, 5 + nc]."""
     boxes = xywh2xyxy(candidates[:, :4])
     scores = candidates[:, 5:] * candidates[:, 4:5]  # [N, nc]
@@ -156,14 +179,14 @@ def _suppress(candidates, conf, iou, wanted, agnostic, multi_label, max_det):
     return torch.cat((boxes[kept], scores[kept, None], labels[kept, None]), 1)
 
 
-def import_nms():
+def import_nms() -> Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]:
     """Return torchvision's non-maximum suppression, imported only here: that takes as long as importing PyTorch."""
     from torchvision.ops import nms
 
     return nms
 
 
-def first_survivors(boxes, scores, iou, count):
+def first_survivors(boxes: torch.Tensor, scores: torch.Tensor, iou: float, count: int) -> torch.Tensor:
     """Return the indices of the first `count` boxes that non-maximum suppression keeps; scores [n] must be descending.
 
     Whether a box stays depends on better ones alone. So the best few are tried first, and more only when too few of

@@ -1,8 +1,12 @@
 """The training loss of YOLOv5: CIoU for boxes, binary cross entropy for objectness and classes."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from models.yolo import DetectionModel
 from utils.boxes.geometry import ciou
 
 BALANCE = {3: (4.0, 1.0, 0.4)}  # objectness weights by number of scales, fine to coarse
@@ -11,7 +15,7 @@ FOCAL_ALPHA = 0.25
 REFERENCE_SIZE, REFERENCE_SCALES, REFERENCE_CLASSES = 640, 3, 80  # what the gains of the hyp files were tuned for
 
 
-def scaled_gains(hyp, scales, classes, imgsz):
+def scaled_gains(hyp: Mapping[str, float], scales: int, classes: int, imgsz: int) -> tuple[float, float, float]:
     """Return the gains (box, obj, cls) of `hyp` for a network of so many scales and classes at this image size."""
     scale = REFERENCE_SCALES / scales
     return (
@@ -21,7 +25,9 @@ def scaled_gains(hyp, scales, classes, imgsz):
     )
 
 
-def assign_targets(targets, anchors, grid, anchor_t):
+def assign_targets(
+    targets: torch.Tensor, anchors: torch.Tensor, grid: tuple[int, int], anchor_t: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Choose the anchors and cells of one scale that must predict each target.
 
     An anchor takes a target when neither side differs by a factor of anchor_t or more. It does so in the cell of the
@@ -60,14 +66,14 @@ class Picked(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, raw, *place):
+    def forward(ctx: Any, raw: torch.Tensor, *place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """raw: [B, na, ny, nx, no]; place: image, anchor, y, x [M]. Returns [B, na, ny, nx] and [M, no]."""
         ctx.save_for_backward(*place)
         ctx.layout = raw.shape, raw.stride(), raw.dtype
         return raw[..., 4].to(torch.float32, copy=True, memory_format=torch.contiguous_format), raw[place].float()
 
     @staticmethod
-    def backward(ctx, objectness, rows):
+    def backward(ctx: Any, objectness: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradient of raw."""
         shape, stride, dtype = ctx.layout
         gradient = torch.empty_strided(shape, stride, dtype=dtype, device=rows.device).zero_()
@@ -79,8 +85,15 @@ class Picked(torch.autograd.Function):
 class DetectionLoss:
     """The weighted sum of box, objectness and class loss of a batch."""
 
-    def __init__(self, model, hyp, imgsz=REFERENCE_SIZE, average=None):
-        """
+    def __init__(
+        self,
+        model: DetectionModel,
+        hyp: Mapping[str, float],
+        imgsz: int = REFERENCE_SIZE,
+        average: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
+        """Read anchors and classes off a network, gains off its hyper-parameters.
+
         Args:
             model: DetectionModel; its Detect layer gives anchors and sizes, read at every call.
             hyp: box, obj, cls (gains), obj_pw, cls_pw (weights of positives), anchor_t, fl_gamma, label_smoothing.
@@ -97,7 +110,7 @@ class DetectionLoss:
         self.positive, self.negative = 1 - smoothing / 2, smoothing / 2
         self.average = average or (lambda counts: counts)
 
-    def __call__(self, raw, targets):
+    def __call__(self, raw: list[torch.Tensor], targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (loss times batch size, tensor [3] of box, objectness and class loss without gradient), in float32.
 
         raw: list of nl maps [B, na, ny, nx, 5+nc]; targets: [N, 6] image index, class, cx, cy, w, h normalised.
@@ -113,7 +126,14 @@ class DetectionLoss:
         losses = losses * losses.new_tensor(self.gains)
         return losses.sum() * raw[0].shape[0], losses.detach()
 
-    def scale_loss(self, i, raw, targets, match, count):
+    def scale_loss(
+        self,
+        i: int,
+        raw: torch.Tensor,
+        targets: torch.Tensor,
+        match: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
+        count: float,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return (box, objectness, class) loss of scale i, ungained; `count` is the number of matches to divide by."""
         index, anchor, cell, box = match
         place = targets[index, 0].long(), anchor, cell[:, 1], cell[:, 0]
@@ -134,13 +154,13 @@ class DetectionLoss:
         object_loss = self.entropy(objectness, truth, self.obj_pw).mean() * self.balance[i]
         return box_loss, object_loss, class_loss
 
-    def boxes(self, i, rows, anchor):
+    def boxes(self, i: int, rows: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
         """Return the boxes [M, 4] (cx, cy from the cell's corner, w, h; in cells) of raw outputs [M, no] of scale i."""
         xy = rows[:, :2].sigmoid() * 2 - 0.5
         wh = (rows[:, 2:4].sigmoid() * 2) ** 2 * self.detect.anchors[i][anchor]
         return torch.cat((xy, wh), 1)
 
-    def entropy(self, logits, wanted, positive_weight):
+    def entropy(self, logits: torch.Tensor, wanted: torch.Tensor, positive_weight: float) -> torch.Tensor:
         """Return the element-wise binary cross entropy, focal when fl_gamma > 0 (Lin et al. 2017)."""
         weight = None if positive_weight == 1 else logits.new_tensor(positive_weight)
         loss = binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight, reduction="none")

@@ -15,7 +15,7 @@ SMOOTHING = 0.1  # share of the confidence axis that the F1 curve is averaged ov
 EPS = 1e-16
 
 
-def match(detections, labels, thresholds=IOU_THRESHOLDS):
+def match(detections: torch.Tensor, labels: torch.Tensor, thresholds: torch.Tensor = IOU_THRESHOLDS) -> torch.Tensor:
     """Return which detections are true positives at each IoU threshold, bool [n, t].
 
     A detection claims the label of its class that it overlaps most; of several that claim one label, the surest wins.
@@ -53,12 +53,12 @@ class Scores:
     best: float  # confidence of the best mean F1
 
     @property
-    def f1_curve(self):
+    def f1_curve(self) -> np.ndarray:
         """Harmonic mean of precision and recall over CONFIDENCES, [k, 1000]."""
         return harmonic_mean(self.precision_curve, self.recall_curve)
 
 
-def score(correct, confidence, predicted, actual):
+def score(correct: np.ndarray, confidence: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> Scores:
     """Return the `Scores` of all detections of a data set.
 
     AP is the area under the envelope of precision over recall, sampled at 101 recalls (COCO) and integrated by the
@@ -103,32 +103,32 @@ def score(correct, confidence, predicted, actual):
     )
 
 
-def harmonic_mean(precision, recall):
+def harmonic_mean(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
     """Return F1, zero where both are zero."""
     return 2 * precision * recall / (precision + recall + EPS)
 
 
-def envelope(recall, precision):
+def envelope(recall: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return recall and precision [d + 2] from (0, 1) to (1, 0), with the best precision at any higher recall."""
     recall = np.concatenate(([0.0], recall, [1.0]))
     precision = np.concatenate(([1.0], precision, [0.0]))
     return recall, np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def average_precision(recall, precision):
+def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
     """Return the area under the envelope of precision [d] over recall [d], both in order of falling confidence."""
     heights = np.interp(AP_RECALLS, *envelope(recall, precision))
     return ((heights[:-1] + heights[1:]) / 2).mean()
 
 
-def smooth(curve, share=SMOOTHING):
+def smooth(curve: np.ndarray, share: float = SMOOTHING) -> np.ndarray:
     """Return a curve [n] as its moving average over `share` of its length; the ends are continued by their values."""
     half = round(len(curve) * share / 2)
     padded = np.pad(curve, half, mode="edge")
     return np.convolve(padded, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
 
 
-def fitness(map50, map):
+def fitness(map50: float, map: float) -> float:
     """Return the number by which checkpoints are ranked: mAP50-95 with a tenth of mAP50."""
     return 0.1 * map50 + 0.9 * map
 
@@ -139,12 +139,12 @@ class ConfusionMatrix:
     Boxes are paired whatever their class, greatest IoU first, each once.
     """
 
-    def __init__(self, nc, conf=0.25, iou=0.45):
+    def __init__(self, nc: int, conf: float = 0.25, iou: float = 0.45) -> None:
         """Count detections above `conf`, paired with labels at an IoU above `iou`."""
         self.matrix = np.zeros((nc + 1, nc + 1), dtype=int)
         self.nc, self.conf, self.iou = nc, conf, iou
 
-    def add(self, detections, labels):
+    def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
         """Count one image: detections [n, 6] xyxy, score, class; labels [m, 5] class, xyxy, in the same units."""
         detections = detections[detections[:, 4] > self.conf]
         predicted, actual = detections[:, 5].int().numpy(), labels[:, 0].int().numpy()

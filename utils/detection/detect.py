@@ -17,7 +17,8 @@ from utils.detection.outputs import Recorder, describe, draw
 from utils.detection.window import require_display, show
 from utils.errors import InputError
 from utils.files.paths import RunFolder, new_run
-from utils.runtimes.runtimes import Runtime, open_weights
+from utils.runtimes.interface import Runtime
+from utils.runtimes.runtimes import open_weights
 from utils.validation.evaluate import STAGES, Stopwatch, format_speed, split_output
 from utils.validation.measure import whole_strides
 
@@ -82,7 +83,7 @@ class Detector:
         """Take over a DetectionModel, which is fused in place, or the runtime of an exported file.
 
         Args:
-            model: DetectionModel or utils.runtimes.runtimes.Runtime.
+            model: DetectionModel or utils.runtimes.interface.Runtime.
             device: torch.device.
             imgsz: (height, width) that images are fitted into, multiples of the stride.
             suppression: arguments of utils.boxes.geometry.non_max_suppression.

@@ -24,7 +24,8 @@ from utils.errors import InputError
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import TIMEOUT, address_name, find_weights, is_address
 from utils.files.paths import find_file
-from utils.runtimes.runtimes import Runtime, is_exported, load_detector
+from utils.runtimes.interface import Runtime
+from utils.runtimes.runtimes import is_exported, load_detector
 from utils.validation.evaluate import STAGES, Stopwatch, split_output
 
 MOST_CHANNELS = 4  # an array whose first side is at most this has its channels there
@@ -111,7 +112,7 @@ class AutoShape(nn.Module):
     conf, iou, classes, agnostic, multi_label, max_det, amp = 0.25, 0.45, None, False, False, 1000, False
 
     def __init__(self, model):
-        """model: DetectionModel, which is put into evaluation mode, or utils.runtimes.runtimes.Runtime."""
+        """model: DetectionModel, which is put into evaluation mode, or utils.runtimes.interface.Runtime."""
         super().__init__()
         self.model = model
         self.names, self.stride, self.nc = model.names, model.size_multiple, model.nc

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from utils.boxes.geometry import non_max_suppression, xywh2xyxy
 from utils.data.shapes import draw_image
-from utils.runtimes.runtimes import Runtime, predictions_of
+from utils.runtimes.interface import Runtime, predictions_of
 from utils.validation.evaluate import evaluate
 from utils.validation.measure import make_validation_loader
 

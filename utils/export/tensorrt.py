@@ -3,8 +3,8 @@
 import torch
 
 from utils.errors import InputError
+from utils.runtimes.interface import Runtime
 from utils.runtimes.packages import need
-from utils.runtimes.runtimes import Runtime
 
 WHAT = "--include engine"
 

@@ -1,12 +1,18 @@
 """What an exported file says about itself, under the keys that the public YOLOv5 writes and reads."""
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from models.cost import count_gflops, count_parameters
+from models.yolo import DetectionModel
 from utils.errors import InputError
+
+Cost = tuple[int, float] | tuple[None, None]  # parameters, GFLOPs at 640 × 640 pixels
 
 DESCRIPTION = "YOLOv5 detector"
 FACTS = "metadata.yaml"  # in the folders of formats whose files hold no metadata
@@ -24,7 +30,7 @@ class Metadata:
     gflops: float = 0.0  # at 640 × 640 pixels
     nms: bool = False
 
-    def strings(self):
+    def strings(self) -> dict[str, str]:
         """Return {key: text}. Names are written as Python writes a dict, which is what the public code reads."""
         return {
             "description": DESCRIPTION,
@@ -39,19 +45,19 @@ class Metadata:
         }
 
 
-def describe_model(model, shape, batch=1):
+def describe_model(model: DetectionModel, shape: tuple[int, int], batch: int = 1) -> Metadata:
     """Return the Metadata of a DetectionModel that is exported for images of shape (height, width)."""
     cost = count_parameters(model), count_gflops(model)
-    return Metadata(model.size_multiple, dict(model.names), tuple(shape), batch, *cost)
+    return Metadata(model.size_multiple, dict(model.names), shape, batch, *cost)
 
 
-def write_facts(metadata, folder):
+def write_facts(metadata: Metadata, folder: Path) -> None:
     """Write metadata.yaml, the Metadata of a model that is a folder."""
     facts = {**metadata.strings(), "stride": metadata.stride, "names": metadata.names, "imgsz": list(metadata.imgsz)}
     (folder / FACTS).write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def read_cost(values):
+def read_cost(values: Mapping[str, Any]) -> Cost:
     """Return (parameters, GFLOPs at 640 × 640) from a file's metadata, (None, None) when it does not tell."""
     try:
         return int(values["parameters"]), float(values["gflops"])
@@ -59,7 +65,7 @@ def read_cost(values):
         return None, None
 
 
-def read_names_and_stride(values, path):
+def read_names_and_stride(values: Mapping[str, Any], path: str | Path) -> tuple[dict[int, str], int]:
     """Return ({class index: name}, stride) from a file's metadata {key: text or value}.
 
     Raises InputError when they are absent or unreadable: the file is of another detector.
@@ -74,7 +80,7 @@ def read_names_and_stride(values, path):
         raise InputError(f"{path}: metadata names and stride are unreadable; must be exported by export.py") from None
 
 
-def read_shape(values, path):
+def read_shape(values: Mapping[str, Any], path: str | Path) -> tuple[int, int]:
     """Return the (height, width) that a file was exported for from its metadata. Raises InputError."""
     try:
         height, width = _literal(values["imgsz"])
@@ -83,6 +89,6 @@ def read_shape(values, path):
         raise InputError(f"{path}: metadata imgsz is {values.get('imgsz')!r}; must be [height, width]") from None
 
 
-def _literal(value):
+def _literal(value: Any) -> Any:
     """Return the plain value that a text spells; anything but text as it is."""
     return ast.literal_eval(value) if isinstance(value, str) else value

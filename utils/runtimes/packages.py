@@ -2,13 +2,14 @@
 
 import importlib
 import importlib.util
+from types import ModuleType
 
 from utils.errors import InputError
 
 PIP_NAMES = {"onnxruntime.quantization": "onnxruntime onnx"}  # where the pip name is not the module's
 
 
-def need(module, what):
+def need(module: str, what: str) -> ModuleType:
     """Return an optional module. Raises InputError that says what needs it and how to install it.
 
     module: dotted name; what: the flag or file that needs it.
@@ -21,6 +22,6 @@ def need(module, what):
         raise InputError(f"{what}: needs the Python package {missing}; pip install {pip}") from None
 
 
-def has(module):
+def has(module: str) -> bool:
     """Tell whether an optional module is installed, without importing it."""
     return importlib.util.find_spec(module) is not None

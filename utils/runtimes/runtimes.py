@@ -1,29 +1,24 @@
-"""One way to call a detector, whatever file it is in: .pt, .onnx, .torchscript, or a folder of OpenVINO or ncnn.
-
-Every runtime has
-    path, names {index: name}, nc, size_multiple (pixels),
-    shape       (height, width) that images must have, or None for any multiple of size_multiple,
-    batch       images that one call of the file takes, or None for any number,
-and is called with images float [B, 3, H, W] from 0 to 1, for any B. It returns predictions float32 [B, N, 5 + nc] on
-the device of the images: cx, cy, w, h in pixels, objectness, class scores.
-"""
+"""One way to call a detector, whatever file it is in: .pt, .onnx, .torchscript, or a folder of OpenVINO or ncnn."""
 
 import json
 import warnings
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
-from torch.nn import functional
 
 from models.cost import count_gflops, count_parameters
-from models.yolo import COARSEST
+from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import find_file
 from utils.files.yaml import read_mapping
+from utils.runtimes.interface import Runtime, fixed_shape
 from utils.runtimes.metadata import FACTS, read_cost, read_names_and_stride, read_shape
 from utils.runtimes.packages import need
 
@@ -35,7 +30,9 @@ FOLDERS = (OPENVINO_SUFFIX, NCNN_SUFFIX)
 PYTORCH_FLAGS = ("augment", "half", "visualize", "sparsity", "cfg")
 
 
-def load_detector(path, device="cpu", threads=None, half=False):
+def load_detector(
+    path: str | Path, device: str | torch.device = "cpu", threads: int | None = None, half: bool = False
+) -> Runtime:
     """Return the runtime of a file, ready to be called.
 
     Args:
@@ -48,7 +45,7 @@ def load_detector(path, device="cpu", threads=None, half=False):
     """
     device = torch.device(device)
     path = Path(path) if is_folder(path) else find_file(path, "weights", what="weight file")
-    kinds = {
+    kinds: dict[str, Callable[[], Runtime]] = {
         ".pt": partial(TorchRuntime, path, device, half=half),
         ".onnx": partial(OnnxRuntime, path, device, threads),
         ".torchscript": partial(ScriptRuntime, path, device),
@@ -61,17 +58,17 @@ def load_detector(path, device="cpu", threads=None, half=False):
     raise InputError(f"{path}: unknown kind of file; must end in {', '.join(kinds)}")
 
 
-def is_folder(name):
+def is_folder(name: str | Path) -> bool:
     """Tell whether a name is that of a model that is a folder."""
     return Path(name).name.endswith(FOLDERS)
 
 
-def is_exported(name):
+def is_exported(name: str | Path) -> bool:
     """Tell whether a name is that of a file or folder that export.py writes."""
     return Path(name).suffix.lower() in EXPORTED or is_folder(name)
 
 
-def open_weights(options, device):
+def open_weights(options: Any, device: torch.device) -> DetectionModel | Runtime:
     """Return what val.py and detect.py run: the DetectionModel of a checkpoint, or the runtime of an exported file.
 
     options: their dataclass, with `weights` and flags. Raises InputError, also for flags that only work with PyTorch.
@@ -88,66 +85,18 @@ def open_weights(options, device):
     return load_detector(name, device)
 
 
-class Runtime:
-    """What all runtimes share; see the module docstring."""
-
-    label = ""  # how tables call it
-    nms = False
-    cost = None, None  # parameters, GFLOPs at 640 × 640 pixels
-
-    def __init__(self, path, names, stride, shape=None, batch=None, device="cpu"):
-        """device: where images are expected; others are moved there. For the rest see the module docstring."""
-        self.path, self.names, self.nc, self.device = Path(path), names, len(names), torch.device(device)
-        self.size_multiple = max(int(stride), COARSEST)
-        self.shape, self.batch = shape, batch
-
-    def __call__(self, images, augment=False):
-        """Return the predictions [B, N, 5 + nc] for images [B, 3, H, W]."""
-        if augment:
-            raise InputError(f"--augment: works with .pt files only, not with {self.path.name}")
-        chunks = [images] if self.batch is None else images.split(self.batch)
-        outputs = []
-        for chunk in chunks:
-            missing = 0 if self.batch is None else self.batch - len(chunk)
-            output = self.infer(functional.pad(chunk, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else chunk)
-            output = output.to(images.device, torch.float32)
-            output = predictions_of(output, len(chunk), self.nc) if self.nms else output[: len(chunk)]
-            outputs.append(output)
-        most = max(output.shape[1] for output in outputs)  # detections after suppression are not equally many
-        return torch.cat([functional.pad(output, (0, 0, 0, most - output.shape[1])) for output in outputs])
-
-    def infer(self, images):
-        """Return the file's output for as many images as it takes."""
-        raise NotImplementedError
-
-    def check_columns(self, shape):
-        """Raise InputError when an output of this shape is not that of a YOLOv5 detector; open sizes are no numbers."""
-        columns = 7 if self.nms else 5 + self.nc
-        if len(shape) != (2 if self.nms else 3) or isinstance(shape[-1], int) and shape[-1] != columns:
-            expected = "[n, 7]" if self.nms else f"[B, N, {columns}] (5 + {self.nc} classes)"
-            raise InputError(f"{self.path}: its output is {list(shape)}, but that of a YOLOv5 detector is {expected}")
-
-
-def predictions_of(detections, count, nc):
-    """Return detections [n, 7] (image, x1, y1, x2, y2, score, class) as predictions [count, m, 5 + nc].
-
-    Objectness is the score, the detected class has 1: suppression with the same limits gives the detections back.
-    """
-    rows = [detections[detections[:, 0] == image] for image in range(count)]
-    predictions = detections.new_zeros(count, max(map(len, rows), default=0), 5 + nc)
-    for image, found in enumerate(rows):
-        low, high = found[:, 1:3], found[:, 3:5]
-        classes = functional.one_hot(found[:, 6].long(), nc)
-        predictions[image, : len(found)] = torch.cat(((low + high) / 2, high - low, found[:, 5:6], classes), 1)
-    return predictions
-
-
 class TorchRuntime(Runtime):
     """A checkpoint, or a DetectionModel that is there already, with folded batch norms, in float32 or FP16."""
 
     label = "PyTorch"
 
-    def __init__(self, path, device="cpu", model=None, half=False):
+    def __init__(
+        self,
+        path: str | Path,
+        device: str | torch.device = "cpu",
+        model: DetectionModel | None = None,
+        half: bool = False,
+    ) -> None:
         """model: None, or the network to use instead of reading the file; it stays as it is. half: compute in FP16."""
         if model is None:
             checkpoint = load_checkpoint(path)
@@ -157,7 +106,7 @@ class TorchRuntime(Runtime):
         self.dtype = torch.float16 if half else torch.float32
         self.model = deepcopy(model).float().eval().fuse().requires_grad_(False).to(device, self.dtype)
 
-    def __call__(self, images, augment=False):
+    def __call__(self, images: torch.Tensor, augment: bool = False) -> torch.Tensor:
         """Return the predictions for images; augment: at three scales, one of them flipped."""
         with torch.no_grad():
             return self.model(images.to(self.device, self.dtype), augment=augment)[0].float()
@@ -168,7 +117,7 @@ class OnnxRuntime(Runtime):
 
     label = "ONNX Runtime"
 
-    def __init__(self, path, device="cpu", threads=None):
+    def __init__(self, path: Path, device: str | torch.device = "cpu", threads: int | None = None) -> None:
         runtime = need("onnxruntime", str(path))
         self.session = start_session(runtime, path, torch.device(device), threads)
         facts = self.session.get_modelmeta().custom_metadata_map
@@ -177,21 +126,21 @@ class OnnxRuntime(Runtime):
         if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
             found = f"{len(inputs)} inputs and {len(outputs)} outputs"
             raise InputError(f"{path}: {found}; must be one input, images [B, 3, H, W], and one output")
-        batch, _, *shape = [size if isinstance(size, int) else None for size in inputs[0].shape]
-        super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch)
+        sizes = [size if isinstance(size, int) else None for size in inputs[0].shape]
+        super().__init__(path, names, stride, fixed_shape(sizes), sizes[0])
         self.nms, self.cost = facts.get("nms") == "True", read_cost(facts)
         self.input, self.half = inputs[0].name, inputs[0].type == "tensor(float16)"
         self.check_columns(outputs[0].shape)
 
-    def infer(self, images):
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Return the output [B, N, 5 + nc] or [n, 7]."""
         images = images.cpu().half() if self.half else images.cpu().float()
         return torch.from_numpy(self.session.run(None, {self.input: images.numpy()})[0])
 
 
-def start_session(runtime, path, device, threads):
+def start_session(runtime: ModuleType, path: Path, device: torch.device, threads: int | None) -> Any:
     """Return an InferenceSession. Raises InputError when the file is unreadable or the device not supported."""
-    providers = ["CPUExecutionProvider"]
+    providers: list[Any] = ["CPUExecutionProvider"]
     if device.type == "cuda":
         if "CUDAExecutionProvider" not in runtime.get_available_providers():
             way = "pip install onnxruntime-gpu, or --device cpu"
@@ -213,7 +162,7 @@ class ScriptRuntime(Runtime):
 
     label = "TorchScript"
 
-    def __init__(self, path, device="cpu"):
+    def __init__(self, path: Path, device: str | torch.device = "cpu") -> None:
         extra = {"config.txt": ""}
         try:
             with warnings.catch_warnings():
@@ -224,13 +173,12 @@ class ScriptRuntime(Runtime):
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{path}: not a readable TorchScript file ({reason})") from None
         names, stride = read_names_and_stride(facts, path)
-        batch, _, *shape = facts.get("shape") or (None, 3, None, None)
-        if facts.get("dynamic"):
-            batch, shape = None, [None]
-        super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch, device)
+        open_sizes = (None, 3, None, None)
+        sizes = open_sizes if facts.get("dynamic") else facts.get("shape") or open_sizes
+        super().__init__(path, names, stride, fixed_shape(sizes), sizes[0], device)
         self.half, self.cost = facts.get("half", False), read_cost(facts)
 
-    def infer(self, images):
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Return the output [B, N, 5 + nc]."""
         with torch.no_grad():
             output = self.module(images.to(self.device, torch.float16 if self.half else torch.float32))
@@ -244,7 +192,7 @@ class OpenVinoRuntime(Runtime):
 
     label = "OpenVINO"
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         files = sorted(path.glob("*.xml"))
         if len(files) != 1:
             raise InputError(f"{path}: holds {len(files)} .xml files; must be an OpenVINO folder with one")
@@ -252,7 +200,7 @@ class OpenVinoRuntime(Runtime):
         facts = read_mapping(path / FACTS, "names and stride")
         names, stride = read_names_and_stride(facts, path)
         core = openvino.Core()
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
         try:
             model = core.read_model(str(files[0]))
@@ -260,12 +208,12 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{files[0]}: not a readable OpenVINO model ({reason})") from None
-        batch, _, *shape = [size.get_length() if size.is_static else None for size in model.inputs[0].partial_shape]
-        super().__init__(path, names, stride, tuple(shape) if all(shape) else None, batch)
+        sizes = [size.get_length() if size.is_static else None for size in model.inputs[0].partial_shape]
+        super().__init__(path, names, stride, fixed_shape(sizes), sizes[0])
         self.nms, self.cost = str(facts.get("nms")) == "True", read_cost(facts)
         self.check_columns([size.get_length() if size.is_static else None for size in model.outputs[0].partial_shape])
 
-    def infer(self, images):
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Return the output [B, N, 5 + nc] or [n, 7]."""
         return torch.from_numpy(self.compiled(images.cpu().float().numpy())[0].copy())
 
@@ -275,7 +223,7 @@ class NcnnRuntime(Runtime):
 
     label = "ncnn"
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         missing = [name for name in NCNN_FILES if not (path / name).is_file()]
         if missing:
             raise InputError(f"{path}: no {' and no '.join(missing)}; must be an ncnn folder written by export.py")
@@ -291,7 +239,7 @@ class NcnnRuntime(Runtime):
         if self.net.load_param(network) or self.net.load_model(weights):
             raise InputError(f"{path}: not a readable ncnn model")
 
-    def infer(self, images):
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Return the output [1, N, 5 + nc]."""
         extractor = self.net.create_extractor()
         extractor.input("in0", self.ncnn.Mat(images[0].cpu().float().numpy()).clone())

@@ -1,8 +1,11 @@
 """Run a detector over labelled images and measure it: precision, recall, mAP, losses, speed."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +50,7 @@ class Evaluation:
     confusion: ConfusionMatrix | None
 
     @property
-    def fitness(self):
+    def fitness(self) -> float:
         """Number by which checkpoints are ranked."""
         return fitness(self.map50, self.map)
 
@@ -55,92 +58,127 @@ class Evaluation:
 class Stopwatch:
     """Context manager that adds up the seconds spent inside it, waiting for a CUDA device to finish."""
 
-    def __init__(self, device=None, clock=time.perf_counter):
+    def __init__(
+        self, device: str | torch.device | None = None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         """Measure with `clock`, a callable that returns seconds."""
         self.device = None if device is None else torch.device(device)
         self.clock, self.seconds = clock, 0.0
 
-    def now(self):
+    def now(self) -> float:
         """Return the clock's seconds after all queued work."""
         if self.device and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return self.clock()
 
-    def __enter__(self):
+    def __enter__(self) -> "Stopwatch":
         """Start."""
         self.start = self.now()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         """Stop and add."""
         self.seconds += self.now() - self.start
 
 
 @contextmanager
-def evaluation_mode(model):
+def evaluation_mode(model: object) -> Iterator[None]:
     """Put a module into evaluation mode and back; leave any other callable alone."""
-    training = isinstance(model, nn.Module) and model.training
-    if training:
-        model.eval()
+    module = model if isinstance(model, nn.Module) and model.training else None
+    if module:
+        module.eval()
     try:
         yield
     finally:
-        if training:
-            model.train()
+        if module:
+            module.train()
 
 
 class Tally:
     """Collects the matched detections of all images, and counts them in a ConfusionMatrix if it is given one."""
 
-    def __init__(self, confusion=None):
+    def __init__(self, confusion: ConfusionMatrix | None = None) -> None:
         """Start empty."""
-        self.images, self.parts, self.confusion = 0, [], confusion
+        self.images, self.confusion = 0, confusion
+        self.parts: list[tuple[torch.Tensor, ...]] = []
 
-    def add(self, detections, labels):
+    def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
         """Add one image: detections [n, 6] xyxy, score, class; labels [m, 5] class, xyxy, in the same units."""
         self.images += 1
         self.parts.append((match(detections, labels), detections[:, 4], detections[:, 5], labels[:, 0]))
         if self.confusion is not None:
             self.confusion.add(detections, labels)
 
-    def add_batch(self, detections, targets, loaded, shapes):
+    def add_batch(
+        self, detections: Sequence[torch.Tensor], targets: torch.Tensor, loaded: Sequence[int], shapes: Sequence[Any]
+    ) -> None:
         """Add a list of detections in pixels of loaded images (height, width), with targets and shapes as collated."""
         for image, (found, shape) in enumerate(zip(detections, shapes, strict=True)):
             self.add(*in_original(found, targets[targets[:, 0] == image, 1:], loaded, shape))
 
-    def scores(self):
+    def scores(self) -> Scores:
         """Return the `Scores` of all images added."""
         return score(*(torch.cat(part).numpy() for part in zip(*self.parts, strict=True)))
 
 
+class TimedDetector:
+    """A detector and the suppression behind it, with a Stopwatch for each of STAGES."""
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        device: torch.device,
+        *,
+        conf: float = 0.001,
+        iou: float = 0.6,
+        max_det: int = 300,
+        single_cls: bool = False,
+        augment: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """conf, iou, max_det: limits of non_max_suppression; for the rest see `evaluate`."""
+        import_nms()  # not on the clock
+        self.model, self.device, self.single_cls = model, device, single_cls
+        self.passed_on = {"augment": True} if augment else {}
+        self.suppress = partial(non_max_suppression, conf=conf, iou=iou, max_det=max_det, agnostic=single_cls)
+        self.watches = [Stopwatch(device, clock) for _ in STAGES]
+
+    def __call__(self, images: torch.Tensor) -> tuple[list[torch.Tensor], Any]:
+        """Return (a list of detections [n, 6] on the CPU in pixels, raw output) for images uint8 [B, 3, H, W]."""
+        with self.watches[0]:
+            inputs = images.to(self.device, non_blocking=True).float() / 255
+        with self.watches[1]:
+            predictions, raw = split_output(self.model(inputs, **self.passed_on))
+        with self.watches[2]:
+            detections = self.suppress(predictions)
+        detections = [found.cpu() for found in detections]
+        if self.single_cls:
+            for found in detections:
+                found[:, 5] = 0
+        return detections, raw
+
+
 @torch.no_grad()
 def evaluate(
-    model,
-    loader,
+    model: Callable[..., Any],
+    loader: Iterable[Any],
     *,
-    names,
-    device,
-    conf=0.001,
-    iou=0.6,
-    max_det=300,
-    single_cls=False,
-    augment=False,
-    half=False,
-    loss=None,
-    confusion=False,
-    observer=None,
-    progress=True,
-    clock=time.perf_counter,
-):
-    """Return the Evaluation of a detector on a loader's images.
-
-    Detections and labels are compared in pixels of the original images.
+    names: dict[int, str],
+    device: str | torch.device,
+    single_cls: bool = False,
+    half: bool = False,
+    loss: Callable[..., Any] | None = None,
+    confusion: bool = False,
+    observer: Callable[..., Any] | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Evaluation:
+    """Return the Evaluation of a detector on a loader's images. Boxes are compared in pixels of the original images.
 
     Args:
         model: callable on images [B, 3, H, W] from 0 to 1 (`augment=True` is passed on when asked for), which returns
             predictions [B, N, 5 + nc] as `non_max_suppression` takes them, or (predictions, raw training output).
         loader: yields (images uint8 [B, 3, H, W], targets [N, 6], paths, shapes) as utils.data.loader.collate.
-        names: class index → name.
         single_cls: the labels all have class 0; predicted classes are ignored.
         half: compute in float16 by autocast; the model's own weights stay as they are.
         loss: callable (raw, targets) → (total, parts); adds losses to the result.
@@ -148,39 +186,33 @@ def evaluate(
         observer: called as observer(batch_index, images, targets, paths, shapes, detections) after each batch, with the
             images as loaded and a list of detections [n, 6] on the CPU in pixels of the loaded images.
         progress: show a bar when stderr is a terminal.
+        options: conf, iou, max_det, augment and clock of TimedDetector.
     """
     device = torch.device(device)
-    import_nms()  # not on the clock
-    watches = [Stopwatch(device, clock) for _ in STAGES]
+    detector = TimedDetector(model, device, single_cls=single_cls, **options)
     tally = Tally(ConfusionMatrix(1 if single_cls else len(names)) if confusion else None)
     losses = []
     bar = tqdm(loader, desc="validating", disable=None if progress else True)  # None: off unless stderr is a terminal
     with evaluation_mode(model), torch.autocast(device.type, torch.float16, enabled=half):
         for index, (images, targets, paths, shapes) in enumerate(bar):
-            with watches[0]:
-                inputs = images.to(device, non_blocking=True).float() / 255
-            with watches[1]:
-                predictions, raw = split_output(model(inputs, augment=True) if augment else model(inputs))
+            detections, raw = detector(images)
             if loss is not None:
                 losses.append(loss(raw, targets.to(device))[1].cpu())
-            with watches[2]:
-                detections = non_max_suppression(predictions, conf, iou, agnostic=single_cls, max_det=max_det)
-            detections = [found.cpu() for found in detections]
-            if single_cls:
-                for found in detections:
-                    found[:, 5] = 0
             tally.add_batch(detections, targets, images.shape[2:], shapes)
             if observer is not None:
                 observer(index, images, targets, paths, shapes, detections)
-    return summarise(tally, names, losses, [watch.seconds for watch in watches])
+    return summarise(tally, names, losses, [watch.seconds for watch in detector.watches])
 
 
-def split_output(output):
+def split_output(output: Any) -> tuple[torch.Tensor, Any]:
     """Return (predictions, raw or None) of what a detector gave."""
-    return output if isinstance(output, (tuple, list)) else (output, None)
+    predictions, raw = output if isinstance(output, (tuple, list)) else (output, None)
+    return predictions, raw
 
 
-def in_original(detections, labels, loaded, shape):
+def in_original(
+    detections: torch.Tensor, labels: torch.Tensor, loaded: Sequence[int], shape: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the detections [n, 6] and labels [m, 5] class, xyxy of one image in pixels of the original image.
 
     Args:
@@ -196,16 +228,22 @@ def in_original(detections, labels, loaded, shape):
     )
 
 
-def summarise(tally, names, losses, seconds):
+def summarise(tally: Tally, names: dict[int, str], losses: list[torch.Tensor], seconds: Sequence[float]) -> Evaluation:
     """Return the Evaluation of a Tally and what else was collected along the way."""
     scores = tally.scores()
     rows = [
-        ClassResult(int(index), names[int(index)], tally.images, int(count), *map(float, (p, r, ap[0], ap.mean())))
+        ClassResult(
+            int(index), names[int(index)], tally.images, int(count), float(p), float(r), float(ap[0]), float(ap.mean())
+        )
         for index, count, p, r, ap in zip(scores.classes, scores.instances, scores.precision, scores.recall, scores.ap)
     ]
     means = np.mean([(row.precision, row.recall, row.map50, row.map) for row in rows], 0) if rows else np.zeros(4)
+    precision, recall, map50, map_ = map(float, means)
     return Evaluation(
-        *map(float, means),
+        precision=precision,
+        recall=recall,
+        map50=map50,
+        map=map_,
         per_class=rows,
         images=tally.images,
         instances=int(scores.instances.sum()),
@@ -216,7 +254,7 @@ def summarise(tally, names, losses, seconds):
     )
 
 
-def format_table(evaluation, verbose=False):
+def format_table(evaluation: Evaluation, verbose: bool = False) -> str:
     """Return the table of an Evaluation as text: a head, a row for all classes and, if verbose, one for each class."""
     head = f"{'Class':>22}" + "".join(f"{column:>11}" for column in COLUMNS)
     rows = [_row("all", evaluation)]
@@ -225,13 +263,13 @@ def format_table(evaluation, verbose=False):
     return "\n".join((head, *rows))
 
 
-def _row(name, result):
+def _row(name: str, result: Evaluation | ClassResult) -> str:
     """Return one line of the table."""
     shares = (result.precision, result.recall, result.map50, result.map)
     return f"{name:>22}{result.images:>11}{result.instances:>11}" + "".join(f"{share:>11.3g}" for share in shares)
 
 
-def format_speed(speed, shape):
+def format_speed(speed: Sequence[float], shape: Sequence[int]) -> str:
     """Return the line that says how many milliseconds each of STAGES took an image, for batches of `shape`."""
     times = ", ".join(f"{ms:.1f}ms {stage}" for ms, stage in zip(speed, STAGES))
     return f"Speed: {times} per image at shape {tuple(shape)}"

@@ -2,31 +2,38 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from copy import deepcopy
+from typing import Any
 
+import torch
+from torch.utils.data import DataLoader
+
+from models.yolo import DetectionModel
+from utils.data.config import DataConfig
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
 from utils.errors import InputError
-from utils.runtimes.runtimes import Runtime
-from utils.validation.evaluate import evaluate
+from utils.runtimes.interface import Runtime
+from utils.validation.evaluate import Evaluation, evaluate
 
 PAD = 0.5  # strides of grey around the images: the border that published numbers are measured with
 
 
 def validate(
-    model,
-    config,
-    split="val",
+    model: DetectionModel,
+    config: DataConfig,
+    split: str = "val",
     *,
-    device,
-    imgsz=640,
-    batch_size=32,
-    workers=8,
-    single_cls=False,
-    progress=True,
-    **options,
-):
+    device: torch.device,
+    imgsz: int = 640,
+    batch_size: int = 32,
+    workers: int = 8,
+    single_cls: bool = False,
+    progress: bool = True,
+    **options: Any,
+) -> Evaluation:
     """Return the Evaluation of a DetectionModel, left as it is, on a split of a data set.
 
     Args:
@@ -43,7 +50,7 @@ def validate(
     return measure(model, loader, names=names, device=device, single_cls=single_cls, progress=progress, **options)
 
 
-def measure(model, loader, *, device, **options):
+def measure(model: DetectionModel | Runtime, loader: Iterable, *, device: torch.device, **options: Any) -> Evaluation:
     """Return the Evaluation of a float32 copy of a DetectionModel with folded batch norms, or of the runtime of a file.
 
     Options as for evaluate.
@@ -52,12 +59,12 @@ def measure(model, loader, *, device, **options):
     return evaluate(ready, loader, device=device, **options)
 
 
-def evaluated_names(config, single_cls):
+def evaluated_names(config: DataConfig, single_cls: bool) -> dict[int, str]:
     """Return {index: name} of the classes that are told apart."""
     return {0: "item"} if single_cls else config.names
 
 
-def check_classes(model, config):
+def check_classes(model: DetectionModel | Runtime, config: DataConfig) -> None:
     """Raise InputError when a model's classes are not those of a data set."""
     if model.nc != config.nc:
         raise InputError(f"{config.file}: {config.nc} classes, but the model has {model.nc}; they must be the same")
@@ -69,7 +76,16 @@ def check_classes(model, config):
             )
 
 
-def make_validation_loader(model, config, split, imgsz, batch_size, workers, single_cls=False, progress=True):
+def make_validation_loader(
+    model: DetectionModel | Runtime,
+    config: DataConfig,
+    split: str,
+    imgsz: int,
+    batch_size: int,
+    workers: int,
+    single_cls: bool = False,
+    progress: bool = True,
+) -> DataLoader:
     """Return the DataLoader of a split: batches of images of like shape, letterboxed for the model.
 
     A model with an attribute `shape` (height, width) gets all images letterboxed to that shape, whatever imgsz says.
@@ -94,7 +110,7 @@ def make_validation_loader(model, config, split, imgsz, batch_size, workers, sin
     return make_loader(dataset, batch_size, min(workers, os.cpu_count() or 1, batch_size - 1))
 
 
-def whole_strides(size, stride):
+def whole_strides(size: int, stride: int) -> int:
     """Return an image size in pixels rounded up to a multiple of the stride; says so on stderr when it changes."""
     rounded = -(-size // stride) * stride
     if rounded != size:

@@ -5,19 +5,22 @@ The writers are observers of utils.validation.evaluate.evaluate.
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from utils.boxes.geometry import scale_boxes, xyxy2xywh, xyxy2xywhn
+from utils.boxes.geometry import RatioPad, scale_boxes, xyxy2xywh, xyxy2xywhn
 from utils.data.coco import COCO80_TO_91, image_id
+from utils.data.config import DataConfig
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
 
 COCO_ENDS = ["person", "toothbrush"]  # first and last class of COCO
 
 
-def write_labels(file, detections, shape, with_conf=False):
+def write_labels(file: str | Path, detections: torch.Tensor, shape: tuple[int, int], with_conf: bool = False) -> None:
     """Write detections [n, 6] xyxy in pixels, score, class as rows `class cx cy w h [score]`.
 
     shape: (height, width) of the image, which the numbers in the file are shares of.
@@ -31,11 +34,12 @@ def write_labels(file, detections, shape, with_conf=False):
 class ResultNames:
     """Gives every source of results (a file, a camera, an address) its own name: a.jpg and a.png become a and a_2."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Start with all names free."""
-        self.names, self.owners = {}, {}
+        self.names: dict[str, str] = {}
+        self.owners: dict[str, str] = {}  # by name in lower case
 
-    def of(self, source, own):
+    def of(self, source: str, own: str) -> str:
         """Return the name for the results of a source that would like to be called `own`; says when it gets another."""
         if source in self.names:
             return self.names[source]
@@ -53,19 +57,29 @@ class ResultNames:
 class LabelWriter:
     """Writes each image's detections to folder/<image name>.txt."""
 
-    def __init__(self, folder, with_conf=False):
+    def __init__(self, folder: str | Path, with_conf: bool = False) -> None:
         """Create the folder; with_conf adds the score as a sixth column."""
         self.folder, self.with_conf, self.names = Path(folder), with_conf, ResultNames()
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def __call__(self, index, images, targets, paths, shapes, detections):
+    def __call__(
+        self,
+        index: int,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        paths: list[str],
+        shapes: list,
+        detections: list[torch.Tensor],
+    ) -> None:
         """Write the files of one batch."""
         for path, (original, ratio_pad), found in zip(paths, shapes, detections):
             found = in_pixels(found, images.shape[2:], original, ratio_pad)
             write_labels(self.folder / f"{self.names.of(path, Path(path).stem)}.txt", found, original, self.with_conf)
 
 
-def in_pixels(detections, loaded, original, ratio_pad):
+def in_pixels(
+    detections: torch.Tensor, loaded: Sequence[int], original: Sequence[int], ratio_pad: RatioPad
+) -> torch.Tensor:
     """Return detections [n, 6] on a loaded image in pixels of the original; shapes are (height, width)."""
     return torch.cat((scale_boxes(detections[:, :4], loaded, original, ratio_pad), detections[:, 4:]), 1)
 
@@ -77,12 +91,14 @@ class CocoWriter:
     image is called by its file name, and the 80 classes of COCO get the category ids of COCO, others their index.
     """
 
-    def __init__(self, config, split):
+    def __init__(self, config: DataConfig, split: str) -> None:
         """config: DataConfig. Raises InputError when the instances file lacks a class."""
         self.annotations = find_annotations(config, split)
-        self.image_ids, self.seen, self.results = {}, set(), []
+        self.image_ids: dict[str, Any] = {}  # by file name
+        self.seen: set[Any] = set()
+        self.results: list[dict[str, Any]] = []
         is_coco = list(config.names.values())[:: len(COCO80_TO_91) - 1] == COCO_ENDS
-        self.categories = COCO80_TO_91 if is_coco else range(config.nc)
+        self.categories: Sequence[int] = COCO80_TO_91 if is_coco else range(config.nc)
         if self.annotations:
             self.image_ids, ids = read_ids(self.annotations)
             lacking = [name for name in config.names.values() if name not in ids]
@@ -93,7 +109,15 @@ class CocoWriter:
                 )
             self.categories = [ids[name] for name in config.names.values()]
 
-    def __call__(self, index, images, targets, paths, shapes, detections):
+    def __call__(
+        self,
+        index: int,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        paths: list[str],
+        shapes: list,
+        detections: list[torch.Tensor],
+    ) -> None:
         """Collect one batch."""
         for path, (original, ratio_pad), found in zip(paths, shapes, detections):
             found = in_pixels(found, images.shape[2:], original, ratio_pad)
@@ -113,7 +137,7 @@ class CocoWriter:
                 for box, (score, label) in zip(boxes.tolist(), found[:, 4:].tolist())
             ]
 
-    def finish(self, file):
+    def finish(self, file: Path) -> None:
         """Write all results; print COCO's table of average precision when there are annotations."""
         write_atomically(file, json.dumps(self.results).encode())
         if self.annotations and self.results:
@@ -121,7 +145,7 @@ class CocoWriter:
             coco_average_precision(self.annotations, file, self.seen)
 
 
-def find_annotations(config, split):
+def find_annotations(config: DataConfig, split: str) -> Path | None:
     """Return the COCO instances file of a split of a DataConfig, or None.
 
     It is the split's entry itself, or annotations/instances_<the entry's name>.json below the data set's folder. A
@@ -135,7 +159,7 @@ def find_annotations(config, split):
     return file if file.is_file() else None
 
 
-def read_ids(file):
+def read_ids(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Return ({image file name: id}, {category name: id}) of a COCO instances file. Raises InputError."""
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -147,7 +171,7 @@ def read_ids(file):
         raise InputError(f"{file}: not a COCO instances file ({error!r}); must hold images and categories") from None
 
 
-def coco_average_precision(annotations, results, image_ids):
+def coco_average_precision(annotations: Path, results: Path, image_ids: Iterable[Any]) -> tuple[float, ...]:
     """Print pycocotools' table of a results file against an instances file, for the images with `image_ids` alone.
 
     Returns its twelve numbers: AP, AP50, AP75, AP by size, AR1, AR10, AR100, AR by size. Raises InputError without

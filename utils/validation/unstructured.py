@@ -8,9 +8,11 @@ from copy import deepcopy
 import torch
 from torch import nn
 
+from models.yolo import DetectionModel
+
 
 @torch.no_grad()
-def zero_smallest(model, share):
+def zero_smallest(model: DetectionModel, share: float) -> float:
     """Set `share` of the weights of every convolution to zero, in place: the smallest once batch norms are folded in.
 
     The network keeps its batch norms, so it can be trained and saved as before; folded, it is what zeroing the folded
@@ -29,12 +31,12 @@ def zero_smallest(model, share):
         if isinstance(folded, nn.Conv2d):
             stays = torch.ones_like(folded.weight).flatten()
             stays[folded.weight.abs().flatten().topk(round(share * len(stays)), largest=False).indices] = 0
-            for weight in (folded.weight, model.get_submodule(name).weight):
+            for weight in (folded.weight, model.get_parameter(f"{name}.weight")):
                 weight *= stays.view_as(weight).to(weight.dtype)
     return zero_share(fused)
 
 
-def zero_share(model):
+def zero_share(model: nn.Module) -> float:
     """Return the share of a model's parameters that are exactly zero."""
     parameters = list(model.parameters())
     return sum(int((p == 0).sum()) for p in parameters) / sum(p.numel() for p in parameters)

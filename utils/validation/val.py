@@ -1,8 +1,11 @@
 """Measure a detector on a split of a data set: what val.py does, for scripts and pruning alike."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from models.yolo import DetectionModel
 from utils.cli.device import select_device
 from utils.cli.options import option
 from utils.data.choice import match_classes
@@ -13,7 +16,7 @@ from utils.files.paths import RunFolder, new_run
 from utils.pictures.drawing import BatchPainter
 from utils.pictures.plots import plot_evaluation
 from utils.runtimes.runtimes import open_weights
-from utils.validation.evaluate import format_speed, format_table
+from utils.validation.evaluate import Evaluation, format_speed, format_table
 from utils.validation.measure import evaluated_names, make_validation_loader, measure, whole_strides
 from utils.validation.predictions import CocoWriter, LabelWriter
 from utils.validation.unstructured import zero_smallest
@@ -57,7 +60,7 @@ class ValidationOptions:
     save_sparse: str = option("", "with --sparsity, write the network with those zeros to this .pt")
     dnn: bool = option(False, "not supported: OpenCV's runtime for ONNX files")
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError for what is not supported and for flags without effect."""
         if self.task in ("speed", "study"):
             instead = "benchmark.py measures speed" if self.task == "speed" else "run val.py once for each --imgsz"
@@ -74,7 +77,7 @@ class ValidationOptions:
             raise InputError(f"--save-sparse {self.save_sparse}: exists already; must be a new file")
 
 
-def validate_checkpoint(options):
+def validate_checkpoint(options: ValidationOptions) -> Evaluation:
     """Validate as ValidationOptions say: print the table, write curves and files into a new run.
 
     Returns the Evaluation. Raises InputError.
@@ -90,7 +93,7 @@ def validate_checkpoint(options):
     loader = make_validation_loader(model, config, options.task, imgsz, batch, options.workers, options.single_cls)
     names = evaluated_names(config, options.single_cls)
     coco = CocoWriter(config, options.task) if options.save_json else None
-    if options.sparsity:
+    if options.sparsity and isinstance(model, DetectionModel):  # open_weights refuses the flag for other files
         sparsify(model, options)
     folder = RunFolder(new_run(options.project, options.name, options.exist_ok))
     text = LabelWriter(folder.text_labels, options.save_conf) if options.save_txt else None
@@ -120,7 +123,7 @@ def validate_checkpoint(options):
     return evaluation
 
 
-def sparsify(model, options):
+def sparsify(model: DetectionModel, options: ValidationOptions) -> None:
     """Zero weights as --sparsity says and write the result where --save-sparse says."""
     zeros = zero_smallest(model, options.sparsity)
     print(f"{options.sparsity:.1%} of each convolution's weights set to zero: {zeros:.1%} of all parameters")
@@ -128,10 +131,10 @@ def sparsify(model, options):
         save_checkpoint(options.save_sparse, finished_content(model))
 
 
-def all_of(*observers):
+def all_of(*observers: Callable[..., Any] | None) -> Callable[..., None]:
     """Return one observer that calls all of them that are not None."""
 
-    def observer(*batch):
+    def observer(*batch: Any) -> None:
         for one in filter(None, observers):
             one(*batch)
 

@@ -8,7 +8,8 @@ import torch
 
 from utils.benchmark.calls import Form, Replay, forms, single_call
 from utils.benchmark.latency import WARM_UP, noise
-from utils.runtimes.runtimes import Runtime, TorchRuntime, load_detector
+from utils.runtimes.interface import Runtime
+from utils.runtimes.runtimes import TorchRuntime, load_detector
 
 GPU = torch.device("cuda:0")
 

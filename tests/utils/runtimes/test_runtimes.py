@@ -11,7 +11,8 @@ from utils.detection.detect import DetectOptions, Detector
 from utils.detection.hub import AutoShape, load_custom
 from utils.errors import InputError
 from utils.export.export import ExportOptions, export
-from utils.runtimes.runtimes import load_detector, open_weights, predictions_of
+from utils.runtimes.interface import predictions_of
+from utils.runtimes.runtimes import load_detector, open_weights
 from utils.validation.val import ValidationOptions, validate_checkpoint
 
 onnx = pytest.importorskip("onnx")
