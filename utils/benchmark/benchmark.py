@@ -8,7 +8,7 @@ import torch
 
 from utils.benchmark.calls import forms, single_call
 from utils.benchmark.footprint import energy, peak_memory
-from utils.benchmark.latency import Timing, compare, computing_threads, noise, summarise, take_turns
+from utils.benchmark.latency import WALL_CLOCK, Timing, compare, computing_threads, noise, summarise, take_turns
 from utils.benchmark.pareto import plot_pareto
 from utils.benchmark.sizes import format_items, itemise
 from utils.cli.device import select_device
@@ -138,7 +138,7 @@ def measure_speeds(
             for form in forms(plain, half):
                 runtime = load_detector(path, device, threads, half=True) if form.half else plain
                 runtimes[path, form], calls[path, form] = runtime, single_call(runtime, image, form.graph)
-        times = take_turns(calls, rounds)
+        times = take_turns(calls, rounds, WALL_CLOCK)
         joules = {key: energy(call) if device.type == "cpu" else None for key, call in calls.items()}
     results, first = [], next(iter(times.values()))
     for (path, form), runtime in runtimes.items():

@@ -1,21 +1,32 @@
-"""How long detectors take for one image on this machine, measured so that they can be compared."""
+"""The time measurement of every command: networks take turns, medians over rounds are compared."""
 
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from models.cost import count_gflops
 from models.yolo import DetectionModel
-from utils.runtimes.runtimes import TorchRuntime
+from utils.export.onnx import onnx_bytes, onnx_graph
+from utils.runtimes.metadata import describe_model
+from utils.runtimes.runtimes import OnnxRuntime, TorchRuntime
 
 Key = TypeVar("Key", bound=Hashable)
 
+RUNTIMES = ("torch", "onnx")  # that a network in memory can be measured in
 WARM_UP = 5
+WALL_CLOCK = time.perf_counter  # where several threads or a GPU compute
 OWN_CLOCK = time.thread_time  # where one thread computes: what else the machine is busy with does not count
+ROUNDS = (5, 50)  # fewest and most rounds of a measurement
+WORK = 200  # GFLOPs that all rounds of one network may take, about; the fewest rounds of the largest ones take more
+SINGLE = 30  # rounds of a network that is measured by itself
 CERTAINTY = 1.96  # standard deviations of the count of rounds below the median: an interval of 95 %
 
 
@@ -28,19 +39,63 @@ class Timing:
     high: float
 
 
-def measure_latency(models: Mapping[str, DetectionModel], image_size: int, rounds: int = 50) -> dict[str, float]:
-    """Return {name: median milliseconds an image} of several detectors in PyTorch on one thread, float32, batch 1.
+def measure_latency(
+    models: Mapping[Key, DetectionModel],
+    image_size: int,
+    runtime: str = "torch",
+    rounds: int | None = None,
+    clock: Callable[[], float] = OWN_CLOCK,
+) -> dict[Key, float]:
+    """Return {name: median milliseconds an image} of several networks, in turns, on one thread, float32, batch 1.
 
     Args:
-        models: {name: DetectionModel}; batch norms are folded in copies.
-        image_size: side in pixels, a multiple of the stride.
-        rounds: how often each one runs.
+        models: {name: DetectionModel}; they stay as they are: batch norms are folded in copies.
+        image_size: side in pixels, a multiple of the stride of each.
+        runtime: one of RUNTIMES.
+        rounds: how often each one runs; None: as `affordable_rounds` says.
+        clock: returns seconds.
+
+    Raises InputError when the package of the runtime is missing.
     """
-    image = noise((image_size, image_size))
-    calls = {name: pytorch_call(TorchRuntime(name, model=model), image) for name, model in models.items()}
-    with computing_threads(1):
-        times = take_turns(calls, rounds, OWN_CLOCK)
+    rounds = affordable_rounds(models.values(), image_size) if rounds is None else rounds
+    with computing_threads(1), running(models, image_size, runtime) as calls:
+        times = take_turns(calls, rounds, clock)
     return {name: summarise(values).median for name, values in times.items()}
+
+
+def milliseconds(
+    model: DetectionModel,
+    image_size: int,
+    runtime: str,
+    rounds: int = SINGLE,
+    clock: Callable[[], float] = OWN_CLOCK,
+) -> float:
+    """Return what `measure_latency` gives for a single network, where there is nothing to take turns with."""
+    return measure_latency({"": model}, image_size, runtime, rounds, clock)[""]
+
+
+def affordable_rounds(models: Iterable[DetectionModel], image_size: int) -> int:
+    """Return how often DetectionModels run in a measurement: within ROUNDS, so that the largest does about WORK."""
+    work = max(count_gflops(model, image_size) for model in models)
+    return min(max(round(WORK / max(work, 1e-9)), ROUNDS[0]), ROUNDS[1])
+
+
+@contextmanager
+def running(
+    models: Mapping[Key, DetectionModel], image_size: int, runtime: str
+) -> Iterator[dict[Key, Callable[[], object]]]:
+    """Give {name: callable that runs it once on an image} of {name: DetectionModel}; see `measure_latency`."""
+    image = noise((image_size, image_size))
+    if runtime == "torch":
+        yield {name: pytorch_call(TorchRuntime("", model=model), image) for name, model in models.items()}
+        return
+    calls = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, model) in enumerate(models.items()):
+            file, metadata = Path(folder) / f"{number}.onnx", describe_model(model, (image_size, image_size))
+            file.write_bytes(onnx_bytes(onnx_graph(model, metadata), metadata))
+            calls[name] = partial(OnnxRuntime(file, threads=1), image)
+        yield calls
 
 
 def noise(shape: tuple[int, int], seed: int = 0) -> torch.Tensor:
@@ -72,7 +127,7 @@ def computing_threads(count: int) -> Iterator[None]:
 
 
 def take_turns(
-    calls: Mapping[Key, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+    calls: Mapping[Key, Callable[[], object]], rounds: int, clock: Callable[[], float]
 ) -> dict[Key, list[float]]:
     """Return {name: [seconds of each round]} of {name: callable}.
 

@@ -7,18 +7,12 @@ from typing import Any
 
 import torch
 
+from utils.files.paths import size_of
 from utils.files.pickles import Record, read_file
 from utils.runtimes.packages import need
 
 GRAPH = "graph and metadata"
 NOT_WEIGHTS = "optimizer and training state"
-
-
-def size_of(path: str | Path) -> int:
-    """Return the bytes of a file, or of all files in a folder."""
-    path = Path(path)
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def itemise(path: str | Path) -> dict[str, int]:

@@ -128,7 +128,7 @@ def say(text):
 def measure_stages(options, files, config):
     """Return the Stages of {stage: checkpoint}: accuracy on the validation images, size, and time with one thread."""
     models = {name: load_checkpoint(file).model for name, file in files.items()}
-    times = measure_latency(models, options.imgsz, options.rounds)
+    times = measure_latency(models, options.imgsz, rounds=options.rounds)
     stages = []
     for name, model in models.items():
         result = validate(model, config, device=CPU, imgsz=options.imgsz, workers=options.workers, progress=False)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import yaml
 
-from utils.benchmark.sizes import size_of
 from utils.cli.device import select_device
 from utils.cli.options import option
 from utils.data.choice import match_classes
@@ -26,6 +25,7 @@ from utils.export.torchscript import torchscript_bytes
 from utils.export.yolov5 import stock_network
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.downloads import find_weights
+from utils.files.paths import size_of
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.packages import need
 from utils.runtimes.runtimes import NCNN_SUFFIX, OPENVINO_SUFFIX, TorchRuntime, load_detector

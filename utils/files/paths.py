@@ -182,3 +182,10 @@ class RunFolder:
 def valid_text(path: str | Path) -> str:
     """Return a path as text that any library and terminal takes: bytes that are not UTF-8 are shown as \\udcff."""
     return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def size_of(path: str | Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    path = Path(path)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

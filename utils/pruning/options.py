@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from utils.benchmark.latency import RUNTIMES
 from utils.cli.options import option
 from utils.errors import InputError
-from utils.pruning.choice.milliseconds import RUNTIMES
 from utils.pruning.choice.selection import SCOPES
 from utils.pruning.repair.constants import WAYS
 from utils.pruning.scores.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS

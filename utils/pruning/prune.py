@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from models.cost import count_gflops, count_parameters
+from utils.benchmark.latency import milliseconds
 from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
@@ -22,7 +23,7 @@ from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import rebuild
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.milliseconds import fit_rates
-from utils.pruning.choice.search import confirmed, file_megabytes, largest_fitting, milliseconds, smallest_within
+from utils.pruning.choice.search import confirmed, file_megabytes, largest_fitting, smallest_within
 from utils.pruning.choice.selection import Limits, largest_share, select_by_cost
 from utils.pruning.options import PruneOptions
 from utils.pruning.repair.constants import beta_constants, fold, mean_constants, recalibrate

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from models.cost import count_gflops, count_parameters
+from utils.benchmark.latency import milliseconds
 from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, label_rules, load_data
 from utils.files.checkpoint import load_checkpoint
-from utils.pruning.choice.search import milliseconds
 from utils.slimming.report.norms import filter_norms
 from utils.validation.measure import check_classes, validate
 

@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from utils.benchmark.latency import milliseconds
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import rebuild
 from utils.pruning.choice.costs import NetworkCost
 from utils.pruning.choice.milliseconds import Rates, fit_rates
-from utils.pruning.choice.search import bisect, file_megabytes, milliseconds
+from utils.pruning.choice.search import bisect, file_megabytes
 from utils.pruning.choice.selection import largest_share, select_by_cost
 from utils.pruning.options import PruneOptions
 from utils.pruning.prune import budget, read, score

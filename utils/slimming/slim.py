@@ -8,6 +8,7 @@ from shlex import quote
 
 import yaml
 
+from utils.benchmark.latency import measure_latency
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
@@ -15,7 +16,6 @@ from utils.files.downloads import find_weights
 from utils.files.hyp import load_hyp
 from utils.files.paths import free_name, new_run
 from utils.pruning.prune import check_output
-from utils.pruning.report.write import time_networks
 from utils.slimming.gauge import Gauge
 from utils.slimming.planning import planned_share
 from utils.slimming.rules import broken, conclusion, goal_name, goal_value, in_words, next_share, over, reached
@@ -172,8 +172,6 @@ def deliver(work, reason):
 def retime(work):
     """Measure the milliseconds of the start and all kept steps anew, in turns, so that they compare."""
     points = work.record.points
-    models = {
-        str(number): load_checkpoint(work.record.folder / found["file"]).model for number, found in enumerate(points)
-    }
-    for number, ms in time_networks(models, work.gauge.imgsz).items():
-        points[int(number)]["ms"] = ms
+    models = {i: load_checkpoint(work.record.folder / found["file"]).model for i, found in enumerate(points)}
+    for i, ms in measure_latency(models, work.gauge.imgsz).items():
+        points[i]["ms"] = ms

@@ -13,12 +13,10 @@ from utils.files.atomic import write_atomically
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import new_run
-from utils.pruning.choice.search import milliseconds
 from utils.slimming.slim import BEST, slim
 from utils.slimming.state import FILE, VERSION, Record, read_content, unfinished
 
 SWEEP = "sweep.json"
-ROUNDS = 50  # of the time measurement in the end, in which all results take turns
 USUAL_DROP = 0.01  # mAP50-95 below the most accurate: within it the fastest is recommended
 
 
@@ -118,9 +116,7 @@ def row(model, share, file, found):
 def taken_times(options, models):
     """Return the milliseconds an image of each DetectionModel in --runtime."""
     size = max(model.fitting_size(options.imgsz) for model in models)
-    if options.runtime != "torch":
-        return [milliseconds(model, size, options.runtime) for model in models]
-    return list(measure_latency({str(number): model for number, model in enumerate(models)}, size, ROUNDS).values())
+    return list(measure_latency(dict(enumerate(models)), size, options.runtime).values())
 
 
 def table(rows):

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from utils.benchmark.latency import RUNTIMES
 from utils.errors import InputError, blaming
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
-from utils.pruning.choice.milliseconds import RUNTIMES, Rates, fit_rates
+from utils.pruning.choice.milliseconds import Rates, fit_rates
 from utils.pruning.choice.selection import Limits, select_by_cost
 from utils.pruning.scores.parameters import ChannelParameters
 from utils.sparsity.penalties import GammaHook

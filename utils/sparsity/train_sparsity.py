@@ -4,10 +4,10 @@ import math
 import shlex
 from dataclasses import dataclass
 
+from utils.benchmark.latency import RUNTIMES
 from utils.cli.options import option
 from utils.errors import InputError
 from utils.pruning.choice.costs import ChannelCost
-from utils.pruning.choice.milliseconds import RUNTIMES
 from utils.pruning.choice.selection import Limits
 from utils.pruning.options import PruneOptions
 from utils.pruning.scores.parameters import ChannelParameters

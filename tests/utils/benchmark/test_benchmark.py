@@ -1,6 +1,7 @@
 """benchmark.py: what it measures, when it calls a difference noise, and what it writes."""
 
 import json
+import time
 
 import cv2
 import pytest
@@ -10,7 +11,18 @@ from utils.benchmark import benchmark as module
 from utils.benchmark.benchmark import BenchmarkOptions, benchmark
 from utils.benchmark.calls import Form
 from utils.benchmark.footprint import energy, peak_memory
-from utils.benchmark.latency import WARM_UP, compare, measure_latency, summarise, take_turns
+from utils.benchmark.latency import (
+    OWN_CLOCK,
+    RUNTIMES,
+    WALL_CLOCK,
+    WARM_UP,
+    affordable_rounds,
+    compare,
+    measure_latency,
+    milliseconds,
+    summarise,
+    take_turns,
+)
 from utils.benchmark.pareto import front
 from utils.errors import InputError
 from utils.export.torchscript import torchscript_bytes
@@ -113,6 +125,26 @@ def test_networks_are_measured_and_stay_as_they_are(detector):
     times = measure_latency({"one": detector, "two": detector}, 64, rounds=2)
     assert set(times) == {"one", "two"} and min(times.values()) > 0
     assert list(detector.state_dict()) == names  # batch norms are folded in copies
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_time_is_what_the_clock_says(detector, runtime):
+    if runtime == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    ticks = iter(0.003 * number for number in range(1000))
+    assert milliseconds(detector, 64, runtime, rounds=3, clock=lambda: next(ticks)) == pytest.approx(3.0)
+
+
+def test_waiting_for_a_busy_machine_is_not_counted():
+    times = take_turns({"a": lambda: time.sleep(0.005)}, 2, OWN_CLOCK)
+    assert max(times["a"]) < 0.004 < min(take_turns({"a": lambda: time.sleep(0.005)}, 2, WALL_CLOCK)["a"])
+
+
+def test_large_networks_run_less_often(detector):
+    rounds = [affordable_rounds([detector], size) for size in (64, 6400)]
+    assert rounds[0] == 50 and rounds[1] < 50
+    assert affordable_rounds([detector], 64000) == 5
 
 
 def test_median_and_quartiles_are_milliseconds():

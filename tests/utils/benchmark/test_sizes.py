@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from models.yolo import DetectionModel
-from utils.benchmark.sizes import format_items, itemise, size_of
+from utils.benchmark.sizes import format_items, itemise
 from utils.files.checkpoint import finished_content, save_checkpoint
+from utils.files.paths import size_of
 
 
 @pytest.fixture

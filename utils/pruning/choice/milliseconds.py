@@ -5,22 +5,14 @@ processor computes in blocks of channels. Three rates and the size of the block 
 random cuts of it.
 """
 
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from utils.benchmark.latency import OWN_CLOCK, computing_threads, noise, pytorch_call, summarise, take_turns
-from utils.export.onnx import onnx_bytes, onnx_graph
+from utils.benchmark.latency import measure_latency
 from utils.pruning.channels.rebuild import rebuild
 from utils.pruning.choice.costs import NetworkCost
-from utils.runtimes.metadata import describe_model
-from utils.runtimes.runtimes import OnnxRuntime, TorchRuntime
 
-RUNTIMES = ("torch", "onnx")
 BLOCKS = (1, 4, 8, 16)  # channels that are computed together; the one that fits best is taken
 SAMPLES = 12  # random cuts that are measured
 ROUNDS = 15  # how often each one runs
@@ -73,42 +65,22 @@ def layer_parts(layer, model, image_size, block):
     return parts
 
 
-def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS):
+def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS, latency=measure_latency):
     """Return the Rates of this machine's CPU, one thread, for a network and what can be cut out of it.
 
     Args:
         graph, model: ChannelGraph and its DetectionModel.
         image_size: side in pixels.
-        runtime: one of RUNTIMES.
+        runtime: one of utils.benchmark.latency.RUNTIMES.
         rng: numpy Generator that draws the cuts.
         rounds: how often each network runs; all take turns.
+        latency: how networks are measured.
     """
     cuts = [{}, *(random_cut(graph, rng.uniform(NARROWEST, 1), rng) for _ in range(SAMPLES))]
     networks = {number: rebuild(model, graph, keep) for number, keep in enumerate(cuts)}
-    with computing_threads(1), running(networks, image_size, runtime) as calls:
-        times = take_turns(calls, rounds, OWN_CLOCK)
-    times = np.array([summarise(times[number]).median for number in calls])
+    times = np.array(list(latency(networks, image_size, runtime, rounds).values()))
     fits = [fit_block(graph, model, cuts, times, block, image_size) for block in BLOCKS]
     return min(fits, key=lambda rates: rates.error)
-
-
-@contextmanager
-def running(models, image_size, runtime):
-    """Give {name: callable that runs it once on an image} of {name: DetectionModel} on one thread, batch 1, float32.
-
-    image_size: side in pixels; runtime: one of RUNTIMES. Raises InputError when its package is missing.
-    """
-    image = noise((image_size, image_size))
-    if runtime == "torch":
-        yield {name: pytorch_call(TorchRuntime("", model=model), image) for name, model in models.items()}
-        return
-    calls = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for number, (name, model) in enumerate(models.items()):
-            file, metadata = Path(folder) / f"{number}.onnx", describe_model(model, (image_size, image_size))
-            file.write_bytes(onnx_bytes(onnx_graph(model, metadata), metadata))
-            calls[name] = partial(OnnxRuntime(file, threads=1), image)
-        yield calls
 
 
 def fit_block(graph, model, cuts, times, block, image_size):

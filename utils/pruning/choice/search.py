@@ -3,14 +3,11 @@
 Each is met by bisection over the share of a cost that stays, and confirmed on the network that is kept.
 """
 
-from utils.benchmark.latency import OWN_CLOCK, computing_threads, summarise, take_turns
 from utils.errors import InputError
 from utils.files.checkpoint import checkpoint_bytes, finished_content
-from utils.pruning.choice.milliseconds import running
 
 STEP = 0.005  # share of the cost at which a bisection ends
 MARGIN = 0.99  # of the limit is aimed at after a miss, so that the noise of a measurement does not make the next one
-ROUNDS = 30  # runs of a time measurement
 
 
 def bisect(fits, good, bad, step=STEP):
@@ -57,12 +54,3 @@ def confirmed(measure, limit, left, floor):
 def file_megabytes(model):
     """Return the size of a DetectionModel's finished checkpoint in MB (10⁶ bytes)."""
     return len(checkpoint_bytes(finished_content(model))) / 1e6
-
-
-def milliseconds(model, image_size, runtime, rounds=ROUNDS, clock=OWN_CLOCK):
-    """Return the median milliseconds an image (side in pixels) of a DetectionModel on one thread, batch 1, float32.
-
-    runtime: one of utils.pruning.choice.milliseconds.RUNTIMES. Raises InputError when its package is missing.
-    """
-    with computing_threads(1), running({"": model}, image_size, runtime) as calls:
-        return summarise(take_turns(calls, rounds, clock)[""]).median

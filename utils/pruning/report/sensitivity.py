@@ -93,7 +93,7 @@ def sensitivity(model, graph, scores, accuracy, shares=SHARES, progress=iter):
 
 def trade_off(networks, accuracy, imgsz, rounds=10, latency=measure_latency):
     """Return the Points of networks {name: DetectionModel} at an image size in pixels; times are measured in turns."""
-    times = latency(networks, imgsz, rounds)
+    times = latency(networks, imgsz, rounds=rounds)
     return [Point(name, count_gflops(model, imgsz), times[name], accuracy(model)) for name, model in networks.items()]
 
 

@@ -4,7 +4,6 @@ import json
 import shlex
 from dataclasses import MISSING, fields
 
-from models.cost import count_gflops
 from utils.benchmark.latency import measure_latency
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import checkpoint_bytes, finished_content
@@ -13,9 +12,6 @@ from utils.pruning.report.findings import collect, file_parts, network_numbers
 from utils.pruning.report.page import page
 from utils.pruning.report.tables import totals, totals_table
 from utils.validation.measure import validate
-
-ROUNDS = (5, 50)  # fewest and most repetitions of a time measurement
-WORK = 200  # GFLOPs that the measurement of one network may take, about; 5 of the largest take longer
 
 
 def evaluate_stored(job, model):
@@ -34,13 +30,6 @@ def evaluate_stored(job, model):
     )
 
 
-def time_networks(networks, imgsz):
-    """Return {name: milliseconds an image} of {name: DetectionModel} in turns, at an image side that all can take."""
-    work = max(count_gflops(model, imgsz) for model in networks.values())
-    rounds = min(max(round(WORK / max(work, 1e-9)), ROUNDS[0]), ROUNDS[1])
-    return measure_latency(networks, imgsz, rounds)
-
-
 def report(job, cut, explored):
     """Measure and compare the network that was read and the one that is left, print the totals.
 
@@ -48,7 +37,7 @@ def report(job, cut, explored):
     """
     options, rows, networks = job.options, [], []
     timed = not options.noval or options.latency_ms is not None
-    times = time_networks({"before": job.whole, "after": cut.after}, options.imgsz) if timed else {}
+    times = measure_latency({"before": job.whole, "after": cut.after}, options.imgsz) if timed else {}
     for name, model, judged in (("before", job.whole, job.reference), ("after", cut.after, cut.after)):
         content = finished_content(model)
         data = checkpoint_bytes(content)

@@ -1,14 +1,12 @@
 """The model of milliseconds: parts of a layer by hand, rates found again from times that follow, blocks respected."""
 
-import time
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 from torch import nn
 
 from models.common import Conv, DWConv
 from models.yolo import DetectionModel
+from utils.benchmark.latency import RUNTIMES
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice import milliseconds
 from utils.pruning.choice.milliseconds import Rates, fit_block, fit_rates, layer_parts, non_negative, random_cut
@@ -49,7 +47,7 @@ def test_the_rates_that_made_the_times_are_found(tiny_config, monkeypatch):
     assert fit_block(graph, model, cuts, times, 1, 64).error > 0.001  # so the right block is the one that is taken
 
 
-@pytest.mark.parametrize("runtime", milliseconds.RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_network_is_measured_and_every_channel_costs_time(tiny_config, monkeypatch, runtime):
     if runtime == "onnx":
         pytest.importorskip("onnx")
@@ -63,19 +61,6 @@ def test_a_network_is_measured_and_every_channel_costs_time(tiny_config, monkeyp
     assert (
         cost.total > 0 and cost.of({graph.free_groups[0].name: np.arange(graph.free_groups[0].width) < 1}) <= cost.total
     )
-
-
-def test_waiting_for_a_busy_machine_is_not_counted(tiny_config, monkeypatch):
-    @contextmanager
-    def interrupted(models, image_size, runtime):
-        yield dict.fromkeys(models, lambda: time.sleep(0.02))
-
-    monkeypatch.setattr(milliseconds, "running", interrupted)
-    monkeypatch.setattr(milliseconds, "SAMPLES", 5)
-    model = DetectionModel(tiny_config)
-    graph = trace_channels(model)
-    rates = fit_rates(graph, model, 64, "onnx", np.random.default_rng(0), rounds=3)
-    assert 0 < rates.cost(graph, model).total < 5  # milliseconds, of 20 that pass
 
 
 def test_a_cut_for_time_keeps_whole_blocks(tiny_config):

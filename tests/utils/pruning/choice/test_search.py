@@ -4,13 +4,11 @@ import pytest
 
 from utils.errors import InputError
 from utils.files.checkpoint import checkpoint_bytes, finished_content
-from utils.pruning.choice.milliseconds import RUNTIMES
 from utils.pruning.choice.search import (
     bisect,
     confirmed,
     file_megabytes,
     largest_fitting,
-    milliseconds,
     smallest_within,
 )
 
@@ -54,12 +52,3 @@ def test_a_time_that_is_not_confirmed_is_cut_further():
 
 def test_size_is_that_of_the_file(tiny_model):
     assert file_megabytes(tiny_model) == pytest.approx(len(checkpoint_bytes(finished_content(tiny_model))) / 1e6)
-
-
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_time_is_what_the_clock_says(tiny_model, runtime):
-    if runtime == "onnx":
-        pytest.importorskip("onnx")
-        pytest.importorskip("onnxruntime")
-    ticks = iter(0.003 * number for number in range(1000))
-    assert milliseconds(tiny_model, 64, runtime, rounds=3, clock=lambda: next(ticks)) == pytest.approx(3.0)
