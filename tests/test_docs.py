@@ -1,0 +1,133 @@
+"""The documents keep their word: links lead somewhere, paths exist, commands parse, both READMEs say the same."""
+
+import ast
+import importlib.util
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from utils.cli.options import parse
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    file.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "examples/*/*.md")
+    for file in ROOT.glob(pattern)
+    if file.name != "CHANGELOG.md"  # it tells of what was
+)
+FOLDERS = "utils|docs|data|tests|models|benchmarks|examples"
+PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*[\w/]")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"(?:python |`)([\w/]+\.py)((?: [^`\n#]*)?)")
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+YOURS = re.compile(r"yours|DATA|images/|model\.onnx")  # what a reader puts in its place
+ELSEWHERE = re.compile(r"data/obj|data/train|data/valid|data/images/(train|val)")  # layouts of other people's data
+PLACEHOLDERS = {"SEED": "0", "T": "0.5", "S": "0.005", "P": "proximal"}
+READMES = (Path("README.md"), Path("README.zh-CN.md"))
+LONGEST_README = 150
+
+
+def text_of(document):
+    """Return the text of a document, given relative to the root."""
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def slugs(text):
+    """Return the anchors of a document's headings, as GitHub forms them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def split_code(text):
+    """Return (code lines without comments and blank ends, the text without its code), code being indented by four."""
+    code, prose = [], []
+    for line in text.splitlines():
+        if line.startswith("    "):
+            code.append(re.sub(r"\s+# .*", "", line).rstrip())
+        else:
+            prose.append(line)
+    return code, "\n".join(prose)
+
+
+def sections(text):
+    """Return the prose under each heading, in order."""
+    return re.split(r"(?m)^## .*$", split_code(text)[1])
+
+
+def commands_of(text):
+    """Return [(script, its words as a list)] of all commands with flags whose script lies in the tree."""
+    found = []
+    for script, line in COMMAND.findall(text):
+        words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line.replace("…", " "))]
+        if words and (ROOT / script).exists():
+            found.append((script, words))
+    return found
+
+
+def options_of(script):
+    """Return the options dataclass that a script hands to `run`."""
+    tree = ast.parse((ROOT / script).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    name = next(call.args[0].id for call in calls if getattr(call.func, "id", "") == "run")
+    spec = importlib.util.spec_from_file_location(f"script_{Path(script).stem}", ROOT / script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_links_lead_somewhere(document):
+    for target in LINK.findall(text_of(document)):
+        path, _, anchor = target.partition("#")
+        if re.match(r"\w+:", target):
+            continue
+        file = (ROOT / document.parent / path) if path else ROOT / document
+        assert file.exists(), target
+        if anchor:
+            assert anchor in slugs(file.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_named_paths_exist(document):
+    named = {path for path in PATH.findall(LINK.sub("", text_of(document))) if not YOURS.search(path)}
+    missing = [path for path in named if not ELSEWHERE.match(path) and not (ROOT / path).exists()]
+    assert not sorted(missing)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_commands_parse(document):
+    for script, words in commands_of(text_of(document)):
+        parse(options_of(script), words)
+
+
+def test_commands_are_found():
+    text = text_of("docs/GUIDE.md")
+    assert len(commands_of(text)) >= 20
+    assert {"prune.py", "slim.py", "train_sparsity.py", "finetune_pruned.py"} <= {s for s, _ in commands_of(text)}
+
+
+@pytest.mark.parametrize("readme", READMES, ids=str)
+def test_a_readme_takes_two_screens(readme):
+    assert len(text_of(readme).splitlines()) <= LONGEST_README
+
+
+def test_both_readmes_hold_the_same_code():
+    english, chinese = (split_code(text_of(readme))[0] for readme in READMES)
+    assert len(english) > 20
+    assert english == chinese
+
+
+def test_both_readmes_hold_the_same_numbers():
+    english, chinese = (sections(text_of(readme)) for readme in READMES)
+    assert len(english) == len(chinese) > 3
+    for here, there in zip(english, chinese, strict=True):
+        assert Counter(NUMBER.findall(here)) == Counter(NUMBER.findall(there))
+
+
+def test_both_readmes_lead_to_the_same_places():
+    english, chinese = (LINK.findall(text_of(readme)) for readme in READMES)
+    other = {str(readme) for readme in READMES}
+    assert [link for link in english if link not in other] == [link for link in chinese if link not in other]
