@@ -5,12 +5,11 @@ Names are looked up, never evaluated. See the module docstring of models.yolo fo
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
-import yaml
 from torch import nn
 
-from models import common
+from models import common, limits
+from models.safe_yaml import YamlError, load_yaml
 
 WIDTH_MULTIPLE_OF = 8  # channel counts are rounded up to this, unless the yaml says channel_multiple
 
@@ -51,6 +50,7 @@ ACTIVATIONS = {
     "nn.Tanh": nn.Tanh,
     "nn.Identity": nn.Identity,
 }
+BEYOND = 10**9  # stands for all numbers too large to be computed with: above every limit
 WORDS = {"None": None, "True": True, "False": False}  # yaml reads these spellings as text
 
 
@@ -83,21 +83,26 @@ class Spec:
 
     def width(self, channels):
         """Return the channel count of a row after the width multiple, rounded up."""
-        return math.ceil(channels * self.width_multiple / self.multiple_of) * self.multiple_of
+        return math.ceil(min(channels, BEYOND) * min(self.width_multiple, BEYOND) / self.multiple_of) * self.multiple_of
 
     def repeats(self, row):
         """Return how often a row repeats after the depth multiple."""
-        return max(round(row.repeats * self.depth_multiple), 1) if row.repeats > 1 else row.repeats
+        return (
+            max(round(min(row.repeats, BEYOND) * min(self.depth_multiple, BEYOND)), 1)
+            if row.repeats > 1
+            else row.repeats
+        )
 
 
 def read_yaml(path):
     """Return the mapping in a model yaml. Raises SpecError when it cannot be read or is no mapping."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8", errors="ignore"))
+        data = load_yaml(path)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path}: not valid yaml: {' '.join(str(error).split())}") from None
+    except YamlError as error:
+        line = f":{error.line}" if error.line else ""
+        raise SpecError(f"{path}{line}: not valid yaml: {error}") from None
     if not isinstance(data, dict):
         raise SpecError(f"{path}: expected a mapping with nc, backbone and head, found {type(data).__name__}")
     return data
@@ -112,12 +117,13 @@ def parse_spec(config, origin="model yaml"):
         if key not in config:
             raise SpecError(f"{origin}: key '{key}' is missing")
     for key in ("depth_multiple", "width_multiple"):
-        if isinstance(config[key], bool) or not isinstance(config[key], (int, float)) or not 0 < config[key] < math.inf:
-            raise SpecError(f"{origin}: {key}: {config[key]!r} must be a number above 0")
+        if isinstance(config[key], bool) or not isinstance(config[key], (int, float)) or not 0 < config[key] < BEYOND:
+            raise SpecError(f"{origin}: {key}: {shown(config[key])} must be a number above 0, below {BEYOND:,}")
     for key in ("nc", "ch", "channel_multiple"):
         value = config.get(key, 1)  # the latter two may be missing
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SpecError(f"{origin}: {key}: {value!r} must be a whole number of 1 or more")
+        most = {"nc": limits.CLASSES, "ch": limits.IMAGE_CHANNELS}.get(key, limits.CHANNELS)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise SpecError(f"{origin}: {key}: {shown(value)} must be a whole number from 1 to {most}")
     rows = []
     for part in ("backbone", "head"):
         if not isinstance(config[part], list):
@@ -125,49 +131,88 @@ def parse_spec(config, origin="model yaml"):
         rows += [parse_row(row, f"{origin}: {part} row {i}", len(rows) + i) for i, row in enumerate(config[part])]
     if not rows or rows[-1].name != DETECT:
         raise SpecError(f"{origin}: the last row of head must be {DETECT}")
-    activation = config.get("activation") or config.get("act")
-    if activation:
-        make_activation(activation, f"{origin}: activation")  # fails now rather than in the middle of building
-    return Spec(
+    spec = Spec(
         origin=origin,
         nc=config["nc"],
         depth_multiple=float(config["depth_multiple"]),
         width_multiple=float(config["width_multiple"]),
         anchors=parse_anchors(config["anchors"], origin),
         rows=tuple(rows),
-        activation=activation,
+        activation=config.get("activation") or config.get("act"),
         multiple_of=config.get("channel_multiple", WIDTH_MULTIPLE_OF),
     )
+    if spec.activation:
+        make_activation(spec.activation, f"{origin}: activation")  # fails now rather than in the middle of building
+    check_size(spec)
+    return spec
+
+
+def check_size(spec):
+    """Raise SpecError when a Spec describes more layers, or wider ones, than any detector has."""
+    count = sum(spec.repeats(row) for row in spec.rows)
+    if count > limits.LAYERS:
+        raise SpecError(f"{spec.origin}: {count:,} layers after depth_multiple; must be at most {limits.LAYERS:,}")
+    for number, row in enumerate(spec.rows):
+        if row.name in CONVOLUTIONAL and spec.width(row.args[0]) > limits.CHANNELS:
+            raise SpecError(
+                f"{spec.origin}: layer {number} ({row.name}): {shown(row.args[0])} channels times width_multiple "
+                f"{spec.width_multiple:g}; must be at most {limits.CHANNELS:,}"
+            )
+
+
+def shown(value):
+    """Return a value of a file as a message shows it: short, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # numbers of more digits than Python prints; containers that hold themselves
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def parse_row(row, where, index):
     """Return a Row from its yaml list; `index` is the layer's number. Raises SpecError that begins with `where`."""
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
-        raise SpecError(f"{where}: {row!r} must be [from, number, module, args]")
+        raise SpecError(f"{where}: {shown(row)} must be [from, number, module, args]")
     source, repeats, name, args = row
     sources = source if isinstance(source, list) else [source]
     if not sources or not all(isinstance(s, int) and -max(index, 1) <= s < max(index, 1) for s in sources):
-        raise SpecError(f"{where}: from {source!r} must name layers before this one ({index})")
+        raise SpecError(f"{where}: from {shown(source)} must name layers before this one ({index})")
     if not isinstance(repeats, int) or repeats < 1:
-        raise SpecError(f"{where}: number {repeats!r} must be a whole number of 1 or more")
+        raise SpecError(f"{where}: number {shown(repeats)} must be a whole number of 1 or more")
     if not isinstance(name, str) or (name not in LAYERS and name != DETECT):
         known = ", ".join(sorted([*LAYERS, DETECT]))
-        raise SpecError(f"{where}: unknown layer {name!r}; known are {known}")
+        raise SpecError(f"{where}: unknown layer {shown(name)}; known are {known}")
     if name in CONVOLUTIONAL and not (args and isinstance(args[0], int) and args[0] > 0):
-        raise SpecError(f"{where}: args {args!r} of {name} must begin with the output channels")
+        raise SpecError(f"{where}: args {shown(args)} of {name} must begin with the output channels")
     args = tuple(WORDS.get(a, a) if isinstance(a, str) else a for a in args)
+    for number in numbers_in(args[1:] if name in CONVOLUTIONAL else args):
+        if not -limits.KERNEL <= number <= limits.KERNEL and name != DETECT:
+            raise SpecError(f"{where}: {shown(number)} in the args of {name}: must be at most {limits.KERNEL}")
     return Row(tuple(source) if isinstance(source, list) else source, repeats, name, args)
+
+
+def numbers_in(values):
+    """Return the numbers in arguments, those of lists inside included."""
+    flat = [v for value in values for v in (value if isinstance(value, (list, tuple)) else [value])]
+    return [v for v in flat if isinstance(v, (int, float)) and not isinstance(v, bool)]
 
 
 def parse_anchors(anchors, origin):
     """Return anchors as a tuple per scale of pixel values (w, h, w, h, …), or the number of anchors per scale."""
-    if isinstance(anchors, int) and anchors > 0:
+    if isinstance(anchors, int) and not isinstance(anchors, bool) and 0 < anchors <= limits.ANCHORS:
         return anchors
     if isinstance(anchors, list) and anchors and all(isinstance(a, list) and a and len(a) % 2 == 0 for a in anchors):
         numbers = [v for a in anchors for v in a]
-        if len({len(a) for a in anchors}) == 1 and all(isinstance(v, (int, float)) and v > 0 for v in numbers):
+        if (
+            len({len(a) for a in anchors}) == 1
+            and len(anchors[0]) <= 2 * limits.ANCHORS
+            and all(isinstance(v, (int, float)) and 0 < v < BEYOND for v in numbers)
+        ):
             return tuple(tuple(float(v) for v in a) for a in anchors)
-    raise SpecError(f"{origin}: anchors must be a number, or one list w,h,w,h,… above 0 per scale, all of one length")
+    raise SpecError(
+        f"{origin}: anchors must be a number, or one list w,h,w,h,… above 0 per scale, all of one "
+        f"length; at most {limits.ANCHORS} a scale"
+    )
 
 
 def make_activation(text, where="activation"):
@@ -177,7 +222,7 @@ def make_activation(text, where="activation"):
     """
     name, _, rest = str(text).partition("(")
     if name not in ACTIVATIONS:
-        raise SpecError(f"{where}: unknown {text!r}; known are {', '.join(ACTIVATIONS)}")
+        raise SpecError(f"{where}: unknown {shown(text)}; known are {', '.join(ACTIVATIONS)}")
     args, kwargs = [], {}
     for word in filter(None, (w.strip() for w in rest.rstrip(") ").split(","))):
         key, equals, value = word.rpartition("=")

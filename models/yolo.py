@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models import common
+from models import common, limits
 from models.spec import (
     CONVOLUTIONAL,
     DETECT,
@@ -119,6 +119,7 @@ class DetectionModel(nn.Module):
             self.yaml["anchors"] = anchors
         spec = parse_spec(self.yaml, self.origin)
         self.nc = spec.nc
+        check_parameters(spec, ch)
         self.model, self.save = build_layers(spec, ch)
         self.names = {i: f"class{i}" for i in range(self.nc)}
         self.inplace = self.yaml.get("inplace", True)
@@ -182,14 +183,20 @@ class DetectionModel(nn.Module):
             reached.update(layer=layer, args=args)
             sides.extend(x.shape[-2] for x in (args[0] if isinstance(args[0], list) else args))
 
+        def enlarge(module, args):
+            cells = output_cells(module, args)
+            if cells > limits.CELLS:
+                raise ValueError(f"a map of {cells:,.0f} values; an image of {size} px gives at most {limits.CELLS:,}")
+
         handles = [layer.register_forward_pre_hook(arrive) for layer in self.model]
+        handles += [module.register_forward_pre_hook(enlarge) for module in self.modules()]
         device = next(self.parameters()).device
         self.eval()
         detect.train()  # raw outputs: decoding needs the strides that are being measured
         try:
             with torch.no_grad():
                 self.run_layers(torch.zeros(1, ch, size, size, device=device))
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        except (RuntimeError, TypeError, ValueError, IndexError, ArithmeticError) as error:
             place = f"layer {reached['layer'].i} ({reached['layer'].type})"
             raise SpecError(f"{self.origin}: {place}: its inputs do not fit: {str(error).splitlines()[0]}") from None
         finally:
@@ -230,6 +237,41 @@ class DetectionModel(nn.Module):
                 module.conv = nn.utils.fuse_conv_bn_eval(module.conv.eval(), module.bn.eval())
                 del module.bn
         return self
+
+
+def check_parameters(spec, ch):
+    """Raise SpecError when the network of a Spec would be larger than any detector; nothing is allocated."""
+    with torch.device("meta"):
+        layers, _ = build_layers(spec, ch)
+    count = sum(parameter.numel() for parameter in layers.parameters())
+    if count > limits.PARAMETERS:
+        raise SpecError(f"{spec.origin}: {count:,} parameters; must be at most {limits.PARAMETERS:,}")
+
+
+def output_cells(module, args):
+    """Return how many values a leaf module that can enlarge a map [B, C, H, W] gives for it; 0 for all others."""
+    if getattr(args[0], "ndim", 0) != 4:
+        return 0
+    if isinstance(module, nn.Conv2d):
+        sides = [
+            (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for side, padding, dilation, kernel, stride in zip(
+                args[0].shape[2:], module.padding, module.dilation, module.kernel_size, module.stride, strict=True
+            )
+        ]
+        return len(args[0]) * module.out_channels * math.prod(sides)
+    if isinstance(module, nn.Upsample):
+        factor = module.scale_factor or 1
+        factors = factor if isinstance(factor, tuple) else (factor, factor)
+        size = module.size if isinstance(module.size, tuple) else (module.size, module.size)
+        return args[0].shape[:2].numel() * math.prod(
+            side or x * f for side, x, f in zip(size, args[0].shape[2:], factors, strict=True)
+        )
+    if isinstance(module, nn.ZeroPad2d):
+        left, right, top, bottom = module.padding
+        height, width = args[0].shape[2:]
+        return args[0].shape[:2].numel() * (height + top + bottom) * (width + left + right)
+    return 0
 
 
 def build_layers(spec, ch):

@@ -3,12 +3,40 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LONGEST_LINE = 300  # characters of a message; what a file holds may be longer
+
 
 class InputError(ValueError):
     """Something the user gave is wrong: one line that names the file, line or key, the value, and what would be right.
 
     Scripts print it without a traceback and exit with code 2 (utils.cli.options.run).
     """
+
+
+@contextmanager
+def readable(path: object, what: str) -> Iterator[None]:
+    """Turn whatever a library raises over a file's content into an InputError that names the file.
+
+    Libraries raise anything over a file made to break them; so this is the one place, and no list of exceptions.
+    what: what the file should be, such as "PyTorch checkpoint".
+    """
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        raise InputError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+    except Exception as error:
+        lines = str(error).splitlines()
+        reason = (
+            lines[0].partition(". ")[0] if lines and isinstance(error, (RuntimeError, OSError)) else "no such format"
+        )
+        raise InputError(f"{path}: not a readable {what} ({reason})") from None
+
+
+def one_line(text: str, limit: int = LONGEST_LINE) -> str:
+    """Return a message as one line of at most `limit` characters, control characters escaped."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models import common
-from models.spec import SpecError, read_yaml
+from models import common, limits
+from models.spec import SpecError, read_yaml, shown
 from models.yolo import DetectionModel
-from utils.errors import InputError
+from utils.errors import InputError, readable
 from utils.files.atomic import write_atomically
 from utils.files.pickles import (
     ACTIVATION_CLASSES,
@@ -51,6 +51,12 @@ def load_checkpoint(path, cfg=None):
     Raises InputError when the file is missing, unreadable, contains foreign classes, or holds no detector.
     """
     content = read_file(path)
+    with readable(path, "YOLOv5 checkpoint"):
+        return checkpoint_of(content, path, cfg)
+
+
+def checkpoint_of(content, path, cfg):
+    """Return the Checkpoint of a file's content, as for load_checkpoint."""
     tensors = find_tensors(content)
     try:
         if tensors is not None and cfg:
@@ -140,8 +146,11 @@ def build_model(record):
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_meta:
             raise SpecError(f"{name} is missing in the file")
-        if tensor.isnan().any():
-            raise SpecError(f"{name} holds NaN: the network is damaged; use an earlier checkpoint")
+        if not tensor.isfinite().all():
+            value = "NaN" if tensor.isnan().any() else "infinity"
+            raise SpecError(f"{name} holds {value}: the network is damaged; use an earlier checkpoint")
+        if name.endswith("running_var") and (tensor < 0).any():
+            raise SpecError(f"{name} holds a negative variance: the network is damaged; use an earlier checkpoint")
     model.eval().set_strides()  # runs it once: do the widths fit each other?
     model.names = read_names(getattr(record, "names", None), model.nc)
     return model.float().eval().requires_grad_(True)
@@ -152,6 +161,9 @@ def read_names(names, nc):
     names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
     if not isinstance(names, dict) or {str(i) for i in names} != {str(i) for i in range(nc)}:
         return {i: f"class{i}" for i in range(nc)}
+    longest = max(map(len, map(str, names.values())))
+    if longest > limits.NAME_LENGTH:
+        raise SpecError(f"names: a class name of {longest:,} characters; must be at most {limits.NAME_LENGTH}")
     return {int(i): str(name) for i, name in names.items()}
 
 
@@ -161,12 +173,10 @@ def take_over(module, record, path):
     Differences that pruning tools and fusing leave are followed: other widths, an Identity in the place of a block,
     a convolution with the batch norm folded in. Raises SpecError for any other difference.
     """
-    for name, tensor in merged(record, "_parameters").items():
-        if tensor is not None:
-            setattr(module, name, nn.Parameter(tensor.detach().float()))
-    for name, tensor in merged(record, "_buffers").items():
-        if name in module._buffers and tensor is not None:
-            module._buffers[name] = tensor.float() if tensor.is_floating_point() else tensor
+    for name, tensor in own_tensors(record, "_parameters", module._parameters, path).items():
+        setattr(module, name, nn.Parameter(tensor.detach().float()))
+    for name, tensor in own_tensors(record, "_buffers", module._buffers, path).items():
+        module._buffers[name] = tensor.float() if tensor.is_floating_point() else tensor
     adopt_widths(module)
     children = merged(record, "_modules")
     for name, child in list(module._modules.items()):
@@ -193,6 +203,29 @@ def take_over(module, record, path):
         raise SpecError(f"{path}.{extra[0]}: in the file, but not in the rows of its yaml")
     if hasattr(module, "add"):
         module.add = bool(getattr(record, "add", module.add))
+
+
+def own_tensors(record, key, places, path):
+    """Return {name: tensor} of a module dictionary of a Record, checked against the module's `places` {name: tensor}.
+
+    A buffer that the module has no place for is left out: older files hold grids. Raises SpecError for all else that
+    does not fit.
+    """
+    found = {}
+    for name, tensor in merged(record, key).items():
+        if tensor is None or (key == "_buffers" and name not in places):
+            continue
+        place = f"{path}.{shown(name)}" if not isinstance(name, str) else f"{path}.{name}"
+        if name not in places:
+            raise SpecError(f"{place}: in the file, but not in the rows of its yaml")
+        if not isinstance(tensor, torch.Tensor) or tensor.is_quantized or tensor.layout is not torch.strided:
+            raise SpecError(f"{place}: {shown(tensor)} must be a plain tensor of numbers")
+        if places[name] is not None and tensor.ndim != places[name].ndim:
+            raise SpecError(f"{place}: has {tensor.ndim} dimensions; must have {places[name].ndim}")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise SpecError(f"{place}: claims {tensor.numel():,} values, which the file does not hold")
+        found[name] = tensor
+    return found
 
 
 def keep_place(old, new):

@@ -1,16 +1,16 @@
 """Reading a `.pt` without running anything from it: each object becomes an inert Record that only holds attributes."""
 
-import pickle
 import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+from torch.serialization import safe_globals
 
 from models import common, yolo
-from models.spec import ACTIVATIONS, LAYERS
-from utils.errors import InputError
+from models.spec import ACTIVATIONS, LAYERS, SpecError, shown
+from utils.errors import InputError, readable
+from utils.files.claims import check_claims
 
 MODEL_CLASSES = {"models.yolo.DetectionModel", "models.yolo.Model"}  # the second in files before v6.2
 LEAF_CLASSES = (
@@ -62,41 +62,19 @@ def known_classes():
 
 
 def read_file(path):
-    """Return the content of a `.pt` with every object in it as a Record. Raises InputError that names what is wrong."""
+    """Return the content of a `.pt` with every object in it as a Record. Raises InputError that names what is wrong.
+
+    What the file claims is held against what it has before PyTorch allocates anything (utils.files.claims).
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such weight file")
     classes = known_classes()
-    try:
+    with readable(path, "PyTorch checkpoint"):
+        check_claims(path, classes.keys())
         with safe_globals([(cls, name) for name, cls in classes.items()]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on pickles that are none of PyTorch's: the error says it
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(f"{path}: {explain_refusal(path, classes)}") from None
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        OSError,
-        UnicodeDecodeError,
-    ) as error:
-        known = isinstance(error, (RuntimeError, OSError)) and str(error)
-        reason = str(error).splitlines()[0].partition(". ")[0] if known else "no such format"
-        raise InputError(f"{path}: not a readable PyTorch checkpoint ({reason})") from None
-
-
-def explain_refusal(path, known):
-    """Return in words what in the file is not allowed."""
-    try:
-        found = sorted(set(get_unsafe_globals_in_checkpoint(path)) - set(known))
-    except (RuntimeError, ValueError, pickle.UnpicklingError):
-        found = []
-    if not found:
-        return "not a readable PyTorch checkpoint"
-    return f"refused, it contains {', '.join(found[:5])}, which is no part of a YOLOv5 checkpoint and could run code"
 
 
 def is_model(value):
@@ -116,8 +94,13 @@ def plain(value):
 
 
 def merged(record, key):
-    """Return a module dictionary of a Record ({} when absent)."""
-    return getattr(record, key, None) or {}
+    """Return a module dictionary of a Record ({} when absent). Raises SpecError when it is none."""
+    found = getattr(record, key, None)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SpecError(f"{key}: {shown(found)} must be a dictionary")
+    return found
 
 
 def read_activation(record):
