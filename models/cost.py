@@ -1,5 +1,7 @@
 """What a network costs: parameters and floating-point operations."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -42,3 +44,29 @@ def count_gflops(model, image_size=640, channels=3):
             handle.remove()
         model.train(training)
     return total / 1e9 * (height * width) / side**2
+
+
+def output_cells(module, args):
+    """Return how many values a leaf module that can enlarge a map [B, C, H, W] gives for it; 0 for all others."""
+    if getattr(args[0], "ndim", 0) != 4:
+        return 0
+    if isinstance(module, nn.Conv2d):
+        sides = [
+            (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for side, padding, dilation, kernel, stride in zip(
+                args[0].shape[2:], module.padding, module.dilation, module.kernel_size, module.stride, strict=True
+            )
+        ]
+        return len(args[0]) * module.out_channels * math.prod(sides)
+    if isinstance(module, nn.Upsample):
+        factor = module.scale_factor or 1
+        factors = factor if isinstance(factor, tuple) else (factor, factor)
+        size = module.size if isinstance(module.size, tuple) else (module.size, module.size)
+        return args[0].shape[:2].numel() * math.prod(
+            side or x * f for side, x, f in zip(size, args[0].shape[2:], factors, strict=True)
+        )
+    if isinstance(module, nn.ZeroPad2d):
+        left, right, top, bottom = module.padding
+        height, width = args[0].shape[2:]
+        return args[0].shape[:2].numel() * (height + top + bottom) * (width + left + right)
+    return 0
