@@ -52,7 +52,7 @@ class Options:
     """Options of this script."""
 
     cfg: list[str] = option(["yolov5n.yaml", "yolov5s.yaml", "yolov5m.yaml"], "model yamls", nargs="+")
-    weights: list[str] = option([], "in the place of --cfg: checkpoints, which are cut as prune.py would", nargs="+")
+    weights: list[str] = option([], "instead of --cfg: checkpoints, which are cut as prune.py cuts them", nargs="+")
     imgsz: int = option(640, "side of the images in pixels", minimum=32)
     multiples: list[int] = option([1, 4, 8, 16, 32], "multiples that widths are rounded to", nargs="+", minimum=1)
     flops: float = option(0.5, "share of the FLOPs that stays", minimum=0.05, below=1)

@@ -167,7 +167,7 @@ def _items(paths, source, vid_stride):
         if not readable:
             print(f"{path}: cannot be decoded: skipped", file=sys.stderr)
     if not anything:
-        raise InputError(f"source {source}: not one file could be decoded, of {len(paths)}")
+        raise InputError(f"source {source}: none of {len(paths)} files could be decoded")
 
 
 def _image(path):

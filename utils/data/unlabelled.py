@@ -26,7 +26,7 @@ def scan_unlabelled(folder, workers=1, progress=True):
         samples = list(tqdm(found, "Scanning", len(files), disable=None if progress else True, leave=False))
     readable = [sample for sample in samples if sample is not None]
     if not readable:
-        raise InputError(f"{folder}: not one of {len(files)} images can be read")
+        raise InputError(f"{folder}: none of {len(files)} images can be read")
     return readable, len(files) - len(readable)
 
 

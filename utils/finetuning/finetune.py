@@ -26,7 +26,9 @@ class FinetuneOptions(TrainOptions):
     teacher: str = option("", "checkpoint, such as that before pruning, whose outputs and features are learned too")
     distill_output: float = option(1.0, "gain of the loss towards the teacher's outputs; 0: without", minimum=0)
     distill_feature: float = option(0.1, "gain of the loss towards the teacher's features; 0: without", minimum=0)
-    unlabelled: str = option("", "folder of images without labels; as many of them join each batch, for the teacher")
+    unlabelled: str = option(
+        "", "folder of images without labels, which only the teacher judges; as many join each batch"
+    )
 
     def check(self):
         """Raise InputError for values that are wrong alone or exclude each other."""

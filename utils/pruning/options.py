@@ -47,7 +47,7 @@ class PruneOptions:
     compensate: str = option(
         "beta", "what takes the place of removed channels: nothing, act(beta), means or refitted weights", choices=WAYS
     )
-    recalibrate: int = option(0, "images to estimate the batch norm statistics anew on; 0: leave them", minimum=0)
+    recalibrate: int = option(0, "images on which to estimate the batch norm statistics again; 0: keep them", minimum=0)
     calib: int = option(64, "training images that criteria and compensation look at", minimum=1)
     size_mb: float | None = option(None, "budget: size of the checkpoint in MB (millions of bytes)", minimum=0)
     latency_ms: float | None = option(
@@ -67,13 +67,13 @@ class PruneOptions:
     imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)
     batch_size: int = option(32, "images in a validation batch", "--batch", minimum=1)
     task: str = option("val", "split to validate on", choices=("train", "val", "test"))
-    noval: bool = option(False, "do not validate, nor measure times")
+    noval: bool = option(False, "neither validate nor measure times")
     scope: str = option(
         "global", "compare scores over the whole network, or take the same share of every layer", choices=SCOPES
     )
     min_channels: int = option(8, "channels that every layer keeps", minimum=1)
     max_layer_share: float = option(
-        0.7, "largest share of a layer's channels in use that may go; silent ones all may", minimum=0, maximum=1
+        0.7, "largest share of a layer's channels in use that may go; silent ones may all go", minimum=0, maximum=1
     )
     round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
     protect: list[str] = option([], "layers to leave whole, as patterns such as 'model.0.*'", nargs="+")

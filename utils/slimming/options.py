@@ -99,7 +99,7 @@ class SlimOptions:
     unlabelled: str = like(FinetuneOptions, "unlabelled")
     no_distill: bool = option(False, "fine-tune without a teacher")
     hyp: str = like(TrainOptions, "hyp")
-    lr0: float | None = option(None, "first learning rate, in the place of that of --hyp", minimum=1e-12, maximum=1e3)
+    lr0: float | None = option(None, "first learning rate, instead of that in --hyp", minimum=1e-12, maximum=1e3)
     criterion: str = like(PruneOptions, "criterion")
     compensate: str = like(PruneOptions, "compensate")
     calib: int = like(PruneOptions, "calib")
@@ -147,7 +147,7 @@ class SlimOptions:
                 "brings them to zero; leave them out, or give --sparse-epochs 0"
             )
         if self.no_distill and (self.teacher or self.unlabelled):
-            raise InputError("--no-distill: --teacher and --unlabelled mean nothing with it")
+            raise InputError("--no-distill: fine-tuning has no teacher; leave out --teacher and --unlabelled")
         if self.runtime != PruneOptions.runtime and self.latency_ms is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --latency-ms")
         (self.check_sweep if self.sweep else self.check_single)(goals)

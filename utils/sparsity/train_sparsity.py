@@ -30,16 +30,16 @@ class SparsityOptions(TrainOptions):
     st: bool = option(False, "sparse training; without it nothing differs from train.py")
     sr: str = option("0.005", "strength of the L1 penalty on gamma; auto: none to tune, --target says how far to go")
     penalty: str = option("subgradient", "how --sr NUMBER acts on gamma", choices=PENALTIES)
-    sr_schedule: str = option("constant", "how --sr NUMBER goes with the run", choices=tuple(SCHEDULES))
+    sr_schedule: str = option("constant", "how --sr NUMBER changes during the run", choices=tuple(SCHEDULES))
     sr_beta: float = option(0.0, "with --sr NUMBER, strength of the same penalty on beta", minimum=0)
-    target: float | None = option(None, "share of the channels that shall go, 0.5 for half")
-    target_flops: float | None = option(None, "instead of --target, share of the FLOPs that shall be left")
+    target: float | None = option(None, "share of the channels that should go: 0.5 is half")
+    target_flops: float | None = option(None, "instead of --target, share of the FLOPs that should be left")
     target_latency: float | None = option(
-        None, "instead of --target, share of the time an image takes on this CPU that shall be left"
+        None, "instead of --target, share of an image's time on this CPU that should be left"
     )
     runtime: str = option("onnx", "what --target-latency is measured in", choices=RUNTIMES)
     max_drop: float | None = option(
-        None, "with --sr auto, fade no further for a while when mAP50-95 is so much below the start", minimum=0
+        None, "with --sr auto, the fade waits while mAP50-95 is so much below the start", minimum=0
     )
     round: int = option(PruneOptions.round, "widths that stay are multiples of this, as in prune.py", minimum=1)
     preview_period: int = option(5, "measure the cut, its channels masked, every so many epochs; 0: never", minimum=0)
@@ -56,11 +56,11 @@ class SparsityOptions(TrainOptions):
             raise InputError(f"{' and '.join(given)}: exclude each other")
         if strength == AUTO and not given:
             raise InputError(
-                "--sr auto: needs a goal: --target, the share of the channels that shall go, such as 0.5, or "
-                "--target-flops or --target-latency, the share of FLOPs or of time that shall be left, such as 0.3"
+                "--sr auto: needs a goal: --target, the share of the channels that should go, such as 0.5, or "
+                "--target-flops or --target-latency, the share of FLOPs or of time that should be left, such as 0.3"
             )
         if strength == AUTO and (self.sr_beta or self.sr_schedule != "constant" or self.penalty != "subgradient"):
-            raise InputError("--sr auto: no penalty, so --penalty, --sr-schedule and --sr-beta mean nothing with it")
+            raise InputError("--sr auto: uses no penalty; leave out --penalty, --sr-schedule and --sr-beta")
         if self.runtime != RUNTIMES[-1] and self.target_latency is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --target-latency")
         if self.max_drop is not None and (strength != AUTO or self.noval):

@@ -73,9 +73,7 @@ class TrainOptions:
     image_weights: bool = option(False, "draw images with rare and badly detected classes more often")
     device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
     multi_scale: bool = option(False, "vary the image size by a half up and down")
-    activation: str = option(
-        "", "exchange the network's usual activation, such as nn.ReLU: quicker, most of all in INT8"
-    )
+    activation: str = option("", "give the network another activation, such as nn.ReLU: quicker, most of all in INT8")
     single_cls: bool = option(False, "treat all classes as one")
     optimizer: str = option("SGD", "optimizer", choices=OPTIMIZERS)
     sync_bn: bool = option(False, "batch norm statistics over all GPUs")

@@ -87,7 +87,7 @@ def test_broken_files_are_skipped_with_a_line_each(folder, capsys):
 
 def test_nothing_but_broken_files_is_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(InputError, match="not one file could be decoded, of 1"):
+    with pytest.raises(InputError, match="none of 1 files could be decoded"):
         list(open_source(str(tmp_path)))
 
 

@@ -468,7 +468,7 @@ def test_folders_that_hold_nothing(tmp_path, drawn_data, tiny_yaml, teacher_file
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.jpg").write_bytes(b"no image")
-    expected = {"none": "no such folder", "empty": "no images; known suffixes", "broken": "not one of 1 images"}
+    expected = {"none": "no such folder", "empty": "no images; known suffixes", "broken": "none of 1 images"}
     for name, words in expected.items():
         given = options(tmp_path, drawn_data, tiny_yaml, teacher=str(teacher_file), unlabelled=str(tmp_path / name))
         with pytest.raises(InputError, match=f"^--unlabelled {tmp_path / name}: {words}"):

@@ -24,7 +24,10 @@ from utils.slimming.options import SlimOptions
         ("--steps 1 --criterion taylor", "give --sparse-epochs 0"),
         ("--steps 1 --compensate lstsq", "give --sparse-epochs 0"),
         ("--steps 1 --runtime onnx", "--runtime onnx: has no effect without --latency-ms"),
-        ("--steps 1 --no-distill --teacher a.pt", "--no-distill: --teacher and --unlabelled mean nothing with it"),
+        (
+            "--steps 1 --no-distill --teacher a.pt",
+            "--no-distill: fine-tuning has no teacher; leave out --teacher and --unlabelled",
+        ),
         ("--steps 1 --weights a.pt b.pt", "--weights a.pt b.pt: 2 files; give one, or --sweep to try all"),
         ("--sweep --flops 0.3", "--flops: --shares are the goals of a --sweep; leave it out"),
         ("--sweep --shares 0.3 0.3", "each value once"),
