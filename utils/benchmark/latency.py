@@ -28,6 +28,8 @@ ROUNDS = (5, 50)  # fewest and most rounds of a measurement
 WORK = 200  # GFLOPs that all rounds of one network may take, about; the fewest rounds of the largest ones take more
 SINGLE = 30  # rounds of a network that is measured by itself
 CERTAINTY = 1.96  # standard deviations of the count of rounds below the median: an interval of 95 %
+FASTER = 1.03  # ratio of times above which a network counts as faster; less is within the noise of a measurement
+CONDITIONS = "PyTorch on the CPU, 1 thread, batch 1, float32"  # of the times in reports
 
 
 @dataclass(frozen=True)

@@ -1,114 +1,114 @@
-"""Small charts as SVG text, for a page that loads nothing. Colours are classes of the page's style sheet."""
+"""The parts of small SVG charts: frame, axes, ticks, marks. Colours are classes of the pages' style sheet.
+
+All text goes through Markup.format, which escapes it.
+"""
 
 import math
-from html import escape
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
 
 WIDTH = 320  # of a chart in its own units; about the pixels of a phone, so that text keeps its size there
 LETTER, LINE = 6.0, 10.0  # width and height of a letter, about
 LIFTS = (8, -16, 19, -27)  # of a name above its point; below 0: under it
 LEFT, RIGHT, TOP, BOTTOM = 40, 14, 10, 32  # margins around the plotting area
 
+Tick = tuple[float, str]
+NOTHING = Markup()
+
 
 class Frame:
     """The plotting area of a chart: maps values to places, and draws axes with ticks."""
 
-    def __init__(self, x_range, y_range, height, left=LEFT):
+    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float], height: float, left: float = LEFT):
         """x_range, y_range: (lowest, highest) values; height: of the whole chart; left: margin for the labels there."""
         self.x_range, self.y_range, self.height, self.left = x_range, y_range, height, left
 
-    def x(self, value):
+    def x(self, value: float) -> float:
         """Return the horizontal place of a value."""
         low, high = self.x_range
         return self.left + (value - low) / (high - low or 1) * (WIDTH - self.left - RIGHT)
 
-    def y(self, value):
+    def y(self, value: float) -> float:
         """Return the vertical place of a value."""
         low, high = self.y_range
         return self.height - BOTTOM - (value - low) / (high - low or 1) * (self.height - TOP - BOTTOM)
 
-    def axes(self, x_ticks, y_ticks, x_label, y_label):
-        """Return grid lines and labels as SVG; ticks are pairs (value, text)."""
+    def axes(self, x_ticks: Iterable[Tick], y_ticks: Iterable[Tick], x_label: str, y_label: str = "") -> Markup:
+        """Return grid lines and labels; ticks are pairs (value, text)."""
         parts = []
-        for value, text in y_ticks:
-            parts.append(f'<path class="grid" d="M{self.left} {self.y(value):.1f}H{WIDTH - RIGHT}"/>')
-            parts.append(f'<text x="{self.left - 5}" y="{self.y(value) + 3.5:.1f}" class="end">{escape(text)}</text>')
-        for value, text in x_ticks:
-            parts.append(
-                f'<text x="{self.x(value):.1f}" y="{self.height - BOTTOM + 14}" class="middle">{escape(text)}</text>'
-            )
-        middle = (self.left + WIDTH - RIGHT) / 2
-        parts.append(f'<text x="{middle}" y="{self.height - 3}" class="middle">{escape(x_label)}</text>')
-        parts.append(f'<text x="4" y="{TOP - 1}" class="name">{escape(y_label)}</text>' if y_label else "")
-        return "".join(parts)
+        for value, words in y_ticks:
+            parts.append(path("grid", f"M{self.left} {self.y(value):.1f}H{WIDTH - RIGHT}"))
+            parts.append(text("end", self.left - 5, self.y(value) + 3.5, words))
+        parts += [text("middle", self.x(value), self.height - BOTTOM + 14, words) for value, words in x_ticks]
+        parts.append(text("middle", (self.left + WIDTH - RIGHT) / 2, self.height - 3, x_label))
+        parts.append(text("name", 4, TOP - 1, y_label) if y_label else NOTHING)
+        return NOTHING.join(parts)
 
 
-def svg(body, height, title):
+def svg(parts: Iterable[Markup], height: float, title: str) -> Markup:
     """Return an SVG element; the title is what screen readers say and what the pointer shows."""
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img"><title>{escape(title)}</title>{body}</svg>'
+    whole = Markup('<svg viewBox="0 0 {} {}" role="img"><title>{}</title>{}</svg>')
+    return whole.format(WIDTH, height, title, NOTHING.join(parts))
 
 
-def ticks(high, count=4, low=0.0):
+def text(kind: str, x: float, y: float, words: str) -> Markup:
+    """Return words at a place; kind here and below: class of the style sheet."""
+    return Markup('<text x="{:.1f}" y="{:.1f}" class="{}">{}</text>').format(x, y, kind, words)
+
+
+def path(kind: str, course: str) -> Markup:
+    """Return a line whose course is written in SVG's path commands."""
+    return Markup('<path class="{}" d="{}"/>').format(kind, course)
+
+
+def bar(kind: str, x: float, y: float, width: float, height: float) -> Markup:
+    """Return a rectangle; x, y: its upper left corner."""
+    form = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
+    return form.format(kind, x, y, width, height)
+
+
+def dot(kind: str, x: float, y: float, radius: float) -> Markup:
+    """Return a circle around a place."""
+    return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:g}"/>').format(kind, x, y, radius)
+
+
+def polyline(kind: str, places: Iterable[tuple[float, float]], dashes: str = "") -> Markup:
+    """Return a line through places (x, y); dashes: lengths of strokes and gaps, as SVG has them."""
+    dashed = Markup(' stroke-dasharray="{}"').format(dashes) if dashes else NOTHING
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return Markup('<polyline class="{}"{} points="{}"/>').format(kind, dashed, points)
+
+
+def group(title: str, parts: Iterable[Markup]) -> Markup:
+    """Return marks that belong together; the pointer shows the title."""
+    return Markup("<g><title>{}</title>{}</g>").format(title, NOTHING.join(parts))
+
+
+def ticks(high: float, count: int = 4, low: float = 0.0) -> list[Tick]:
     """Return at most count + 1 pairs (round value, text) from `low`, 0 or more, to `high`, which is above it."""
     power = 10.0 ** math.floor(math.log10((high - low) / count))
     step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / (factor * power) <= count)
     return [(k * step, f"{k * step:g}") for k in range(math.ceil(low / step - 1e-9), int(high / step + 1e-9) + 1)]
 
 
-def histogram(kept, removed, high, title):
-    """Return a histogram of values from 0 to `high` as SVG: counts per bin of what stays, on top of it what goes."""
-    height, top = 110, max(max((k + r for k, r in zip(kept, removed)), default=0), 1)
-    frame = Frame((0, len(kept)), (0, top), height)
-    parts = [frame.axes([(0, "0"), (len(kept), f"{high:.2g}")], [(0, "0"), (top, str(top))], "|gamma|", "")]
-    width = frame.x(1) - frame.x(0)
-    for i, (stays, goes) in enumerate(zip(kept, removed)):
-        for name, start, count in (("kept", 0, stays), ("gone", stays, goes)):
-            if count:
-                y, h = frame.y(start + count), frame.y(start) - frame.y(start + count)
-                place = f'x="{frame.x(i):.1f}" y="{y:.1f}" width="{width - 0.5:.1f}" height="{h:.1f}"'
-                parts.append(f'<rect class="{name}" {place}/>')
-    return svg("".join(parts), height, title)
+def log_ticks(low: float, high: float) -> list[Tick]:
+    """Return pairs (log10 of a round value, text) between two values: 1, 2, 5 of each power of ten, or fewer."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        values = [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
+        if len(values) <= 5:
+            break
+    return [(math.log10(value), f"{value:.1g}") for value in values]
 
 
-def curve(xs, ys, y_top, title, x_label):
-    """Return one curve of shares (0 to 1) against values from 0 to y_top as SVG."""
-    height = 120
-    frame = Frame((0, 1), (0, y_top), height)
-    body = frame.axes([(x, f"{x:.0%}") for x in (0, 0.5, 1)], ticks(y_top, 3), x_label, "")
-    points = [(frame.x(x), frame.y(y)) for x, y in zip(xs, ys)]
-    body += f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
-    body += "".join(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points)
-    return svg(body, height, title)
-
-
-def scatter(points, x_label, y_label, title, floor=0.0, joined=None):
-    """Return points as SVG, joined by a thin line; each is (x, y, name, class of the style sheet).
-
-    x begins at 0 and y at `floor`; the highest value of each must be above that. joined: indices of the points on the
-    line, in its order; all of them by default.
-    """
-    height = 220
-    x_top = max(point[0] for point in points) * 1.15
-    y_top = floor + (max(point[1] for point in points) - floor) * 1.15
-    rows = ticks(y_top, low=floor)
-    frame = Frame((0, x_top), (floor, y_top), height, max(LEFT, 10 + LETTER * max(len(text) for _, text in rows)))
-    places = [(frame.x(x), frame.y(y)) for x, y, *_ in points]
-    line = places if joined is None else [places[i] for i in joined]
-    parts = [frame.axes(ticks(x_top, 5), rows, x_label, y_label)]
-    parts.append(f'<polyline class="path" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}"/>')
-    for (x, y), (*_, name, style) in zip(places, points):
-        parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
-    for x, y, name in label_places([(x, y, name) for (x, y), (*_, name, _) in zip(places, points)]):
-        parts.append(f'<text x="{x:.1f}" y="{y:.1f}" class="middle">{escape(name)}</text>')
-    return svg("".join(parts), height, title)
-
-
-def label_places(points):
+def label_places(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
     """Return [(x, y, name)]: where the names of points (x, y, name) go, above or below, so that none covers another."""
-    taken = []
+    taken: list[tuple[float, float, str]] = []
     for x, y, name in points:
         for lift in LIFTS:
             clear = all(abs(x - u) > LETTER * (len(name) + len(w)) / 2 or abs(y - lift - v) > LINE for u, v, w in taken)
-            if clear and TOP <= y - lift:
+            if clear and y - lift >= TOP:
                 break
         else:
             lift = LIFTS[0]

@@ -1,15 +1,18 @@
 """What a cut did, as plain numbers and text: the content of report.json, and all that report.html shows."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
 import numpy as np
 from torch import nn
 
 from models.yolo import Detect
+from utils.benchmark.latency import CONDITIONS, FASTER
 from utils.pruning.channels.rebuild import removed_labels
 from utils.pruning.structure.branches import channels_of
 
 BINS = 24  # of a gamma histogram
-FASTER = 1.03  # ratio of times above which a network counts as faster; less is within the noise of a measurement
-RUNTIME = "PyTorch on the CPU, 1 thread, batch 1, float32"
+LOSS = 0.01  # of mAP50-95, up to which the accuracy counts as kept
 MOSTLY = 0.9
 
 
@@ -54,13 +57,30 @@ def gamma_histograms(graph, model, keep):
     return rows
 
 
-def verdict(before, after, layers):
-    """Return (whether the second of two networks is faster or None, a sentence that says so and, if not, why).
+class Verdict(NamedTuple):
+    """What a cut brought: whether it made the network faster and kept its accuracy, None: not measured; in words."""
+
+    faster: bool | None
+    accurate: bool | None
+    sentence: str
+
+
+def verdict(before: Mapping[str, Any], after: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Return what a cut brought and, if it brought no speed, why.
 
     Args:
-        before, after: mappings with gflops and ms (None: not measured).
+        before, after: mappings with gflops, ms and map50_95 (None: not measured).
         layers: see layer_rows.
     """
+    faster, time = compare_times(before, after, layers)
+    accurate, accuracy = compare_accuracy(before["map50_95"], after["map50_95"])
+    return Verdict(faster, accurate, f"{time}; {accuracy}")
+
+
+def compare_times(
+    before: Mapping[str, Any], after: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]
+) -> tuple[bool | None, str]:
+    """Return whether the second network is faster, None: not measured, and a sentence. Arguments as of verdict."""
     left = after["gflops"] / before["gflops"]
     if before["ms"] is None or after["ms"] is None:
         return None, f"{left:.0%} of the FLOPs are left; the time was not measured"
@@ -69,6 +89,17 @@ def verdict(before, after, layers):
     if ratio >= FASTER:
         return True, f"{ratio:.2f}× as fast: {times} at {left:.0%} of the FLOPs"
     return False, f"NOT FASTER: {times}, because {reason(left, layers)}"
+
+
+def compare_accuracy(before: float | None, after: float | None) -> tuple[bool | None, str]:
+    """Return whether a mAP50-95 was kept, None: not measured or nothing was found before; and words that say so."""
+    if before is None or after is None:
+        return None, "mAP was not measured"
+    values = f"{before:.3f} → {after:.3f}"
+    if not before:
+        return None, f"mAP50-95 {values}: the network found nothing before the cut"
+    kept = before - after <= LOSS
+    return kept, f"mAP50-95 {values}" if kept else f"mAP50-95 FELL: {values}"
 
 
 def reason(left, layers):
@@ -107,11 +138,12 @@ def collect(cut, networks, **settings):
         settings: weights, out, data, imgsz, command, notes, sensitivity, trade_off and what else is to be kept.
     """
     layers = layer_rows(cut.graph, cut.before, cut.after)
-    faster, sentence = verdict(networks[0], networks[-1], layers)
+    found = verdict(networks[0], networks[-1], layers)
     return {
-        "verdict": sentence,
-        "faster": faster,
-        "runtime": RUNTIME,
+        "verdict": found.sentence,
+        "faster": found.faster,
+        "accurate": found.accurate,
+        "runtime": CONDITIONS,
         **settings,
         "networks": networks,
         "layers": layers,

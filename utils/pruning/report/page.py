@@ -1,168 +1,105 @@
 """report.html: what a cut did, on one page that needs no network, no script and no other file."""
 
-from html import escape
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from utils.pictures.style import STYLE
-from utils.pictures.svg import curve, histogram, scatter
+from utils.pictures.charts import Dot, Figure, curve, histogram, scatter
+from utils.pictures.html import render, short_name, shown
 
 OPEN = 12  # charts of a kind that are shown at once; the others unfold
-KEY = "".join(
-    f'<span class="key" style="background:var(--{name})"></span>{word}'
-    for name, word in (("kept", "stays"), ("gone", "goes"))
-)
 
 
-def page(findings):
+class Row(NamedTuple):
+    """A row of the table of both networks: a number of each, and what is left of it."""
+
+    title: str
+    cells: Sequence[str]
+    left: str
+
+
+def page(findings: Mapping[str, Any]) -> str:
     """Return the page (HTML text) for the mapping that utils.pruning.report.findings.collect returns."""
-    sections = (head, totals, file_sizes, speed, channels, gammas, sensitivity, made)
-    return document(f"Pruning report: {findings['out']}", [section(findings) for section in sections])
-
-
-def document(title, sections, style="", refresh=None):
-    """Return a page (HTML text) of sections (HTML), the empty ones left out.
-
-    style: rules besides STYLE; refresh: seconds after which the browser reads the page again, None: never.
-    """
-    again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
-    body = "\n".join(filter(None, sections))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
-        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head>"
-        f"<body>\n{body}\n</body></html>\n"
+    return render(
+        "pruning.html",
+        title=f"Pruning report: {findings['out']}",
+        refresh=None,
+        findings=findings,
+        tone=tone(findings["faster"], findings["accurate"]),
+        totals=totals(findings),
+        speed=speed(findings),
+        gammas=gammas(findings),
+        sensitivity=sensitivity(findings),
+        open=OPEN,
     )
 
 
-def head(findings):
-    """Return the verdict and what was cut."""
-    tone = {True: "good", False: "bad", None: ""}[findings["faster"]]
-    notes = "".join(f"<p>{escape(note)}</p>" for note in findings["notes"])
-    what = f"{findings['weights']} → {findings['out']}"
-    return f'<h1 class="{tone}">{escape(findings["verdict"])}</h1><p class="soft">{escape(what)}</p>{notes}'
+def tone(faster: bool | None, accurate: bool | None) -> str:
+    """Return the verdict's class in the style sheet: good only when the cut gained time and kept the accuracy."""
+    if faster is False or accurate is False:
+        return "bad"
+    return "good" if faster and accurate else ""
 
 
-def totals(findings):
-    """Return the table of both networks' sizes, times and accuracies."""
-    size = findings["imgsz"]
-    rows = [
-        ("parameters", "parameters", "{:,}"),
-        (f"GFLOPs at {size} px", "gflops", "{:.2f}"),
-        ("file, MB", "megabytes", "{:.2f}"),
-        (f"ms an image at {size} px", "ms", "{:.1f}"),
-        ("mAP50", "map50", "{:.3f}"),
-        ("mAP50-95", "map50_95", "{:.3f}"),
-    ]
-    networks = [{**n, "megabytes": n["file"]["bytes"] / 1e6} for n in findings["networks"]]
-    lines = []
-    for title, key, form in rows:
-        values = [n[key] for n in networks]
-        cells = "".join(f"<td>{'–' if v is None else form.format(v)}</td>" for v in values)
-        ratio = "" if None in values or not values[0] or key.startswith("map") else f"{values[-1] / values[0]:.0%}"
-        if key.startswith("map") and None not in values:
-            ratio = f"{values[-1] - values[0]:+.3f}"
-        lines.append(f"<tr><td>{title}</td>{cells}<td>{ratio}</td></tr>")
-    names = "".join(f"<th>{escape(n['name'])}</th>" for n in networks)
-    times, images = escape(findings["runtime"]), escape(findings["measured_on"])
-    note = f'<p class="soft">Times: {times}, both networks in turns, medians. mAP: {images}.</p>'
-    return f"<h2>Before and after</h2><table><tr><th></th>{names}<th>left</th></tr>{''.join(lines)}</table>{note}"
+def totals(findings: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of both networks' sizes, times and accuracies."""
+    size, networks = findings["imgsz"], findings["networks"]
+    rows = (
+        ("parameters", "{:,}", [n["parameters"] for n in networks]),
+        (f"GFLOPs at {size} px", "{:.2f}", [n["gflops"] for n in networks]),
+        ("file, MB", "{:.2f}", [n["file"]["bytes"] / 1e6 for n in networks]),
+        (f"ms an image at {size} px", "{:.1f}", [n["ms"] for n in networks]),
+        ("mAP50", "{:.3f}", [n["map50"] for n in networks]),
+        ("mAP50-95", "{:.3f}", [n["map50_95"] for n in networks]),
+    )
+    return [Row(title, [shown(v, form) for v in values], left(title, values)) for title, form, values in rows]
 
 
-def file_sizes(findings):
-    """Return the table of what takes the room in both files."""
-    files = [network["file"] for network in findings["networks"]]
-    lines = []
-    for part in files[0]["parts"]:
-        cells = "".join(f"<td>{file['parts'][part] / 1e3:,.0f}</td>" for file in files)
-        lines.append(f"<tr><td>{escape(part)}</td>{cells}</tr>")
-    names = "".join(f"<th>{escape(n['name'])}, kB</th>" for n in findings["networks"])
-    return f"<h2>File size</h2><table><tr><th></th>{names}</tr>{''.join(lines)}</table>"
+def left(title: str, values: Sequence[float | None]) -> str:
+    """Return what is left of the first of some values in the last: a difference of mAP, a share of all else."""
+    first, last = values[0], values[-1]
+    if first is None or last is None:
+        return ""
+    if title.startswith("mAP"):
+        return f"{last - first:+.3f}"
+    return f"{last / first:.0%}" if first else ""
 
 
-def speed(findings):
-    """Return the chart of accuracy over time, or nothing when either was not measured."""
+def speed(findings: Mapping[str, Any]) -> list[Figure]:
+    """Return the charts of accuracy over time, none when either was not measured or nothing is found at all."""
     networks = [n for n in findings["networks"] if n["ms"] is not None and n["map50"] is not None]
-    parts = []
+    figures = []
     if any(n["map50"] for n in networks):
-        points = [(n["ms"], n["map50"], n["name"], n["name"]) for n in networks]
-        parts.append(
-            figure(
-                scatter(points, "ms an image", "mAP50", "Accuracy over time"), f"This cut, {findings['measured_on']}."
-            )
-        )
+        points = [Dot(n["ms"], n["map50"], n["name"], n["name"]) for n in networks]
+        chart = scatter(points, "ms an image", "mAP50", "Accuracy over time")
+        figures.append(Figure(chart, f"This cut, {findings['measured_on']}."))
     depths = findings["trade_off"]
     if depths and any(p["map50"] for p in depths["points"]):
-        points = [(p["ms"], p["map50"], p["name"], "depth") for p in sorted(depths["points"], key=lambda p: p["ms"])]
-        caption = (
-            f"Deeper cuts with the same scores: share of the FLOPs left; {depths['images']} images, nothing trained."
-        )
-        parts.append(figure(scatter(points, "ms an image", "mAP50", "Accuracy over time of deeper cuts"), caption))
-    return f'<h2>Speed against accuracy</h2><div class="cards">{"".join(parts)}</div>' if parts else ""
+        points = [Dot(p["ms"], p["map50"], p["name"], "depth") for p in sorted(depths["points"], key=lambda p: p["ms"])]
+        chart = scatter(points, "ms an image", "mAP50", "Accuracy over time of deeper cuts")
+        about = f"share of the FLOPs left; {depths['images']} images, nothing trained"
+        figures.append(Figure(chart, f"Deeper cuts with the same scores: {about}."))
+    return figures
 
 
-def channels(findings):
-    """Return a bar for every convolution: the share of its channels that stays, and the numbers."""
-    lines = []
-    for row in findings["layers"]:
-        note = f' title="protected: {escape(row["protected"], quote=True)}"' if row["protected"] else ""
-        bar = f'<i><u style="width:{row["kept"]:.1%}"></u></i>'
-        name = escape(short(row["layer"])) + (" ·" if row["protected"] else "")
-        lines.append(
-            f'<div class="layer"{note}><b>{name}</b>{bar}'
-            f"<span>{row['before']} → {row['after']}</span><span>{row['kept']:.0%}</span></div>"
-        )
-    note = f'<p class="soft">Output channels of every convolution.{KEY}. A dot marks layers that may not be cut.</p>'
-    return f"<h2>Channels kept</h2>{note}{''.join(lines)}"
-
-
-def gammas(findings):
-    """Return the histogram of |gamma| of every batch norm, or nothing when there is none."""
-    if not findings["gammas"]:
-        return ""
-    charts = []
+def gammas(findings: Mapping[str, Any]) -> list[Figure]:
+    """Return the histogram of |gamma| of every batch norm."""
+    figures = []
     for row in findings["gammas"]:
         total, gone = sum(row["kept"]) + sum(row["removed"]), sum(row["removed"])
         chart = histogram(row["kept"], row["removed"], row["high"], f"{row['layer']}: gammas")
-        charts.append(figure(chart, f"{short(row['layer'])}: {gone} of {total} go"))
-    note = f'<p class="soft">Batch norm weights of the network before the cut, one chart a layer.{KEY}.</p>'
-    return f"<h2>Gammas</h2>{note}{cards(charts)}"
+        figures.append(Figure(chart, f"{short_name(row['layer'])}: {gone} of {total} go"))
+    return figures
 
 
-def sensitivity(findings):
+def sensitivity(findings: Mapping[str, Any]) -> list[Figure]:
     """Return the curves of accuracy against the share of one group that is silenced, the most sensitive first."""
     found = findings["sensitivity"]
     if not found:
-        return ""
-    top = max([found["before"], *(v for curve in found["curves"] for v in curve["map50"])]) or 1.0
-    charts = []
+        return []
+    top = max([found["before"], *(v for row in found["curves"] for v in row["map50"])]) or 1.0
+    figures = []
     for row in found["curves"]:
-        chart = curve(
-            (0, *row["shares"]), (found["before"], *row["map50"]), top, f"{row['group']}: mAP50", "share removed"
-        )
-        charts.append(figure(chart, f"{short(row['group'])}, {row['width']} channels"))
-    note = (
-        f'<p class="soft">mAP50 on {found["images"]} images when a share of one group\'s channels, the weakest, is '
-        "silenced and all other groups are whole. The most sensitive come first.</p>"
-    )
-    return f"<h2>Sensitivity</h2>{note}{cards(charts)}"
-
-
-def made(findings):
-    """Return the command that made the cut."""
-    return f"<h2>Made with</h2><p><code>{escape(findings['command'])}</code></p>"
-
-
-def figure(chart, caption):
-    """Return a chart with its caption as HTML."""
-    return f"<figure>{chart}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def cards(charts):
-    """Return charts side by side, those after the first OPEN folded away."""
-    first, rest = (f'<div class="cards">{"".join(some)}</div>' for some in (charts[:OPEN], charts[OPEN:]))
-    more = f"<details><summary>{len(charts) - OPEN} more</summary>{rest}</details>"
-    return first + (more if len(charts) > OPEN else "")
-
-
-def short(name):
-    """Return a layer's name without what all of them have in common."""
-    return name.removeprefix("model.").removesuffix(".conv").removesuffix(".bn")
+        xs, ys = (0, *row["shares"]), (found["before"], *row["map50"])
+        chart = curve(xs, ys, top, f"{row['group']}: mAP50", "share removed")
+        figures.append(Figure(chart, f"{short_name(row['group'])}, {row['width']} channels"))
+    return figures

@@ -1,7 +1,7 @@
 """What a slim.json record says, in sentences."""
 
-from utils.pruning.report.findings import FASTER
-from utils.pruning.report.page import short
+from utils.benchmark.latency import FASTER
+from utils.pictures.html import short_name
 from utils.slimming.report.points import MEGA, finite, ratio, result_of, state_of
 
 FRACTIONS = {
@@ -141,7 +141,7 @@ def duration(seconds):
 
 def layer_label(name, length):
     """Return a layer's name without what all have in common, and of one longer than `length` letters the end."""
-    name = short(name)
+    name = short_name(name)
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 

@@ -60,8 +60,8 @@ def test_the_parts_of_a_file_are_all_of_it(tiny_config):
     assert isinstance(content["model"].model[-1], Detect)
 
 
-def numbers(gflops, ms):
-    return {"gflops": gflops, "ms": ms}
+def numbers(gflops, ms, map50_95=None):
+    return {"gflops": gflops, "ms": ms, "map50_95": map50_95}
 
 
 def layers(*widths):
@@ -72,33 +72,31 @@ def layers(*widths):
     ("before", "after", "widths", "faster", "words"),
     [
         (numbers(2, 10), numbers(1, 5), [(16, 8)], True, "2.00× as fast: 10.0 → 5.0 ms an image at 50% of the FLOPs"),
-        (
-            numbers(2, 10),
-            numbers(1.9, 10),
-            [(16, 8)],
-            False,
-            "NOT FASTER: 10.0 → 10.0 ms an image, because 95% of the FLOPs are left",
-        ),
-        (
-            numbers(2, 10),
-            numbers(1, 9.9),
-            [(16, 9), (16, 8)],
-            False,
-            "because 1 of 2 layers have widths that are no multiples of 8",
-        ),
-        (
-            numbers(2, 10),
-            numbers(1, 12),
-            [(16, 8), (3, 3)],
-            False,
-            "because moving maps and starting layers takes longer",
-        ),
+        (numbers(2, 10), numbers(1.9, 10), [(16, 8)], False, "NOT FASTER: 10.0 → 10.0 ms an image, because 95%"),
+        (numbers(2, 10), numbers(1, 9.9), [(16, 9), (16, 8)], False, "because 1 of 2 layers have widths"),
+        (numbers(2, 10), numbers(1, 12), [(16, 8), (3, 3)], False, "because moving maps and starting layers"),
         (numbers(2, None), numbers(1, None), [(16, 8)], None, "50% of the FLOPs are left; the time was not measured"),
     ],
 )
-def test_the_verdict_says_whether_and_why(before, after, widths, faster, words):
-    got, sentence = verdict(before, after, layers(*widths))
-    assert got is faster and words in sentence
+def test_the_verdict_says_whether_it_is_faster_and_why(before, after, widths, faster, words):
+    found = verdict(before, after, layers(*widths))
+    assert found.faster is faster and words in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "accurate", "words"),
+    [
+        (0.606, 0.640, True, "mAP50-95 0.606 → 0.640"),
+        (0.500, 0.4901, True, "mAP50-95 0.500 → 0.490"),
+        (0.640, 0.315, False, "mAP50-95 FELL: 0.640 → 0.315"),
+        (0.500, 0.4899, False, "mAP50-95 FELL: 0.500 → 0.490"),
+        (0.0, 0.0, None, "the network found nothing before the cut"),
+        (None, None, None, "mAP was not measured"),
+    ],
+)
+def test_the_verdict_says_what_became_of_the_accuracy(before, after, accurate, words):
+    found = verdict(numbers(2, 10, before), numbers(1, 5, after), [])
+    assert found.faster is True and found.accurate is accurate and found.sentence.endswith(words)
 
 
 def test_findings_are_plain_values(cut):

@@ -70,24 +70,43 @@ def test_nothing_is_loaded_or_run(finished, unfinished, read_html):
         assert "width=device-width" in html and "prefers-color-scheme:dark" in html
 
 
-def hostile(value):
-    """Return a copy of a record in which every text and layer name is markup."""
+def hostile(value, markup):
+    """Return a copy of a record in which every text, layer name and name of a setting begins with markup."""
     if isinstance(value, dict):
-        fixed = {"name", "sparse", "pruned", "finetuned"}
+        fixed = {"name", "sparse", "pruned", "finetuned", "begun"}
         return {
-            (f"<i>{k}" if "." in k else k): (v if k in fixed and isinstance(v, str) else hostile(v))
+            (markup + k if k.startswith("model.") or k == "hyp" else k): (
+                v if k in fixed and isinstance(v, str) else hostile(v, markup)
+            )
             for k, v in value.items()
         }
     if isinstance(value, list):
-        return [hostile(v) for v in value]
-    return f'<i title="\'">&amp;{value}' if isinstance(value, str) else value
+        return [hostile(v, markup) for v in value]
+    return markup + value if isinstance(value, str) else value
 
 
+@pytest.mark.parametrize("markup", ["<script>alert(1)</script>", "\"><script src=x onerror='a'>", "'><script>"])
 @pytest.mark.parametrize("name", ["finished", "unfinished"])
-def test_all_that_users_wrote_is_escaped(name, request, read_html):
-    record = hostile(copy.deepcopy(request.getfixturevalue(name)))
-    html = page(record, "<i>&.pt")
-    plain = page(request.getfixturevalue(name), "a.pt")
-    assert html.count("<i ") == plain.count("<i ") and html.count("<i>") == plain.count("<i>")
+def test_no_script_of_a_file_gets_into_the_page(name, markup, request, read_html):
+    record = request.getfixturevalue(name)
+    record["options"]["runtime"], record["start"]["goal_ms"] = "onnx", 1.0
+    html = page(hostile(copy.deepcopy(record), markup), markup + ".pt")
+    assert "<script" not in html.lower() and "&lt;script" in html
+    tags = re.compile(r"<[a-z][a-z0-9]*")
+    assert sorted(tags.findall(html)) == sorted(tags.findall(page(record, "a.pt")))
     text = " ".join(read_html(html).texts)
-    assert f'Goal: <i title="\'">&amp;{request.getfixturevalue(name)["goal"]}' in text and "<i>&.pt" in text
+    for words in (f"Goal: {markup}{record['goal']}", f"{markup}hyp", f"{markup}bccd.yaml", f"ms {markup}onnx"):
+        assert words in text, words
+    assert f"{markup}model.24.m.0" in text
+
+
+def test_what_is_missing_is_said(finished, read_html):
+    assert "not measured" not in texts(read_html, finished)
+    for step in finished["steps"]:
+        for key in ("sparse", "pruned", "finetuned"):
+            (step[key] or {}).update(ms=None)
+    finished["start"]["ms"] = None
+    text = texts(read_html, finished)
+    assert "–: not measured." in text and "Accuracy over time cannot be drawn" in text
+    finished["start"] = None
+    assert "The course by step cannot be drawn" in texts(read_html, finished)

@@ -7,7 +7,7 @@ import pytest
 
 from utils.pictures.svg import WIDTH
 from utils.slimming.report.points import points_of
-from utils.slimming.report.svg import LAYERS, course_chart, course_key, latency_chart, log_ticks, norm_charts
+from utils.slimming.report.svg import LAYERS, course_figure, latency_figure, norm_figures
 
 
 def marks(chart, tag):
@@ -21,8 +21,14 @@ def marks(chart, tag):
     return [e.attrib for e in root.iter(tag)]
 
 
+def drawn_course(record):
+    """Return the chart of a record's course."""
+    points = points_of(record)
+    return course_figure(points, points[0]).chart
+
+
 def test_the_course_goes_through_what_was_kept(finished):
-    chart = course_chart(points_of(finished))
+    chart = drawn_course(finished)
     lines = {m["class"]: m["points"].split() for m in marks(chart, "polyline")}
     assert set(lines) == {f"series {key}" for key in ("gflops", "parameters", "bytes", "ms", "map", "loss")}
     assert all(len(line) == 3 for line in lines.values())
@@ -35,16 +41,17 @@ def test_the_course_goes_through_what_was_kept(finished):
 
 def test_a_value_that_is_missing_is_left_out_of_the_course(finished):
     finished["steps"][0]["finetuned"]["ms"] = finished["start"]["loss"] = None
-    chart = course_chart(points_of(finished))
+    chart = drawn_course(finished)
     assert len([m for m in marks(chart, "circle") if m["class"].endswith(" ms")]) == 4
     assert not [m for m in marks(chart, "circle") if m["class"].endswith(" loss")]
-    assert course_chart(points_of({**finished, "start": None})) == ""
+    (point, *_) = points = points_of({**finished, "start": None})
+    assert course_figure(points, point) is None
 
 
-def test_the_key_has_the_values_of_the_delivered_network(finished, read_html):
+def test_the_legend_has_the_values_of_the_delivered_network(finished):
     points = points_of(finished)
-    texts = read_html(course_key(points, points[3])).texts
-    assert texts == [
+    figure = course_figure(points, points[3])
+    assert [entry.words for entry in figure.legend] == [
         "FLOPs 0.25",
         "parameters 0.24",
         "file size 0.26",
@@ -52,12 +59,13 @@ def test_the_key_has_the_values_of_the_delivered_network(finished, read_html):
         "mAP50-95 1.00",
         "loss 0.98",
     ]
+    assert [entry.dashed for entry in figure.legend] == [False, True, True, False, False, True]
     finished["steps"][2]["finetuned"]["ms"] = None
-    assert "time an image" in read_html(course_key(points, points[3])).texts
+    assert "time an image –" in [entry.words for entry in course_figure(points, points[3]).legend]
 
 
 def test_points_are_joined_along_the_front(finished):
-    chart = latency_chart(points_of(finished))
+    chart = latency_figure(points_of(finished)).chart
     dots = marks(chart, "circle")
     assert [m["class"] for m in dots] == ["before", "after", "undone", "after delivered", "undone"]
     (line,) = marks(chart, "polyline")
@@ -72,10 +80,10 @@ def test_no_latency_chart_without_times_or_accuracy(finished):
         points = points_of(finished)
         for point in points:
             point.measure[key] = value
-        assert latency_chart(points) == "", (key, value)
+        assert latency_figure(points) is None, (key, value)
         for point, fresh in zip(points, (7.1, 4.9, 2.9, 3.4, 2.6)):
             point.measure.update(ms=fresh, map=0.5)
-    assert latency_chart(points_of(finished)) != ""
+    assert latency_figure(points_of(finished)) is not None
 
 
 def test_boxes_are_where_the_quartiles_are(unfinished, attempt, measurements):
@@ -84,8 +92,8 @@ def test_boxes_are_where_the_quartiles_are(unfinished, attempt, measurements):
     unfinished["start"]["l1"] = {"model.0.conv": [0.1, 0.1, 0.02, 0.3, 0.3]}
     unfinished["steps"] = [attempt(1, finetuned=after)]
     start, newest = points_of(unfinished)
-    ((chart, first, last),) = norm_charts(newest, start)
-    assert (first, last) == ("0", "new <layer>")
+    ((chart, caption, _),) = norm_figures(newest, start)
+    assert caption == "0 to new <layer>"
     boxes, paths = marks(chart, "rect"), {m["class"]: m["d"] for m in reversed(marks(chart, "path"))}
     left, width = float(boxes[0]["x"]), float(boxes[0]["width"])
     whisker = [float(v) for v in re.findall(r"[\d.]+", paths["whisker"])]  # x, y, x
@@ -104,25 +112,13 @@ def test_many_layers_are_spread_over_charts_with_one_axis(unfinished, measuremen
         names=[f"model.{i}.a_very_long_name_of_a_layer.conv" for i in range(2 * LAYERS + 1)]
     )
     (start,) = points_of(unfinished)
-    charts = norm_charts(start, start)
-    assert [len(marks(chart, "rect")) for chart, *_ in charts] == [LAYERS, LAYERS, 1]
-    texts = [[t for t in re.findall(r'class="middle">([^<]+)', chart)] for chart, *_ in charts]
-    assert texts[0] == texts[1] == texts[2] and "reference" not in charts[0][0]
+    charts = [figure.chart for figure in norm_figures(start, start)]
+    assert [len(marks(chart, "rect")) for chart in charts] == [LAYERS, LAYERS, 1]
+    texts = [[t for t in re.findall(r'class="middle">([^<]+)', chart)] for chart in charts]
+    assert texts[0] == texts[1] == texts[2] and "reference" not in charts[0]
 
 
 def test_a_network_without_norms_has_no_chart(unfinished):
     unfinished["start"]["l1"] = None
     (start,) = points_of(unfinished)
-    assert norm_charts(start, start) == []
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "texts"),
-    [
-        (0.009, 0.11, ["0.01", "0.02", "0.05", "0.1"]),
-        (0.0009, 0.9, ["0.001", "0.01", "0.1"]),
-        (0.04, 0.06, ["0.05"]),
-    ],
-)
-def test_ticks_of_a_logarithmic_axis(low, high, texts):
-    assert [text for _, text in log_ticks(low, high)] == texts
+    assert norm_figures(start, start) == []

@@ -82,7 +82,7 @@ def test_commands_name_the_best_so_far_once_it_is_there(finished, unfinished, tm
     write_page(unfinished, tmp_path)
     assert f"--weights {tmp_path / 'slim.pt'} --include onnx" in (tmp_path / "slim.html").read_text()
     write_page({**finished, "output": "my out.pt"}, tmp_path)
-    assert "--weights &#x27;my out.pt&#x27; --include" in (tmp_path / "slim.html").read_text()
+    assert "--weights &#39;my out.pt&#39; --include" in (tmp_path / "slim.html").read_text()
 
 
 def test_a_place_that_cannot_be_written_is_an_error_and_leaves_nothing_behind(unfinished, tmp_path):
