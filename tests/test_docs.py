@@ -1,6 +1,7 @@
 """The documents keep their word: links lead somewhere, paths exist, commands parse, both READMEs say the same."""
 
 import ast
+import importlib
 import importlib.util
 import re
 import shlex
@@ -23,6 +24,7 @@ PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*[\w/]")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:python |`)([\w/]+\.py)((?: [^`\n#]*)?)")
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?", re.ASCII)
+IMPORT = re.compile(r"from ((?:utils|models)[\w.]*) import (\w+(?:, \w+)*)")
 YOURS = re.compile(r"yours|DATA|images/|model\.onnx")  # what a reader puts in its place
 ELSEWHERE = re.compile(r"data/obj|data/train|data/valid|data/images/(train|val)")  # layouts of other people's data
 PLACEHOLDERS = {"SEED": "0", "T": "0.5", "S": "0.005", "P": "proximal"}
@@ -101,6 +103,13 @@ def test_named_paths_exist(document):
 def test_commands_parse(document):
     for script, words in commands_of(text_of(document)):
         parse(options_of(script), words)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_named_imports_work(document):
+    for module, names in IMPORT.findall(text_of(document)):
+        for name in names.split(", "):
+            assert hasattr(importlib.import_module(module), name), (module, name)
 
 
 def test_commands_are_found():
