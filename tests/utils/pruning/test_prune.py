@@ -8,6 +8,7 @@ import yaml
 from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
 from utils.cli.options import parse
+from utils.data.config import load_data
 from utils.errors import InputError
 from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.pruning import prune as module
@@ -15,6 +16,7 @@ from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.options import PruneOptions
 from utils.pruning.prune import prune_checkpoint
 from utils.pruning.report import write
+from utils.validation.measure import validate
 
 
 @pytest.fixture
@@ -103,10 +105,19 @@ def test_a_coarse_grid_says_what_it_misses(prune, capsys):
     assert "as near as steps of 16 channels come" in capsys.readouterr().out
 
 
-def test_an_accuracy_budget_is_kept(prune, drawn_data, capsys):
-    # An untrained detector finds nothing: no cut costs anything, so the deepest one is taken.
-    cut = prune("--max-drop", "0.01", "--data", drawn_data)
-    assert all(mask.sum() == 8 for mask in cut.keep.values() if len(mask) <= 16)
+def test_an_accuracy_budget_is_kept_and_used(prune, tiny_cfg, make_lively, label_by, capsys):
+    model = make_lively({**tiny_cfg, "width_multiple": 0.25})
+    config = load_data(label_by(model))
+    model.names = config.names
+
+    def accuracy(network):
+        return validate(network, config, device="cpu", imgsz=64, batch_size=4, workers=0, progress=False).map
+
+    words = ["--data", config.file, "--round", "1", "--min-channels", "1"]
+    whole = accuracy(finished_content(model)["model"].float())
+    cut, deepest = (prune("--max-drop", limit, *words, model=model) for limit in (0.1, 0.9))
+    assert accuracy(deepest.after) < whole - 0.1 <= accuracy(cut.after)
+    assert left_of(deepest, count_gflops) < 0.5 < left_of(cut, count_gflops) < 0.9
     assert "mAP50-95" in capsys.readouterr().out
 
 

@@ -12,7 +12,7 @@ from utils.errors import InputError
 from utils.files.paths import ROOT
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import rebuild
-from utils.pruning.choice.costs import NetworkCost
+from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.selection import Limits, largest_share, select_by_cost, smallest
 
 ANY = Limits(min_channels=1, max_share=1.0, multiple=1)
@@ -72,6 +72,50 @@ def test_marginal_costs_by_hand():
     assert ledger.gain("0.conv", np.array([0])) == 3 + 2 + 36
     # FLOPs at 10 × 10 pixels: twice the multiply-adds.
     assert NetworkCost.flops(graph, model, 10).ledger().gain("0.conv", np.array([0])) == pytest.approx(200 * (3 + 54))
+
+
+def test_fixed_costs_by_hand():
+    cost = ChannelCost({"a": np.array([1, 2, 4]), "b": np.array([8, 16])})
+    assert (cost.name, cost.total, cost.block) == ("channels", 31, 1)
+    assert cost.of({}) == 31 and cost.of({"a": np.array([True, False, True]), "b": np.array([False, True])}) == 21
+    ledger = cost.ledger()
+    assert ledger.left == 31 and ledger.gain("a", np.array([0, 2])) == 5
+    ledger.remove("a", np.array([0, 2]))
+    ledger.remove("b", np.array([1]))
+    assert ledger.left == 10 and cost.total == 31
+
+
+class Twice(nn.Module):
+    """A layer that runs at two sizes: 4 × 4 of the image's 16 × 16 pixels, and 2 × 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.shared, self.last = Conv(3, 4, 3, 4), Conv(4, 4, 3, 2), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        return self.last(self.shared(self.shared(self.first(x))))
+
+
+def test_a_layer_that_runs_twice_costs_both_of_its_areas():
+    graph = trace_channels(Twice(), image_size=64)
+    assert [layer.area for layer in graph.layers.values() if layer.is_conv] == [1 / 16, 1 / 64 + 1 / 256, 1 / 256]
+    gain = NetworkCost.flops(graph, Twice(), 64).ledger().gain("first.conv", np.array([0]))
+    # One of four channels: 27 of the weights at 256 pixels, 9 · (16 − 9) at 64 and 16 pixels, 2 at 16 pixels.
+    assert gain == 2 * (27 * 256 + 63 * (64 + 16) + 2 * 16)
+
+
+def test_images_have_640_pixels_a_side_unless_told_and_channels_are_paid_one_by_one():
+    model = nn.Sequential(Conv(3, 4), nn.Conv2d(4, 2, 1))
+    cost = NetworkCost.flops(trace_channels(model), model)
+    assert cost.ledger().gain("0.conv", np.array([0])) == 2 * (3 + 2) * 640 * 640
+    assert (cost.block, cost.constant) == (1, 0)
+
+
+def test_a_depthwise_convolution_pays_for_its_bias():
+    model = nn.Sequential(Conv(3, 4), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 1))
+    ledger = NetworkCost.parameters(trace_channels(model), model).ledger()
+    # 3 weights, gamma and beta; 9 weights and a bias; 2 weights of the last.
+    assert ledger.gain("0.conv", np.array([2])) == 3 + 2 + 9 + 1 + 2
 
 
 @pytest.mark.parametrize("kind", ["flops", "parameters"])

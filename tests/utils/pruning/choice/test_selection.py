@@ -129,6 +129,37 @@ def test_a_block_too_large_for_the_budget_lets_smaller_ones_go():
     assert keep["large"].tolist() == [False, True] and keep["small"].all()
 
 
+class Product:
+    """A cost by hand, with the ledger of itself: a · b + 4 · c, where a, b and c are the widths of three groups."""
+
+    name, block = "work", 1
+
+    def __init__(self, **widths):
+        self.widths = widths
+        self.total = self.left = self.work()
+
+    def work(self, **gone):
+        a, b, c = (self.widths[name] - gone.get(name, 0) for name in "abc")
+        return a * b + 4 * c
+
+    def ledger(self):
+        return Product(**self.widths)
+
+    def gain(self, group, channels):
+        return self.left - self.work(**{group: len(channels)})
+
+    def remove(self, group, channels):
+        self.widths = {**self.widths, group: self.widths[group] - len(channels)}
+        self.left = self.work()
+
+
+def test_a_block_is_rated_anew_when_others_have_gone():
+    # Rates at first: a 1 / 4, b 1.2 / 4, c 1.6 / 4. When three of a have gone, b is worth 1 instead of 4: 1.2.
+    scores = {"a": np.array([1, 1, 1, 99]), "b": np.full(4, 1.2), "c": np.full(4, 1.6)}
+    keep = select_by_cost(scores, Product(a=4, b=4, c=4), 16 / 32, ANY)
+    assert {name: int(mask.sum()) for name, mask in keep.items()} == {"a": 1, "b": 4, "c": 3}
+
+
 def test_order_of_groups_does_not_matter():
     rng = np.random.default_rng(2)
     scores = {f"g{i}": rng.random(32) for i in range(6)}
