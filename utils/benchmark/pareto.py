@@ -1,13 +1,20 @@
 """The picture of accuracy over time, with the detectors that no other one beats in both."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from utils.files.paths import distinct_names
+
+RISES = sorted(range(-320, 321, 4), key=abs)  # of a label above its point, in points: the nearest first
+Label = tuple[tuple[float, float], str, Any]  # point (milliseconds, mAP), words, colour
+DOT = 6  # pixels from the middle of a point to its edge
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -21,20 +28,64 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def plot_pareto(file: Path, results: Sequence[Any]) -> None:
-    """Write the mAP50-95 of benchmark.Results over their milliseconds, one front for each number of threads."""
+    """Write the picture that draw_pareto draws."""
+    draw_pareto(results).savefig(file)
+
+
+def draw_pareto(results: Sequence[Any]) -> Figure:
+    """Return the mAP50-95 of benchmark.Results over their milliseconds, one front for each number of threads."""
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     names = distinct_names(row.model for row in results)
+    labels: list[Label] = []
     for threads in sorted({row.threads for row in results}):
         rows = [row for row in results if row.threads == threads]
         points = [(row.ms.median, row.map) for row in rows]
         (dots,) = axes.plot(*zip(*points), "o", label=f"{threads} thread{'s' * (threads > 1)}")
         axes.plot(*zip(*(points[i] for i in front(points))), "-", color=dots.get_color())
-        for row, point in zip(rows, points):
-            label = f"{names[row.model]} {row.height}x{row.width}, {row.runtime}"
-            axes.annotate(label, point, xytext=(4, 4), textcoords="offset points", fontsize=7)
+        words = [f"{names[row.model]} {row.height}x{row.width}, {row.runtime}" for row in rows]
+        labels += [(point, text, dots.get_color()) for point, text in zip(points, words)]
     axes.set(xlabel="milliseconds an image", ylabel="mAP50-95", title="Lines join what no other file beats")
+    axes.margins(x=0.1, y=0.1)
     axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(file)
+    legend = axes.legend(loc="lower right")  # slow and inaccurate: rarely anything is there
+    figure.draw_without_rendering()  # fixes where everything is
+    add_labels(axes, labels, [legend.get_window_extent()], canvas.get_renderer())
+    return figure
+
+
+def add_labels(axes: Axes, labels: Sequence[Label], taken: Sequence[Bbox], renderer: RendererAgg) -> None:
+    """Write labels beside their points, as near as they cover no other label, no point and no place that is taken.
+
+    Each has the colour of its point. One for which there is no room in the axes stands over others.
+    """
+    taken = [*taken, *(dot_box(axes, point) for point, *_ in labels)]
+    for point, words, color in labels:
+        style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "va": "center", "color": color}
+        note = axes.annotate(words, point, (0, 0), **style)
+        note.set_in_layout(False)
+        for rise, side in ((rise, side) for rise in RISES for side in ("left", "right")):
+            note.set(ha=side)
+            note.xyann = (6 if side == "left" else -6, rise)
+            note.update_positions(renderer)
+            box = Text.get_window_extent(note, renderer)
+            if inside(axes, box) and clear(box, taken):
+                break
+        taken.append(box)
+
+
+def dot_box(axes: Axes, point: tuple[float, float]) -> Bbox:
+    """Return the square in pixels that a point's dot covers."""
+    x, y = axes.transData.transform(point)
+    return Bbox.from_extents(x - DOT, y - DOT, x + DOT, y + DOT)
+
+
+def clear(box: Bbox, taken: Iterable[Bbox]) -> bool:
+    """Return whether a box overlaps none of others."""
+    return not any(box.overlaps(other) for other in taken)
+
+
+def inside(axes: Axes, box: Bbox) -> bool:
+    """Return whether a box in pixels lies in the plotting area."""
+    return bool(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1)

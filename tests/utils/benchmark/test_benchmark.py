@@ -23,7 +23,6 @@ from utils.benchmark.latency import (
     summarise,
     take_turns,
 )
-from utils.benchmark.pareto import front
 from utils.errors import InputError
 from utils.export.torchscript import torchscript_bytes
 from utils.files.checkpoint import load_checkpoint
@@ -163,11 +162,6 @@ def test_median_and_quartiles_are_milliseconds():
 )
 def test_a_difference_is_noise_when_the_rounds_disagree(second, ratio, noise):
     assert compare([10.0] * 20, second) == (pytest.approx(ratio), noise)
-
-
-def test_the_front_holds_what_no_faster_one_reaches():
-    points = [(10, 0.5), (5, 0.4), (7, 0.35), (20, 0.5), (5, 0.3), (30, 0.6)]
-    assert front(points) == [1, 0, 5]
 
 
 def test_energy_is_the_counter_over_the_calls(tmp_path):
