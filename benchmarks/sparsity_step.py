@@ -19,7 +19,7 @@ from utils.cli.options import option, run  # noqa: E402
 from utils.files.paths import ROOT  # noqa: E402
 from utils.sparsity.fading import FadeOut, Goal  # noqa: E402
 from utils.sparsity.penalties import PENALTIES, GammaPenalty  # noqa: E402
-from utils.training.distributed import Team  # noqa: E402
+from utils.training.distributed import ProcessGroup  # noqa: E402
 from utils.training.loop import Hook  # noqa: E402
 from utils.training.optim import ModelEMA, build_optimizer  # noqa: E402
 
@@ -44,7 +44,13 @@ def main(options):
     images = torch.rand(options.batch_size, 3, options.imgsz, options.imgsz).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, "SGD", 1e-4, 0.9, 0.0)
     state = SimpleNamespace(
-        model=model, optimizer=optimizer, lr=1e-4, ema=ModelEMA(model), step=0, total_steps=STEPS, team=Team()
+        model=model,
+        optimizer=optimizer,
+        lr=1e-4,
+        ema=ModelEMA(model),
+        step=0,
+        total_steps=STEPS,
+        processes=ProcessGroup(),
     )
     hooks = {"none": Hook(), **{f"--sr, {penalty}": GammaPenalty(0.005, penalty) for penalty in PENALTIES}}
     hooks |= {f"--sr auto, {phase}": FadeOut(Goal("channels", 0.5)) for phase in PHASES}

@@ -175,7 +175,7 @@ class Distillation(Hook):
         if self.features:
             ours, theirs = (inputs.take() for inputs in self.features)
             parts[1] = self.gains[1] * attention_loss(ours, [theirs[scale] for scale in self.shared.scales])
-        self.means += (torch.stack(parts).detach() - self.means) / (run.batch + 1)
+        self.means += (torch.stack(parts).detach() - self.means) / (run.batch.index + 1)
         return sum(parts) * len(images)
 
     def after_epoch(self, run):

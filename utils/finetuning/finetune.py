@@ -12,7 +12,7 @@ from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.hyp import load_hyp
 from utils.finetuning.distillation import Distillation
-from utils.training.distributed import team_from
+from utils.training.distributed import process_group
 from utils.training.loaders import worker_count
 from utils.training.loop import Hook
 from utils.training.resume import resolve
@@ -54,7 +54,7 @@ def finetune(options):
     """
     options = resolve(options)
     options.check()
-    hooks = distillation_hooks(options, print if team_from().main else lambda line: None)
+    hooks = distillation_hooks(options, print if process_group().main else lambda line: None)
     if hooks:
         options = replace(options, noautoanchor=True)  # the teacher's outputs mean something with its own anchors only
     return train(options, hooks=hooks, transfer=False)
@@ -74,9 +74,11 @@ def distillation_hooks(options, say=print):
     say(f"teacher: {file}, {count_parameters(teacher):,} parameters")
     hooks = [Distillation(teacher, f"--teacher {file}", options.distill_output, options.distill_feature)]
     if options.unlabelled:
-        team = team_from()
+        processes = process_group()
         with blaming("--unlabelled"):
-            samples, broken = scan_unlabelled(options.unlabelled, max(worker_count(options, team), 1), team.main)
+            samples, broken = scan_unlabelled(
+                options.unlabelled, max(worker_count(options, processes), 1), processes.main
+            )
         say(f"unlabelled: {len(samples)} images, {broken} corrupt")
         hooks.append(UnlabelledImages(samples, options))
     return hooks
@@ -94,27 +96,29 @@ class UnlabelledImages(Hook):
 
     def start(self, run):
         """Build the loader: at least as many batches as that of the labelled images has."""
-        needed = run.pace.batches * run.pace.batch_size
+        needed = run.schedule.batches * run.schedule.batch_size
         samples = self.samples * -(-needed // len(self.samples))  # repeated ones are augmented differently
-        workers, team = worker_count(self.options, run.team), run.team
-        seed = run.seed + LARGEST_SEED + 1  # not the numbers that labelled images are drawn with in this or another run
+        workers, processes = worker_count(self.options, run.processes), run.processes
+        seed = (
+            run.settings.seed + LARGEST_SEED + 1
+        )  # not the numbers that labelled images are drawn with in this or another run
         dataset = DetectionDataset(
             samples,
-            run.imgsz,
+            run.settings.imgsz,
             hyp=self.hyp,
             cache=self.options.cache,
             seed=seed,
             workers=max(workers, 1),
-            progress=team.main,
+            progress=processes.main,
         )
         self.loader = make_loader(
             dataset,
-            run.pace.batch_size // team.world_size,
+            run.schedule.batch_size // processes.world_size,
             workers,
             shuffle=True,
             seed=seed,
-            rank=team.rank,
-            world_size=team.world_size,
+            rank=processes.rank,
+            world_size=processes.world_size,
             quad=self.options.quad,
             pin_memory=run.device.type == "cuda",
         )

@@ -23,7 +23,7 @@ from utils.slimming.state import Record, result, unfinished
 from utils.slimming.steps import HYP, START, Work, take_step
 from utils.slimming.terminal import Display, final_table
 from utils.slimming.watch import TimeIsUp
-from utils.training.distributed import team_from
+from utils.training.distributed import process_group
 from utils.training.loop import TrainingError
 
 BEST = "slim.pt"
@@ -36,7 +36,7 @@ def slim(options):
     Raises InputError.
     """
     options.check()
-    if team_from().joint:
+    if process_group().distributed:
         raise InputError("slim.py runs in one process; start it with python, not with torchrun")
     if options.out:
         check_output(options.out)

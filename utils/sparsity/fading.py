@@ -101,10 +101,10 @@ class FadeOut(GammaHook):
         super().start(run)
         device = self.parameters.index.device
         self.scores, self.keep = self.scores.to(device), self.keep.to(device)
-        self.goal.rates = run.team.from_main(self.goal.rates)  # all processes must choose the same
+        self.goal.rates = run.processes.broadcast(self.goal.rates)  # all processes must choose the same
         self.cost = self.goal.cost(self.graph, run.model)
         if self.max_drop is not None and self.baseline is None:
-            self.baseline = run.team.from_main(run.measure(run.ema.model).map if run.team.main else None)
+            self.baseline = run.processes.broadcast(run.measure(run.ema.model).map if run.processes.main else None)
         if self.say and self.faded(run) < 1:
             self.say(self.plan_line(run))
 
@@ -112,7 +112,7 @@ class FadeOut(GammaHook):
         """Return in words when the channels go, as far as it is known."""
         first = math.floor(self.choose_until * run.total_steps)
         last = min(math.ceil(self.fade_until * run.total_steps) + self.delay, run.total_steps) - 1
-        chosen, gone = run.pace.epoch_of(first), run.pace.epoch_of(last)
+        chosen, gone = run.schedule.epoch_of(first), run.schedule.epoch_of(last)
         waits = "" if self.max_drop is None else ", if mAP lets it"
         return (
             f"channels that go: chosen in epoch {chosen}, at zero in epoch {gone}, "
@@ -171,7 +171,7 @@ class FadeOut(GammaHook):
             self.best_unfaded = max(self.best_unfaded, run.evaluation.map)
         if self.max_drop is not None:
             dropped = run.evaluation is not None and run.evaluation.map < self.baseline - self.max_drop
-            self.waiting = run.team.from_main(dropped) and 0 < self.faded(run) < 1
+            self.waiting = run.processes.broadcast(dropped) and 0 < self.faded(run) < 1
         better = run.evaluation is not None and run.evaluation.fitness > self.best_faded
         if self.faded(run) < 1:
             run.best_epoch = run.epoch

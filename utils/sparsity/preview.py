@@ -8,7 +8,7 @@ from utils.pruning.channels.rebuild import masked
 from utils.pruning.choice.costs import NetworkCost
 from utils.pruning.choice.selection import Limits, select_by_cost
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
-from utils.training.checkpoints import keep_checkpoint
+from utils.training.checkpoints import write_checkpoint
 from utils.training.loop import Hook
 
 
@@ -50,7 +50,7 @@ class PreviewHook(Hook):
 
     def after_validation(self, run):
         """Log the cut; measure it when it is due; keep it when it is the best."""
-        if not run.team.main:
+        if not run.processes.main:
             return
         model = run.ema.model
         keep, threshold = self.choose(model)
@@ -67,7 +67,7 @@ class PreviewHook(Hook):
         run.log |= dict(zip(("preview/mAP_0.5", "preview/mAP_0.5:0.95"), self.latest))
         if evaluation.fitness >= self.best:
             self.best = evaluation.fitness
-            keep_checkpoint(run, run.folder.best_sparse, finished_content(masked(model, self.graph, keep)))
+            write_checkpoint(run, run.folder.best_sparse, finished_content(masked(model, self.graph, keep)))
 
     def evaluate(self, run, model, keep):
         """Return the Evaluation of the network with the cut's channels masked, or None when it is not due."""

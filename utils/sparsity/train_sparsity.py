@@ -133,7 +133,17 @@ def verdict(run, hooks, data):
         lines.append(f"not sparse enough for {cut}: train longer, raise --sr, or let --sr auto {goal.flag} choose")
     lines += [line for hook in hooks if isinstance(hook, FadeOut) for line in hook.drop_lines(preview.latest)]
     file = run.folder.best_sparse if run.folder.best_sparse in run.written else run.folder.last
-    words = ["python", "prune.py", *cut.split(), "--weights", str(file), "--data", data, "--imgsz", str(run.imgsz)]
+    words = [
+        "python",
+        "prune.py",
+        *cut.split(),
+        "--weights",
+        str(file),
+        "--data",
+        data,
+        "--imgsz",
+        str(run.settings.imgsz),
+    ]
     return "\n".join([*lines, f"next: {shlex.join(words)}"])
 
 

@@ -7,7 +7,7 @@ from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes the checkpoints of a run after each epoch.
 
     last.pt holds all that is needed to go on exactly; after the last epoch, and best.pt always, only the moving average
@@ -26,15 +26,15 @@ class Keeper:
         if run.improved or run.last_epoch:
             content = finished_content(run.ema.model, **about)
         if run.improved:
-            keep_checkpoint(run, run.folder.best, content)
+            write_checkpoint(run, run.folder.best, content)
         if not run.last_epoch:
             content = unfinished_content(run, hooks, **about)
-        keep_checkpoint(run, run.folder.last, content)
+        write_checkpoint(run, run.folder.last, content)
         if self.period > 0 and run.epoch % self.period == 0 and not run.last_epoch:
-            keep_checkpoint(run, run.folder.epoch_checkpoint(run.epoch), content)
+            write_checkpoint(run, run.folder.epoch_checkpoint(run.epoch), content)
 
 
-def keep_checkpoint(run, path, content):
+def write_checkpoint(run, path, content):
     """Write a checkpoint of a run into its folder, which may hold those of an earlier one (--exist-ok)."""
     save_checkpoint(path, content)
     run.written.add(path)

@@ -37,7 +37,7 @@ class ImageWeightsHook(Hook):
         if run.evaluation is not None:
             for result in run.evaluation.per_class:
                 self.maps[result.index] = result.map
-        self.maps = np.array(run.team.from_main(self.maps.tolist()))
+        self.maps = np.array(run.processes.broadcast(self.maps.tolist()))
         self.start(run)
 
     def state_dict(self):

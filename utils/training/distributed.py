@@ -11,11 +11,11 @@ from torch import distributed
 
 from utils.errors import InputError
 
-PATIENCE = timedelta(hours=6)  # the others wait for as long as rank 0 validates
+TIMEOUT = timedelta(hours=6)  # the others wait for as long as rank 0 validates
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The processes of a run; every method is without effect when there is only one."""
 
     rank: int = 0
@@ -28,21 +28,21 @@ class Team:
         return self.rank == 0
 
     @property
-    def joint(self):
+    def distributed(self):
         """Whether there are other processes."""
         return self.world_size > 1
 
     def average(self, tensor):
         """Return the mean of a floating-point tensor over all processes."""
-        if not self.joint:
+        if not self.distributed:
             return tensor
         total = tensor.clone()
         distributed.all_reduce(total)
         return total / self.world_size
 
-    def from_main(self, value):
+    def broadcast(self, value):
         """Return rank 0's `value` (a plain value) in every process."""
-        if not self.joint:
+        if not self.distributed:
             return value
         box = [value]
         distributed.broadcast_object_list(box, src=0)
@@ -55,7 +55,7 @@ class Team:
         An InputError in rank 0 is raised in the others too, in the place of their body.
         """
         if not self.main:
-            problem = self.from_main(None)
+            problem = self.broadcast(None)
             if problem:
                 raise InputError(problem)
             yield
@@ -63,31 +63,31 @@ class Team:
         try:
             yield
         except InputError as error:
-            self.from_main(str(error))
+            self.broadcast(str(error))
             raise
-        self.from_main(None)
+        self.broadcast(None)
 
 
-def team_from(environment=os.environ):
-    """Return the Team that torchrun describes in the environment; a single process without it."""
+def process_group(environment=os.environ):
+    """Return the ProcessGroup that torchrun describes in the environment; a single process without it."""
     rank, local, size = (
         int(environment.get(key, default)) for key, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
     )
-    return Team(rank, local, size)
+    return ProcessGroup(rank, local, size)
 
 
 @contextmanager
-def joined(team, device):
-    """Connect the processes of `team` for the body: NCCL for CUDA devices, gloo for the CPU.
+def connected(processes, device):
+    """Connect the processes for the body: NCCL for CUDA devices, gloo for the CPU.
 
-    Within the body of another `joined` the connection is that one: a second connection to the same store may fail.
+    Within the body of another `connected` the connection is that one: a second connection to the same store may fail.
     """
-    if not team.joint or distributed.is_initialized():
+    if not processes.distributed or distributed.is_initialized():
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield
         distributed.barrier()  # nobody leaves while another still talks

@@ -10,9 +10,9 @@ VAL_BATCH = 2  # times the training batch: without gradients there is room for m
 VAL_PAD = 0.5  # strides of border around validation images, as val.py has them
 
 
-def worker_count(options, team):
+def worker_count(options, processes):
     """Return how many processes load images for one training process."""
-    return min((os.cpu_count() or 1) // team.world_size, options.workers)
+    return min((os.cpu_count() or 1) // processes.world_size, options.workers)
 
 
 def make_loaders(plan, stride):
@@ -20,16 +20,16 @@ def make_loaders(plan, stride):
 
     stride: the largest of the model. Raises InputError for bad data.
     """
-    options, team = plan.options, plan.team
-    workers = worker_count(options, team)
+    options, processes = plan.options, plan.processes
+    workers = worker_count(options, processes)
     shared = {
         "stride": stride,
         "seed": options.seed,
         "single_cls": options.single_cls,
         "workers": max(workers, 1),
-        "progress": team.main and not plan.quiet,
+        "progress": processes.main and not plan.quiet,
     }
-    with team.main_first():
+    with processes.main_first():
         splits = {
             split: load_split(plan.config, split, max(workers, 1), shared["progress"]) for split in ("train", "val")
         }
@@ -51,12 +51,12 @@ def make_loaders(plan, stride):
         workers,
         shuffle=True,
         seed=options.seed,
-        rank=team.rank,
-        world_size=team.world_size,
+        rank=processes.rank,
+        world_size=processes.world_size,
         quad=options.quad,
         pin_memory=pin,
     )
-    if not team.main:
+    if not processes.main:
         return loader, None
     batch = plan.local_batch * VAL_BATCH
     dataset = DetectionDataset(

@@ -65,7 +65,7 @@ class ProgressHook(Hook):
         self.began = self.clock()
         if self.terminal:
             tqdm.write(HEAD, file=self.stream)
-            self.bar = tqdm(total=run.pace.batches, file=self.stream, bar_format=BAR)
+            self.bar = tqdm(total=run.schedule.batches, file=self.stream, bar_format=BAR)
 
     def after_batch(self, run, images, targets, paths):
         """Move the bar."""
@@ -88,7 +88,7 @@ class ProgressHook(Hook):
         losses = "".join(f"{value:10.4g}" for value in run.losses.tolist())
         scores = f"{'-':>9}{'-':>10}" if evaluation is None else f"{evaluation.map50:9.3g}{evaluation.map:10.3g}"
         seconds = f"{self.clock() - self.began:.1f}s"
-        return f"{f'{run.epoch}/{run.epochs - 1}':>9}{losses}{run.instances:11}{run.size:7}{scores}{seconds:>9}"
+        return f"{f'{run.epoch}/{run.epochs - 1}':>9}{losses}{run.batch.instances:11}{run.batch.size:7}{scores}{seconds:>9}"
 
 
 class CsvHook(Hook):
@@ -126,9 +126,9 @@ class PictureHook(Hook):
 
     def after_batch(self, run, images, targets, paths):
         """Draw the first batches."""
-        if not run.epoch and run.batch < PICTURES:
+        if not run.epoch and run.batch.index < PICTURES:
             boxes = as_detections(targets, len(images), images.shape[2:])
-            write_batch(run.folder.train_batch(run.batch), images, boxes, paths, self.names, scores=False)
+            write_batch(run.folder.train_batch(run.batch.index), images, boxes, paths, self.names, scores=False)
 
     def finish(self, run):
         """Draw results.csv."""

@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from utils.boxes.loss import DetectionLoss
 from utils.errors import InputError
 from utils.files.paths import RunFolder
-from utils.training.distributed import Team
-from utils.training.optim import ModelEMA, Pace
+from utils.training.distributed import ProcessGroup
+from utils.training.optim import ModelEMA, Schedule
 
 CLIP_NORM = 10.0
 SMALLEST_STRIDES = 2  # sides of training images are at least this many strides: batch norms need more than one value
@@ -30,6 +30,15 @@ class Hook:
     Order: prepare, start, then per epoch before_epoch, per batch (more_images, extra_loss, before_step and after_step
     if the optimizer steps, after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs
     goes through state_dict.
+
+    A hook reads what it likes of the Run. It may write these, and nothing else:
+
+    - the weights of run.model in after_step; those of run.ema.model too, where both must be the same;
+    - run.log, numbers of the epoch, under names of its own;
+    - run.stop = True: the epoch is the last one;
+    - run.best_epoch in after_validation: patience then counts from there. FadeOut starts the count anew when its
+      channels are gone;
+    - run.written, with each checkpoint that it writes (write_checkpoint does so).
     """
 
     def prepare(self, model):
@@ -50,7 +59,7 @@ class Hook:
     def extra_loss(self, run, images, raw):
         """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
 
-        images: [B + M, 3, H, W] as the model saw them, the first run.labelled of them with labels; raw: its outputs,
+        images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled of them with labels; raw: its outputs,
         nl maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
         """
 
@@ -80,76 +89,87 @@ class Hook:
         """Take over what state_dict returned."""
 
 
-@dataclass
-class Run:
-    """All that changes during training, and what hooks may look at. The model here is the bare one, never wrapped."""
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run was asked for; nothing of it changes."""
 
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    loss: DetectionLoss
-    pace: Pace
-    folder: RunFolder
-    device: torch.device
-    imgsz: int
-    ema: ModelEMA = None  # built from the model when not given
-    team: Team = Team()
+    imgsz: int  # longest side of the images in pixels
     seed: int = 0
     amp: torch.dtype | None = None  # the type of mixed precision
     multi_scale: bool = False
     patience: int = 0  # epochs without a better fitness after which the run stops; 0: never
     loss_gain: float = 1.0  # images that went into one image of a batch
-    measure: Callable = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """How far a run is: with weights and optimizer all that a resumed run needs."""
+
     epoch: int = 0
     step: int = 0  # optimizer steps done
     best_fitness: float = 0.0
     best_epoch: int = 0  # patience counts from it
-    stop: bool = False  # a hook may set it: the epoch is the last one
+    stop: bool = False  # the epoch is the last one
+
+
+@dataclass
+class BatchNumbers:
+    """What is said of one batch."""
+
+    index: int = 0  # within the epoch
+    labelled: int = 0  # images with labels
+    instances: int = 0  # labels
+    size: int = 0  # longest side in pixels, as the network sees it
+
+
+@dataclass
+class Run(RunState):
+    """The parts of a training, its state, and the numbers of the epoch. The model is the bare one, never wrapped."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: DetectionLoss
+    schedule: Schedule
+    folder: RunFolder
+    device: torch.device
+    settings: RunSettings
+    ema: ModelEMA = None  # built from the model when not given
+    processes: ProcessGroup = ProcessGroup()
+    measure: Callable = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
+    batch: BatchNumbers = field(default_factory=BatchNumbers)
     lr: float = 0.0  # of the weights
     losses: torch.Tensor = None  # [3] box, objectness, class: mean over the batches of this epoch
-    labelled: int = 0  # images with labels in the last batch
-    instances: int = 0  # labels in it
-    size: int = 0  # its image size
-    batch: int = 0  # its number within the epoch
     evaluation: object = None  # utils.validation.evaluate.Evaluation of this epoch
     improved: bool = False  # whether its fitness is the best so far
-    log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch; hooks may add theirs
+    log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch
     scaler: torch.amp.GradScaler = None
     written: set = field(default_factory=set)  # paths of the checkpoints that are of this run, not of an earlier one
 
     def __post_init__(self):
         """Build what follows from the other fields."""
-        self.total_steps = self.pace.total_steps()  # planned for the whole run
+        self.total_steps = self.schedule.total_steps()  # planned for the whole run
         self.ema = self.ema or ModelEMA(self.model)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp is torch.float16)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.amp is torch.float16)
 
     @property
-    def epochs(self):
+    def epochs(self) -> int:
         """Planned epochs."""
-        return self.pace.epochs
+        return self.schedule.epochs
 
-    def autocast(self):
+    def autocast(self) -> torch.autocast:
         """Return the context in which networks compute in the run's precision."""
-        return torch.autocast(self.device.type, self.amp, enabled=self.amp is not None)
+        return torch.autocast(self.device.type, self.settings.amp, enabled=self.settings.amp is not None)
 
     @property
-    def rank(self):
-        """Number of this process; 0 writes and validates."""
-        return self.team.rank
-
-    @property
-    def world_size(self):
-        """Number of processes."""
-        return self.team.world_size
-
-    @property
-    def last_epoch(self):
+    def last_epoch(self) -> bool:
         """Whether no epoch follows this one."""
         return self.stop or self.patience_over or self.epoch + 1 >= self.epochs
 
     @property
-    def patience_over(self):
+    def patience_over(self) -> bool:
         """Whether the last evaluation came too long after the best one."""
-        return bool(self.patience and self.evaluation and self.epoch - self.best_epoch >= self.patience)
+        patience = self.settings.patience
+        return bool(patience and self.evaluation and self.epoch - self.best_epoch >= patience)
 
 
 def fit(run, loader, validate, hooks, save):
@@ -166,20 +186,20 @@ def fit(run, loader, validate, hooks, save):
         TrainingError: the loss or, without a loss scaler, a gradient is not finite. What was saved before stays.
     """
     network = run.model
-    if run.team.joint:
+    if run.processes.distributed:
         network = DistributedDataParallel(run.model, device_ids=[run.device] if run.device.type == "cuda" else None)
     notify(hooks, "start", run)
     while run.epoch < run.epochs and not run.stop:
-        seed_everything(run.seed, run.epoch, run.rank)
+        seed_everything(run.settings.seed, run.epoch, run.processes.rank)
         loader.dataset.set_epoch(run.epoch)
         run.log = {}
         train_epoch(run, network, loader, hooks)
         notify(hooks, "after_epoch", run)
-        if run.team.main:
-            judge(run, validate(run))
+        if run.processes.main:
+            record_evaluation(run, validate(run))
         notify(hooks, "after_validation", run)
-        run.stop = run.team.from_main(run.stop or run.patience_over)
-        if run.team.main:
+        run.stop = run.processes.broadcast(run.stop or run.patience_over)
+        if run.processes.main:
             save(run, hooks)
         run.epoch += 1
     notify(hooks, "finish", run)
@@ -205,31 +225,32 @@ def train_epoch(run, network, loader, hooks):
     run.losses = torch.zeros(3, device=run.device)
     notify(hooks, "before_epoch", run)
     run.optimizer.zero_grad(set_to_none=True)
-    steps = set(run.pace.steps_in(run.epoch))
-    for run.batch, (images, targets, paths, _) in enumerate(loader):
+    steps = set(run.schedule.steps_in(run.epoch))
+    for index, (images, targets, paths, _) in enumerate(loader):
+        run.batch = BatchNumbers(index, labelled=len(images), instances=len(targets))
         set_rates(run)
-        run.labelled = len(images)
         images = prepare(run, with_more(images, [hook.more_images(run) for hook in hooks]))
-        stepping = run.batch in steps
+        run.batch.size = images.shape[-1]
+        stepping = index in steps
         # Processes exchange gradients only when a step needs them.
-        with nullcontext() if stepping or not run.team.joint else network.no_sync():
+        alone = run.processes.distributed and not stepping
+        with network.no_sync() if alone else nullcontext():
             items = learn(run, network, hooks, images, targets)
-        run.losses += (items - run.losses) / (run.batch + 1)
-        run.instances, run.size = len(targets), images.shape[-1]
+        run.losses += (items - run.losses) / (index + 1)
         if stepping:
             optimizer_step(run, hooks)
-        notify(hooks, "after_batch", run, images[: run.labelled], targets, paths)
+        notify(hooks, "after_batch", run, images[: run.batch.labelled], targets, paths)
     run.log |= dict(zip(("train/box_loss", "train/obj_loss", "train/cls_loss"), run.losses.tolist()))
 
 
 def set_rates(run):
     """Set learning rates and momentum for the batch."""
-    iteration = run.epoch * run.pace.batches + run.batch
-    rates = run.pace.learning_rates(iteration)
+    iteration = run.epoch * run.schedule.batches + run.batch.index
+    rates = run.schedule.learning_rates(iteration)
     for group, rate in zip(run.optimizer.param_groups, rates):
         group["lr"] = rate
         if "momentum" in group:
-            group["momentum"] = run.pace.momentum_at(iteration)
+            group["momentum"] = run.schedule.momentum_at(iteration)
     run.lr = rates[1]
     run.log |= {f"x/lr{i}": rate for i, rate in enumerate(rates)}
 
@@ -244,13 +265,11 @@ def prepare(run, images):
     """Return images [B, 3, H, W] on the device as float32 in 0–1, resized when training at many scales."""
     layout = torch.channels_last if run.device.type == "cpu" else torch.preserve_format
     images = images.to(run.device, torch.float32, non_blocking=True, memory_format=layout) / 255
-    if not run.multi_scale:
+    if not run.settings.multi_scale:
         return images
-    stride = run.model.size_multiple
-    rng = np.random.default_rng([run.seed, run.epoch, run.batch])  # the same in every process
-    longest = (
-        rng.integers(max(run.imgsz // 2, SMALLEST_STRIDES * stride), run.imgsz * 3 // 2 + stride) // stride * stride
-    )
+    stride, imgsz = run.model.size_multiple, run.settings.imgsz
+    rng = np.random.default_rng([run.settings.seed, run.epoch, run.batch.index])  # the same in every process
+    longest = rng.integers(max(imgsz // 2, SMALLEST_STRIDES * stride), imgsz * 3 // 2 + stride) // stride * stride
     ratio = longest / max(images.shape[2:])
     if ratio == 1:
         return images
@@ -262,16 +281,17 @@ def learn(run, network, hooks, images, targets):
     """Add the gradients of one batch; return its (box, objectness, class) losses [3]."""
     with run.autocast():
         raw = network(images)
-    loss, items = run.loss(raw if run.labelled == len(images) else [y[: run.labelled] for y in raw], targets)
+    count = run.batch.labelled
+    loss, items = run.loss(raw if count == len(images) else [y[:count] for y in raw], targets)
     extras = [hook.extra_loss(run, images, raw) for hook in hooks]
     loss = sum((extra for extra in extras if extra is not None), loss)
     if not torch.isfinite(loss):
         raise TrainingError(
-            f"epoch {run.epoch}, batch {run.batch}: the loss is {loss.item()}; the last checkpoint stays. "
+            f"epoch {run.epoch}, batch {run.batch.index}: the loss is {loss.item()}; the last checkpoint stays. "
             "A smaller lr0 in the hyp file, or --amp off, may help"
         )
     # Processes average their gradients; the loss is a sum over the images of all of them.
-    run.scaler.scale(loss * run.loss_gain * run.world_size).backward()
+    run.scaler.scale(loss * run.settings.loss_gain * run.processes.world_size).backward()
     return items
 
 
@@ -281,7 +301,7 @@ def optimizer_step(run, hooks):
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), CLIP_NORM)
     finite = bool(torch.isfinite(norm))
     if not finite and not run.scaler.is_enabled():
-        place = f"epoch {run.epoch}, batch {run.batch}"
+        place = f"epoch {run.epoch}, batch {run.batch.index}"
         raise TrainingError(f"{place}: a gradient is not finite; the last checkpoint stays")
     if finite:
         notify(hooks, "before_step", run)
@@ -293,7 +313,7 @@ def optimizer_step(run, hooks):
     run.optimizer.zero_grad(set_to_none=True)
 
 
-def judge(run, evaluation):
+def record_evaluation(run, evaluation):
     """Write the evaluation into the log; decide whether it is the best so far."""
     run.evaluation, run.improved = evaluation, False
     if evaluation is None:

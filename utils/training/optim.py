@@ -45,7 +45,7 @@ def build_optimizer(model, name, lr, momentum, weight_decay):
     return kind(groups, lr=lr, betas=(momentum, 0.999))
 
 
-def schedule(epochs, lrf, cos=False):
+def lr_factor(epochs, lrf, cos=False):
     """Return the function epoch → factor of the learning rate, from 1 to lrf: linear, or half a cosine."""
     if cos:
         return lambda epoch: lrf + (1 - lrf) * (1 + math.cos(math.pi * epoch / epochs)) / 2
@@ -58,7 +58,7 @@ def ramp(position, length, start, end):
 
 
 @dataclass(frozen=True)
-class Pace:
+class Schedule:
     """How a run goes through its iterations (batches, counted over the whole run): pure arithmetic."""
 
     epochs: int
@@ -86,7 +86,7 @@ class Pace:
 
     def learning_rates(self, iteration):
         """Return the learning rates of the optimizer's groups (biases, weights, batch norm weights)."""
-        rate = self.lr0 * schedule(self.epochs, self.lrf, self.cos_lr)(iteration // self.batches)
+        rate = self.lr0 * lr_factor(self.epochs, self.lrf, self.cos_lr)(iteration // self.batches)
         weights = ramp(iteration, self.warmup, 0.0, rate)
         return ramp(iteration, self.warmup, self.warmup_bias_lr, rate), weights, weights
 

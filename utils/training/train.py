@@ -27,15 +27,15 @@ from utils.files.paths import RunFolder, new_run
 from utils.pictures.drawing import BatchPainter
 from utils.pictures.plots import plot_evaluation
 from utils.training.batch_size import fitting_batch
-from utils.training.checkpoints import Keeper, restore, unfinished_checkpoint
+from utils.training.checkpoints import CheckpointWriter, restore, unfinished_checkpoint
 from utils.training.class_balance import ImageWeightsHook
-from utils.training.distributed import Team, joined, team_from
+from utils.training.distributed import ProcessGroup, connected, process_group
 from utils.training.freezing import FreezeHook, frozen_layers
 from utils.training.gamma_log import GammaRecorder
 from utils.training.loaders import make_loaders
 from utils.training.logs import CsvHook, PictureHook, ProgressHook, TensorBoardHook, summary_writer
-from utils.training.loop import SMALLEST_STRIDES, Run, fit, notify, seed_everything
-from utils.training.optim import OPTIMIZERS, ModelEMA, Pace, build_optimizer, scaled_decay
+from utils.training.loop import SMALLEST_STRIDES, Run, RunSettings, fit, notify, seed_everything
+from utils.training.optim import OPTIMIZERS, ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.resume import NEWEST, resolve
 from utils.training.start import lay_out, starting_network
 from utils.validation.evaluate import format_table
@@ -108,7 +108,7 @@ class Plan:
     options: TrainOptions
     hyp: dict
     config: DataConfig
-    team: Team
+    processes: ProcessGroup
     device: torch.device
     quiet: bool = False
 
@@ -120,7 +120,7 @@ class Plan:
     @property
     def local_batch(self):
         """Images in a batch of one process."""
-        return self.options.batch_size // self.team.world_size
+        return self.options.batch_size // self.processes.world_size
 
     @property
     def amp(self):
@@ -132,7 +132,7 @@ class Plan:
 
     def say(self, line):
         """Print a line, once for all processes."""
-        if self.team.main and not self.quiet:
+        if self.processes.main and not self.quiet:
             print(line, flush=True)
 
 
@@ -162,7 +162,7 @@ def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
     freeze = FreezeHook(model, frozen_layers(plan.options.freeze, len(model.model)))
     notify(hooks, "prepare", model)
     plan = fit_sizes(plan, model)
-    with joined(plan.team, plan.device):
+    with connected(plan.processes, plan.device):
         loader, val_loader = make_loaders(plan, model.size_multiple)
         if checkpoint is None and not plan.options.noautoanchor:
             rng = np.random.default_rng(plan.options.seed)
@@ -173,14 +173,14 @@ def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
         if checkpoint is not None:
             restore(run, checkpoint, hooks)
         plan.say(f"{run.folder.path}: {len(loader.dataset)} training images, epochs {run.epoch} to {run.epochs - 1}")
-        keeper = Keeper(stored_options(plan.options), not plan.options.nosave, plan.options.save_period)
+        writer = CheckpointWriter(stored_options(plan.options), not plan.options.nosave, plan.options.save_period)
         try:
-            fit(run, loader, partial(validate_epoch, plan, val_loader), hooks, keeper)
+            fit(run, loader, partial(validate_epoch, plan, val_loader), hooks, writer)
         except KeyboardInterrupt:
             if run.folder.last in run.written:
                 plan.say(f"\nepochs 0 to {run.epoch - 1} are kept; to go on: --resume {quote(str(run.folder.last))}")
             raise
-        if plan.team.main:
+        if plan.processes.main:
             run.evaluation = conclude(plan, run, val_loader)
     return run
 
@@ -188,18 +188,20 @@ def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
 def make_plan(options):
     """Check options and read the files they name. Raises InputError."""
     options.check()
-    team = team_from()
+    processes = process_group()
     device = select_device(options.device)
-    if team.joint and device.type == "cuda":
-        device = select_device(str(team.local_rank))
-    if options.batch_size > 0 and options.batch_size % team.world_size:
-        raise InputError(f"--batch-size {options.batch_size}: must be a multiple of the {team.world_size} processes")
-    if options.batch_size < 0 and team.joint:
+    if processes.distributed and device.type == "cuda":
+        device = select_device(str(processes.local_rank))
+    if options.batch_size > 0 and options.batch_size % processes.world_size:
+        raise InputError(
+            f"--batch-size {options.batch_size}: must be a multiple of the {processes.world_size} processes"
+        )
+    if options.batch_size < 0 and processes.distributed:
         raise InputError("--batch-size -1: give a number when training with many processes")
-    if options.sync_bn and not (team.joint and device.type == "cuda"):
+    if options.sync_bn and not (processes.distributed and device.type == "cuda"):
         raise InputError("--sync-bn: needs many processes with a GPU each; start with torchrun")
     hyp = load_hyp(options.hyp) | {"label_smoothing": options.label_smoothing}
-    return Plan(options, hyp, load_data(options.data, label_rules(options)), team, device)
+    return Plan(options, hyp, load_data(options.data, label_rules(options)), processes, device)
 
 
 def choose_network(plan, model, transfer):
@@ -234,13 +236,13 @@ def fit_sizes(plan, model):
 
 
 def build_run(plan, model, batches, folder):
-    """Return the Run of a model on its device, with optimizer, loss and pace."""
+    """Return the Run of a model on its device, with optimizer, loss and schedule."""
     options, hyp = plan.options, plan.hyp
     model = lay_out(model, plan.device)
     ema = ModelEMA(model)  # before the batch norms are exchanged: what is saved has the plain ones
     if options.sync_bn:
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    pace = Pace(
+    schedule = Schedule(
         options.epochs,
         batches,
         options.batch_size,
@@ -252,22 +254,19 @@ def build_run(plan, model, batches, folder):
         hyp["warmup_bias_lr"],
         options.cos_lr,
     )
+    gain = QUAD if options.quad else 1
+    settings = RunSettings(options.imgsz, options.seed, plan.amp, options.multi_scale, options.patience, gain)
     decay = scaled_decay(hyp["weight_decay"], options.batch_size)
     return Run(
         model,
         build_optimizer(model, options.optimizer, hyp["lr0"], hyp["momentum"], decay),
-        DetectionLoss(model, hyp, options.imgsz, plan.team.average),
-        pace,
+        DetectionLoss(model, hyp, options.imgsz, plan.processes.average),
+        schedule,
         folder,
         plan.device,
-        options.imgsz,
+        settings,
         ema,
-        plan.team,
-        options.seed,
-        plan.amp,
-        options.multi_scale,
-        options.patience,
-        QUAD if options.quad else 1,
+        plan.processes,
     )
 
 
@@ -275,10 +274,10 @@ def run_folder(plan):
     """Return the RunFolder: that of the resumed run, or a new one with options and hyper-parameters written into it."""
     if plan.options.resume:
         return RunFolder(Path(plan.options.resume).resolve().parent.parent)
-    with plan.team.main_first():
-        path = new_run(plan.options.project, plan.options.name, plan.options.exist_ok) if plan.team.main else None
-    folder = RunFolder(Path(plan.team.from_main(str(path))))
-    if plan.team.main:
+    with plan.processes.main_first():
+        path = new_run(plan.options.project, plan.options.name, plan.options.exist_ok) if plan.processes.main else None
+    folder = RunFolder(Path(plan.processes.broadcast(str(path))))
+    if plan.processes.main:
         for file, content in ((folder.opt_yaml, stored_options(plan.options)), (folder.hyp_yaml, plan.hyp)):
             write_atomically(file, yaml.safe_dump(content, sort_keys=False).encode())
     return folder
@@ -292,7 +291,7 @@ def stored_options(options):
 def standard_hooks(plan, loader):
     """Return the hooks that options ask for and, in rank 0, those that record the run."""
     hooks = [ImageWeightsHook(loader, len(plan.names))] if plan.options.image_weights else []
-    if not plan.team.main:
+    if not plan.processes.main:
         return hooks
     hooks += [CsvHook(), GammaRecorder(draw=not plan.options.noplots), *([] if plan.quiet else [ProgressHook()])]
     if not plan.options.noplots:

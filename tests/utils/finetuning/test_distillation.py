@@ -22,8 +22,8 @@ from utils.files.paths import ROOT, RunFolder
 from utils.finetuning.distillation import DetectInputs, Distillation, Shared, attention_loss, divergence, output_loss
 from utils.finetuning.finetune import FinetuneOptions, UnlabelledImages, distillation_hooks, finetune
 from utils.pruning.structure.head import drop_scales, keep_classes
-from utils.training.loop import Hook, Run, fit
-from utils.training.optim import Pace, build_optimizer
+from utils.training.loop import Hook, Run, RunSettings, fit
+from utils.training.optim import Schedule, build_optimizer
 from utils.training.start import lay_out
 from utils.training.train import TrainOptions, train
 
@@ -143,19 +143,19 @@ class Batches(list):
         pass
 
 
-def make_run(model, images, epochs=150):
+def make_run(model, images, epochs=150, amp=None):
     rows = torch.tensor([[i, 0, 0.5, 0.5, 0.3, 0.3] for i in range(len(images))])
-    pace = Pace(epochs, 1, 64, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
+    schedule = Schedule(epochs, 1, 64, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
     loader = Batches([(images, rows, ("x",) * len(images), None)])
     loader.dataset = loader
     run = Run(
         model,
         build_optimizer(model, "SGD", 0.01, 0.9, 0.0),
         DetectionLoss(model, HYP, 64),
-        pace,
+        schedule,
         RunFolder(None),
         CPU,
-        64,
+        RunSettings(64, amp=amp),
     )
     return run, loader
 
@@ -194,7 +194,7 @@ class Unlabelled(Hook):
 def test_images_without_labels_reach_only_the_teacher(tiny_model):
     class Extra(Hook):
         def extra_loss(self, run, images, raw):
-            seen.append((len(images), [len(y) for y in raw], run.labelled))
+            seen.append((len(images), [len(y) for y in raw], run.batch.labelled))
 
     seen = []
     images = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
@@ -267,8 +267,7 @@ def test_the_loss_is_a_sum_over_images(tiny_model, tiny_cfg):
 
 def test_mixed_precision(tiny_model, tiny_cfg):
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
-    run, loader = make_run(tiny_model, images, epochs=1)
-    run.amp = torch.bfloat16
+    run, loader = make_run(tiny_model, images, epochs=1, amp=torch.bfloat16)
     train_on(run, loader, Distillation(DetectionModel(wide_config(tiny_cfg)), "teacher", 1.0, 1.0))
     assert 0 < run.log["train/distill_loss"] < 10
     assert lay_out(tiny_model, CPU).model[0].conv.weight.dtype == torch.float32
@@ -392,7 +391,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, drawn_data, tiny_yaml
 
     shared = {"teacher": str(teacher_file), "unlabelled": str(folder), "multi_scale": True}
     whole = finetune(options(tmp_path, drawn_data, tiny_yaml, name="whole", **shared))
-    assert whole.labelled == 4 and whole.log["train/distill_loss"] > 0
+    assert whole.batch.labelled == 4 and whole.log["train/distill_loss"] > 0
     assert "unlabelled: 3 images, 1 corrupt" in capsys.readouterr().out
     cut = options(tmp_path, drawn_data, tiny_yaml, name="cut", **shared)
     with pytest.raises(KeyboardInterrupt):
@@ -426,12 +425,11 @@ def test_unlabelled_images_of_an_epoch(tmp_path, folder):
     assert ([sample.shape for sample in samples], broken) == ([(48, 64)] * 3, 1)
     given = FinetuneOptions(imgsz=64, workers=0)
     run = SimpleNamespace(
-        pace=SimpleNamespace(batches=2, batch_size=6),
-        imgsz=64,
-        seed=0,
+        schedule=SimpleNamespace(batches=2, batch_size=6),
+        settings=RunSettings(64),
         epoch=0,
         device=CPU,
-        team=SimpleNamespace(rank=0, world_size=1, main=True),
+        processes=SimpleNamespace(rank=0, world_size=1, main=True),
     )
     epochs = []
     for run.epoch in (0, 1, 0):

@@ -40,7 +40,7 @@ def run(tiny_config, tmp_path):
     (tmp_path / "weights").mkdir()
     return SimpleNamespace(
         ema=SimpleNamespace(model=model),
-        team=SimpleNamespace(main=True),
+        processes=SimpleNamespace(main=True),
         folder=RunFolder(tmp_path),
         log={},
         epoch=0,

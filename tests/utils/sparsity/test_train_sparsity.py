@@ -19,8 +19,9 @@ from utils.sparsity.fading import FadeOut, Goal
 from utils.sparsity.penalties import SCHEDULES, GammaPenalty, soft_threshold
 from utils.sparsity.preview import PreviewHook
 from utils.sparsity.train_sparsity import SparsityOptions, parse_strength, preamble, sparsity_hooks, verdict
-from utils.training.distributed import Team
-from utils.training.optim import ModelEMA, Pace, build_optimizer
+from utils.training.distributed import ProcessGroup
+from utils.training.loop import RunSettings
+from utils.training.optim import ModelEMA, Schedule, build_optimizer
 
 LR, MOMENTUM = 0.01, 0.9
 ANY = Limits(1, 1.0, 1)
@@ -39,11 +40,11 @@ def make_run(model, name="SGD", total_steps=10):
         step=0,
         total_steps=total_steps,
         log={},
-        team=Team(),
+        processes=ProcessGroup(),
         evaluation=None,
         epoch=0,
         written=set(),
-        imgsz=64,
+        settings=RunSettings(64),
     )
 
 
@@ -177,9 +178,9 @@ def test_fading_is_linear_and_tied_channels_fade_together():
 
 def test_when_the_channels_go_is_said_beforehand():
     """Ten batches of nominal size an epoch, so ten steps; 90 steps of 300 choose, after 180 all is gone."""
-    pace = Pace(30, 10, 64, 0.01, 0.01, 0.9, 0.0, 0.8, 0.1)
-    run, lines = make_run(network(), total_steps=pace.total_steps()), []
-    run.pace, run.measure = pace, lambda model: SimpleNamespace(map=0.5)
+    schedule = Schedule(30, 10, 64, 0.01, 0.01, 0.9, 0.0, 0.8, 0.1)
+    run, lines = make_run(network(), total_steps=schedule.total_steps()), []
+    run.schedule, run.measure = schedule, lambda model: SimpleNamespace(map=0.5)
     fade = start(FadeOut(Goal("channels", 0.4), ANY, say=lines.append), run)
     assert lines == [
         "channels that go: chosen in epoch 9, at zero in epoch 17, 89 optimizer steps later; mAP dips meanwhile"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.training.class_balance import ImageWeightsHook, class_weights, image_weights
-from utils.training.distributed import Team
+from utils.training.distributed import ProcessGroup
 
 LABELS = [np.array([[0.0, 0, 0, 0, 0]] * 3), np.array([[1.0, 0, 0, 0, 0]]), np.zeros((0, 5))]
 
@@ -18,7 +18,9 @@ def test_weights_by_hand():
 def test_learned_classes_count_less():
     loader = SimpleNamespace(batch_sampler=SimpleNamespace(weights=None), dataset=SimpleNamespace(labels=LABELS))
     hook = ImageWeightsHook(loader, 3)
-    run = SimpleNamespace(evaluation=SimpleNamespace(per_class=[SimpleNamespace(index=1, map=0.5)]), team=Team())
+    run = SimpleNamespace(
+        evaluation=SimpleNamespace(per_class=[SimpleNamespace(index=1, map=0.5)]), processes=ProcessGroup()
+    )
     hook.start(run)
     first = loader.batch_sampler.weights
     hook.after_validation(run)

@@ -6,7 +6,7 @@ import sys
 import torch
 
 from utils.files.paths import ROOT, RunFolder
-from utils.training.distributed import Team, team_from
+from utils.training.distributed import ProcessGroup, process_group
 
 # Batch norms are in evaluation mode: their batch statistics are those of one process, by design.
 SCRIPT = """
@@ -14,12 +14,12 @@ import sys
 import torch
 from torch import nn
 from models.yolo import DetectionModel
-from utils.training.distributed import joined
-from utils.training.distributed import team_from
-from utils.training.loop import Hook, Run, fit
+from utils.training.distributed import connected
+from utils.training.distributed import process_group
+from utils.training.loop import Hook, Run, RunSettings, fit
 from utils.errors import InputError
 from utils.boxes.loss import DetectionLoss
-from utils.training.optim import Pace, build_optimizer
+from utils.training.optim import Schedule, build_optimizer
 from utils.files.paths import RunFolder
 from utils.sparsity.penalties import GammaPenalty
 from utils.training.train import TrainOptions, train
@@ -41,34 +41,35 @@ def part(images, rows, rank, size):
     return images[rank * each : (rank + 1) * each], mine, (), None
 
 cfg, inputs, result, data, project = sys.argv[1:]
-team, device = team_from(), torch.device("cpu")
-with joined(team, device):
+processes, device = process_group(), torch.device("cpu")
+with connected(processes, device):
     torch.manual_seed(0)
     model = DetectionModel(cfg)
-    loader = Loader(part(*batch, team.rank, team.world_size) for batch in torch.load(inputs))
+    loader = Loader(part(*batch, processes.rank, processes.world_size) for batch in torch.load(inputs))
     loader.dataset = loader
-    pace = Pace(101, len(loader), 32, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
+    schedule = Schedule(101, len(loader), 32, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
     hyp = {"box": 0.05, "obj": 1.0, "cls": 0.5, "anchor_t": 4.0}
-    loss = DetectionLoss(model, hyp, 64, team.average)
-    run = Run(model, build_optimizer(model, "SGD", 0.01, 0.9, 5e-4), loss, pace, RunFolder(None), device, 64, team=team)
+    loss = DetectionLoss(model, hyp, 64, processes.average)
+    run = Run(model, build_optimizer(model, "SGD", 0.01, 0.9, 5e-4), loss, schedule, RunFolder(None), device, RunSettings(64),
+              processes=processes)
     run.epoch = 100
     validated, saved = [], []
     penalty = GammaPenalty(0.5, "proximal")
     penalty.prepare(model)
     hooks = [Settings(), penalty]
-    fit(run, loader, lambda run: validated.append(team.rank), hooks, lambda run, hooks: saved.append(team.rank))
+    fit(run, loader, lambda run: validated.append(processes.rank), hooks, lambda run, hooks: saved.append(processes.rank))
     assert model.model[0].bn.weight.max() < 0.95  # one step of 0.01 · 0.5 / (1 − 0.9) takes 0.05
-    assert validated == saved == ([0] if team.main else []), (validated, saved)
+    assert validated == saved == ([0] if processes.main else []), (validated, saved)
     assert run.step == 2
-    if team.main:
+    if processes.main:
         torch.save(model.state_dict(), result)
-    if team.joint:
+    if processes.distributed:
         run = train(TrainOptions(weights="", cfg=cfg, data=data, imgsz=64, batch_size=4, epochs=2, workers=0,
                                  device="cpu", project=project, noplots=True, image_weights=True))
-        assert (run.evaluation is not None) == team.main
+        assert (run.evaluation is not None) == processes.main
         try:
-            with team.main_first():
-                if team.main:
+            with processes.main_first():
+                if processes.main:
                     raise InputError("a bad row")
                 raise AssertionError("the body ran though rank 0 failed")
         except InputError as error:
@@ -108,14 +109,14 @@ def test_two_processes_equal_one_and_train(tmp_path, tiny_yaml, drawn_data):
 
 
 def test_team_of_the_environment():
-    assert team_from({}) == Team(0, 0, 1)
-    team = team_from({"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"})
-    assert team == Team(3, 1, 4) and team.joint and not team.main
+    assert process_group({}) == ProcessGroup(0, 0, 1)
+    processes = process_group({"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"})
+    assert processes == ProcessGroup(3, 1, 4) and processes.distributed and not processes.main
 
 
 def test_a_single_process_needs_no_connection():
-    team = Team()
+    processes = ProcessGroup()
     counts = torch.ones(3)
-    assert team.average(counts) is counts and team.from_main("value") == "value"
-    with team.main_first():
+    assert processes.average(counts) is counts and processes.broadcast("value") == "value"
+    with processes.main_first():
         pass

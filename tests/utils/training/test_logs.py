@@ -7,6 +7,7 @@ import torch
 from utils.files.paths import RunFolder
 from utils.training.gamma_log import batch_norm_weights
 from utils.training.logs import CSV_COLUMNS, CsvHook, ProgressHook, TensorBoardHook
+from utils.training.loop import BatchNumbers
 
 
 def run_state(tmp_path, model=None, epoch=0):
@@ -16,10 +17,8 @@ def run_state(tmp_path, model=None, epoch=0):
         epochs=3,
         folder=RunFolder(tmp_path),
         losses=torch.tensor([0.1, 0.2, 0.3]),
-        instances=7,
-        size=64,
-        batch=0,
-        pace=SimpleNamespace(batches=2),
+        batch=BatchNumbers(instances=7, size=64),
+        schedule=SimpleNamespace(batches=2),
         log={"train/box_loss": 0.123456789, "x/lr0": 0.1, "extra": 5.0},
         evaluation=SimpleNamespace(map50=0.5, map=0.25),
     )

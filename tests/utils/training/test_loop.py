@@ -10,11 +10,11 @@ import torch
 from utils.boxes.loss import DetectionLoss
 from utils.files.paths import RunFolder
 from utils.sparsity.penalties import GammaPenalty
-from utils.training.loop import CLIP_NORM, Hook, Run, TrainingError, fit, prepare
-from utils.training.optim import Pace, build_optimizer
+from utils.training.loop import CLIP_NORM, BatchNumbers, Hook, Run, RunSettings, TrainingError, fit, prepare
+from utils.training.optim import Schedule, build_optimizer
 
 HYP = {"box": 0.05, "obj": 1.0, "cls": 0.5, "anchor_t": 4.0}
-STEADY = Pace(1000, 1, 64, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
+STEADY = Schedule(1000, 1, 64, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
 
 
 class Batches:
@@ -40,10 +40,10 @@ def batch(count=2, seed=0):
     return images, rows, ("x",) * count, None
 
 
-def make_run(model, tmp_path, pace=STEADY, **options):
-    optimizer = build_optimizer(model, "SGD", pace.lr0, pace.momentum, 0.0)
+def make_run(model, tmp_path, schedule=STEADY, **options):
+    optimizer = build_optimizer(model, "SGD", schedule.lr0, schedule.momentum, 0.0)
     loss = DetectionLoss(model, HYP, 64)
-    return Run(model, optimizer, loss, pace, RunFolder(tmp_path), torch.device("cpu"), 64, **options)
+    return Run(model, optimizer, loss, schedule, RunFolder(tmp_path), torch.device("cpu"), RunSettings(64, **options))
 
 
 def train(run, batches, hooks=(), validate=lambda run: None):
@@ -80,7 +80,7 @@ class Recorder(Hook):
 
     def after_batch(self, run, images, targets, paths):
         assert images.shape[1:] == (3, 64, 64) and 0 <= images.min() and images.max() <= 1
-        self.events.append(f"after_batch {run.batch}")
+        self.events.append(f"after_batch {run.batch.index}")
 
     def after_epoch(self, run):
         self.events.append("after_epoch")
@@ -190,7 +190,7 @@ def test_mixed_precision_trains_float32_weights(tiny_model, tmp_path):
 def test_images_of_many_scales_keep_to_the_stride(tiny_model, tmp_path):
     run = make_run(tiny_model, tmp_path, multi_scale=True)
     shapes = set()
-    for run.batch in range(30):
+    for run.batch in map(BatchNumbers, range(30)):
         shapes.add(tuple(prepare(run, batch()[0]).shape[2:]))
     assert {side % 16 for shape in shapes for side in shape} == {0}
     assert min(shapes) == (64, 64) and max(shapes) == (96, 96)  # 32 would leave batch norms one value a channel

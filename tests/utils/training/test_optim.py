@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from utils.training.optim import ModelEMA, Pace, accumulation, build_optimizer, ramp, scaled_decay, schedule
+from utils.training.optim import ModelEMA, Schedule, accumulation, build_optimizer, lr_factor, ramp, scaled_decay
 
 
-def pace(**changes):
+def schedule(**changes):
     values = {
         "epochs": 10,
         "batches": 50,
@@ -19,7 +19,7 @@ def pace(**changes):
         "warmup_momentum": 0.8,
         "warmup_bias_lr": 0.1,
     }
-    return Pace(**values | changes)
+    return Schedule(**values | changes)
 
 
 def test_groups_are_biases_weights_and_norms(tiny_model):
@@ -55,11 +55,11 @@ def test_accumulation_and_decay():
 
 def test_schedule_ends():
     for cos in (False, True):
-        factor = schedule(10, 0.1, cos)
+        factor = lr_factor(10, 0.1, cos)
         assert factor(0) == pytest.approx(1) and factor(10) == pytest.approx(0.1)
         assert factor(5) == pytest.approx(0.55)
-    assert schedule(10, 0.1)(2) == pytest.approx(0.82)
-    assert schedule(10, 0.1, True)(2) == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi / 5)) / 2)
+    assert lr_factor(10, 0.1)(2) == pytest.approx(0.82)
+    assert lr_factor(10, 0.1, True)(2) == pytest.approx(0.1 + 0.9 * (1 + math.cos(math.pi / 5)) / 2)
 
 
 def test_ramp():
@@ -67,9 +67,9 @@ def test_ramp():
 
 
 def test_warm_up():
-    run = pace()
+    run = schedule()
     assert run.warmup == 150
-    assert pace(warmup_epochs=0.5).warmup == 100  # never shorter
+    assert schedule(warmup_epochs=0.5).warmup == 100  # never shorter
     assert run.learning_rates(0) == pytest.approx((0.1, 0, 0))
     assert run.learning_rates(75) == pytest.approx((0.05 + 0.0091 / 2, 0.0091 / 2, 0.0091 / 2))  # in epoch 1
     assert run.learning_rates(150) == pytest.approx((0.0073,) * 3)  # epoch 3 of 10: 1 − 0.9 · 3/10
@@ -79,7 +79,7 @@ def test_warm_up():
 
 @pytest.mark.parametrize("batches", [1, 3, 7, 50])
 def test_steps_of_an_epoch_cover_all_batches(batches):
-    run = pace(batches=batches, epochs=120)
+    run = schedule(batches=batches, epochs=120)
     late = run.steps_in(119)
     assert late[-1] == batches - 1
     assert all(b - a <= 4 for a, b in zip([-1, *late], late))

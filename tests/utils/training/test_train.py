@@ -211,10 +211,10 @@ def test_quad_trains_on_a_quarter_as_many_images_of_twice_the_side(tmp_path, dra
     class Look(Hook):
         def after_batch(self, run, images, targets, paths):
             assert images.shape == (1, 3, 128, 128)
-            assert run.loss_gain == 4
+            assert run.settings.loss_gain == 4
 
     run = train(options(tmp_path, drawn_data, tiny_yaml, quad=True, epochs=1), hooks=[Look()])
-    assert run.size == 128
+    assert run.batch.size == 128
 
 
 def test_activation_is_exchanged_and_written_into_the_checkpoint(tmp_path, drawn_data, tiny_yaml):
