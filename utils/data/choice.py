@@ -1,6 +1,7 @@
 """A data set seen by a detector that knows some of its classes only: their labels, renumbered."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,18 +19,31 @@ class ChosenClasses(DataConfig):
     whole: DataConfig | None = None
 
 
-def match_classes(config, names, say=print):
+def same_name(first: str, second: str) -> bool:
+    """Tell whether two class names are the same; case and blanks around them do not matter."""
+    return first.strip().casefold() == second.strip().casefold()
+
+
+def match_classes(config: DataConfig, names: dict[int, str], say: Callable[[str], None] = print) -> DataConfig:
     """Return a DataConfig as a detector with the classes `names` (index → name) sees it.
 
-    When these are some of the classes of the data, the result has only them, and `say` gets a line about it; otherwise
+    When these are some of the classes of the data, the result has only them, and `say` gets a line about it. Where the
+    yaml gives no names, or the same ones in another case, the classes are called as the detector calls them. Otherwise
     the config is returned as it is.
     """
-    known = set(config.names.values())
+    spelled = {
+        number: next((own for own in names.values() if same_name(own, name)), name)
+        for number, name in config.names.items()
+    }
+    if len(names) == config.nc and (not config.named or spelled == names):
+        return config if config.names == names else dataclasses.replace(config, names=dict(names))
+    known = set(spelled.values())
     if len(names) >= config.nc or not known.issuperset(names.values()):
         return config
     shown = ", ".join([*names.values()][:SHOWN]) + (", …" if len(names) > SHOWN else "")
     say(f"{config.file}: the model knows {len(names)} of its {config.nc} classes ({shown}); other labels do not count")
-    return ChosenClasses(**{**vars(config), "names": dict(names)}, whole=config)
+    whole = dataclasses.replace(config, names=spelled)
+    return ChosenClasses(**{**vars(config), "names": dict(names)}, whole=whole)
 
 
 def choose_labels(samples, config):

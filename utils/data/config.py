@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.remote import Archive, by_hand, obtain, read_download
+from utils.data.download.remote import Archive, by_hand, obtain, read_download
+from utils.data.formats.layouts import data_file, read_data, read_names, spellings
+from utils.data.formats.lists import read_list
 from utils.errors import InputError
 from utils.files.paths import ROOT, find_file
-from utils.files.yaml import read_mapping
 
-IMAGE_SUFFIXES = (".bmp", ".dng", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".avif", ".bmp", ".dng", ".heic", ".heif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "val", "test")
 
 
@@ -42,6 +43,8 @@ class DataConfig:
     names: dict[int, str]
     download: tuple[Archive, ...] | str | None  # what is fetched when images are missing; a text is only shown
     rules: LabelRules = LabelRules()
+    named: bool = True  # False: the yaml gives the number of classes only, and `names` are made up
+    difficult: bool = False  # of Pascal VOC xml: keep the objects that are marked so
 
     @property
     def nc(self):
@@ -49,8 +52,10 @@ class DataConfig:
         return len(self.names)
 
     def place(self, entry):
-        """Return the path of an entry of a split."""
-        return self.path / Path(entry).expanduser()
+        """Return the path of an entry of a split; where nothing is, the one that it says."""
+        named = self.path / Path(entry).expanduser()
+        meant = (root / text for root in dict.fromkeys([self.path, *self.looked]) for text in spellings(entry))
+        return named if named.exists() else next((path for path in meant if path.exists()), named)
 
     def present(self):
         """Tell whether any entry of any split is there."""
@@ -59,23 +64,29 @@ class DataConfig:
 
 
 def load_data(name: str | Path, rules: LabelRules | None = None) -> DataConfig:
-    """Read a data yaml, given by path or by its name in the project's data folder.
+    """Read a data yaml, given by path or by its name in the project's data folder; rules: None for the strict ones.
+
+    It may also be the folder of an export, its obj.data or its classes.txt (utils.data.formats.layouts).
 
     Images need not exist yet (split_images looks for them, and downloads them). Raises InputError for an unreadable
     file, a missing or wrong key, and an nc that differs from the number of names.
     """
-    file = find_file(name, "data", what="data yaml")
-    content = read_mapping(file, "train, val and names")
+    folder = Path(name).expanduser()
+    file = data_file(folder) if str(name) and folder.is_dir() else find_file(name, "data", what="data yaml")
+    content = read_data(file)
     names = _names(content, file)
     splits = {split: _split_entries(content.get(split), split, file) for split in SPLITS}
     if not any(splits.values()):
         raise InputError(f"{file}: none of the keys train, val, test is there; at least one must name a folder")
     looked = _candidate_roots(content.get("path"), file)
-    entries = [entry for split in splits.values() for entry in split or ()]
-    home = _home(content.get("path"), looked)
-    path = next((root for root in looked if any((root / entry).exists() for entry in entries)), home)
+    path = _root(looked, [entry for split in splits.values() for entry in split or ()])
+    path = path or _home(content.get("path"), looked)
+    difficult = content.get("difficult", False)
+    if not isinstance(difficult, bool):
+        raise InputError(f"{file}: difficult {difficult!r}: must be true or false")
+    more = {"named": content.get("names") is not None, "difficult": difficult}
     download = read_download(content.get("download"), file)
-    return DataConfig(file, path, looked, **splits, names=names, download=download, rules=rules or LabelRules())
+    return DataConfig(file, path, looked, **splits, names=names, download=download, rules=rules or LabelRules(), **more)
 
 
 def split_images(config, split, *, get=obtain):
@@ -108,8 +119,12 @@ def _names(content, file):
         if nc is None:
             raise InputError(f"{file}: key names is missing; it lists the classes in the order of their numbers")
         return {index: f"class{index}" for index in range(nc)}
+    if isinstance(names, str) and (file.parent / names).is_file():
+        names = read_names(file.parent / names)
     if isinstance(names, list):
         names = dict(enumerate(names))
+    if isinstance(names, dict):  # numbers may stand in quotes
+        names = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in names.items()}
     if not isinstance(names, dict) or not names:
         raise InputError(f"{file}: names: must be a list of class names or a mapping from number to name")
     if set(names) != set(range(len(names))):
@@ -145,14 +160,27 @@ def _candidate_roots(path, file):
         raise InputError(f"{file}: path {path!r}: must be a folder")
     given = Path(path).expanduser()
     if given.is_absolute():
-        return (given,)
+        return (given,) if given.is_dir() else (given, file.resolve().parent, Path.cwd())  # of another machine?
     bases = (Path.cwd(), Path.cwd() / "datasets", file.resolve().parent, ROOT / "datasets")
     return tuple(dict.fromkeys((base / given).resolve() for base in bases))
 
 
+def _root(looked, entries):
+    """Return the first folder of `looked` where any entry is, as it is written or as it may be meant, or None."""
+    for spelled in (lambda entry: [entry], spellings):
+        for root in looked:
+            if any((root / Path(text).expanduser()).exists() for entry in entries for text in spelled(entry)):
+                return root
+    return None
+
+
 def _home(path, looked):
     """Return which of the folders that `path` may mean a download makes: for a plain name that in datasets/."""
-    plain = path is not None and len(looked) > 1 and Path(path).parts[:1] not in (("..",), ("datasets",), ("~",))
+    plain = (
+        path is not None
+        and not Path(path).expanduser().is_absolute()
+        and Path(path).parts[:1] not in (("..",), ("datasets",), ("~",))
+    )
     return looked[1] if plain else looked[0]
 
 
@@ -168,7 +196,7 @@ def _entry_images(config, split, entry):
         return folder_images(place)
     if place.suffix.lower() != ".txt":
         raise InputError(f"{config.file}: {split}: {entry} is neither a folder nor a .txt nor a .json")
-    return _some(place, _listed_images(place))
+    return _some(place, _listed_images(config, place))
 
 
 def folder_images(folder):
@@ -183,15 +211,14 @@ def _some(place, images):
     return images
 
 
-def _listed_images(file):
-    """Return the image paths that a text file lists one a line; relative ones start at the file's folder."""
-    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
-    images = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        image = file.parent / line  # an absolute path replaces the folder
-        if image.suffix.lower() not in IMAGE_SUFFIXES:
-            raise InputError(f"{file}:{number}: {line}: not an image; known suffixes are {' '.join(IMAGE_SUFFIXES)}")
-        images.append(image)
+def list_bases(config: DataConfig, file: Path) -> tuple[Path, ...]:
+    """Return the folders that the lines of a list may start at."""
+    return file.parent, config.path, Path.cwd()
+
+
+def _listed_images(config, file):
+    """Return the images that a text file lists, sorted, there or not."""
+    images, strange = read_list(file, list_bases(config, file), IMAGE_SUFFIXES)
+    for number, line in strange:
+        raise InputError(f"{file}:{number}: {line}: not an image; known suffixes are {' '.join(IMAGE_SUFFIXES)}")
     return sorted(images)

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import stat
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -91,10 +92,8 @@ def _by_pillow(data):
 @cache
 def _heif_into_pillow():
     """Let Pillow open HEIC and HEIF files where pillow-heif is installed."""
-    try:
+    with suppress(ImportError):
         import_module("pillow_heif").register_heif_opener()
-    except ImportError:
-        pass
 
 
 def _shallow(image):

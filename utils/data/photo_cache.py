@@ -27,7 +27,7 @@ def npy_path(path: str | os.PathLike) -> Path:
 def photo_key(path: str | os.PathLike) -> bytes:
     """Return what tells a photo from the one that was there before: its size, its time, and its head and tail.
 
-    The time alone would not do: unpacking and copying give a new photo the old one's, or an earlier one. Raises OSError.
+    The time alone would not do: unpacking and copying give a new photo an earlier one. Raises OSError.
     """
     with open(path, "rb") as stream:
         status = os.fstat(stream.fileno())
@@ -80,7 +80,7 @@ def in_memory(paths: list[str], load: Callable, needed: int, workers: int, progr
         print(f"images need {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free memory: not cached", file=sys.stderr)
         return None
     once = list(dict.fromkeys(paths))
-    images = dict(zip(once, _each(once, load, workers, progress)))
+    images = dict(zip(once, _each(once, load, workers, progress), strict=True))
     return [images[path] for path in paths]
 
 

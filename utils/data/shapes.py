@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import yaml
 
-from utils.data.coco import write_coco
+from utils.data.formats.coco import write_coco
 from utils.data.images import write_image
 from utils.data.labels import Sample
 from utils.errors import InputError

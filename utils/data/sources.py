@@ -194,7 +194,7 @@ def _frames(path, stride):
 
 
 def _open_video(path):
-    """Return the cv2.VideoCapture of a file; one whose name is not UTF-8 is opened through a link, which can go then."""
+    """Return the cv2.VideoCapture of a file; one whose name is not UTF-8 is opened through a link."""
     if valid_text(path) == str(path):
         return cv2.VideoCapture(str(path))
     with TemporaryDirectory() as folder:

@@ -1,32 +1,58 @@
 """From a data yaml to the samples of one split, whichever way the split is described."""
 
+import hashlib
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from utils.data.choice import ChosenClasses, choose_labels
-from utils.data.coco import read_coco
-from utils.data.config import split_images
-from utils.data.labels import label_path, scan
+from utils.data.config import DataConfig, list_bases, split_images
+from utils.data.formats.coco import CocoFiles
+from utils.data.formats.files import LabelFiles
+from utils.data.formats.places import label_path
+from utils.data.labels import Counts, Sample
+from utils.data.scan import scan
 
 
-def load_split(config, split, workers=1, progress=True):
+def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool = True) -> tuple[list[Sample], Counts]:
     """Return (list of Sample, Counts) of the split 'train', 'val' or 'test' of a DataConfig.
 
-    Labels are YOLO text files beside the images, or come from COCO instances files. Raises InputError.
+    Labels are YOLO text files or Pascal VOC xml files, one an image, or come from COCO instances files. Raises
+    InputError.
     """
     if isinstance(config, ChosenClasses):
         samples, counts = load_split(config.whole, split, workers, progress)
         return choose_labels(samples, config), counts
     sources = split_images(config, split)
     if sources[0].suffix.lower() == ".json":
-        return read_coco(sources, config, split)
-    return scan(sources, config.nc, cache_file(config, split, sources), workers, progress)
+        annotations = CocoFiles(sources, config, split)
+        cache, folders = sources[0].with_name(f"{sources[0].stem}.{split}.cache.npz"), annotations.folders
+    else:
+        annotations, cache = LabelFiles(sources, config), cache_file(config, split, sources)
+        folders = [base for list_ in _lists(config, split) for base in list_bases(config, list_)]
+    hint = f"; looked for from {', '.join(map(str, dict.fromkeys(folders)))}" if folders else ""
+    return scan(annotations, cache, workers, progress, split, hint)
 
 
-def cache_file(config, split, images):
+def cache_file(config: DataConfig, split: str, images: list[Path]) -> Path:
     """Return where the labels of a split are cached: beside the folder of the first ones, as that is named.
 
     Several splits may share a folder when they are lists or several folders: then the split is in the name too.
+    What a list names outside the data set is left alone: then it is in the user's folder for caches.
     """
-    folder, entries = label_path(images[0]).parent, getattr(config, split)
-    alone = len(entries) == 1 and Path(entries[0]).suffix.lower() != ".txt"
-    return folder.with_name(f"{folder.name}.cache.npz" if alone else f"{folder.name}.{split}.cache.npz")
+    folder, entries, lists = label_path(images[0]).parent, getattr(config, split), _lists(config, split)
+    alone = len(entries) == 1 and not lists
+    place = folder.with_name(f"{folder.name}.cache.npz" if alone else f"{folder.name}.{split}.cache.npz")
+    inside = (config.path, config.file.parent, *(file.parent for file in lists))
+    resolved = place.parent.resolve()
+    if not lists or any(resolved.is_relative_to(own.resolve()) for own in inside):
+        return place
+    user = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "yolov5-slim"
+    with suppress(OSError):  # where nothing can be written, there is no cache
+        user.mkdir(parents=True, exist_ok=True)
+    return user / f"{hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:32]}.cache.npz"
+
+
+def _lists(config, split):
+    """Return the text files that a split is listed in."""
+    return [config.place(entry) for entry in getattr(config, split) if Path(entry).suffix.lower() == ".txt"]

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from utils.boxes.geometry import RatioPad, scale_boxes, xyxy2xywh, xyxy2xywhn
-from utils.data.coco import COCO80_TO_91, image_id
 from utils.data.config import DataConfig
+from utils.data.formats.coco import COCO80_TO_91, image_id
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from utils.data.images import check_writable, fit_image, fitted_size, jpeg_end, read_image, write_array
 from utils.data.images import write_image as write_file
-from utils.data.labels import scan
 
 
 def test_pixels_come_in_blue_green_red(tmp_path):
@@ -197,14 +196,3 @@ def test_a_folder_marked_read_only_is_left_alone_even_by_root(tmp_path):
         assert not list(tmp_path.iterdir())
     finally:
         tmp_path.chmod(0o755)
-
-
-def test_a_scan_writes_no_cache_beside_labels_marked_read_only(write_pair, tmp_path):
-    images, labels = [write_pair("a")], tmp_path / "labels"
-    labels.chmod(0o555)
-    try:
-        samples, _ = scan(images, 1, labels / "train.cache.npz", progress=False)
-        assert len(samples) == 1
-        assert [entry.name for entry in labels.iterdir()] == ["train"]
-    finally:
-        labels.chmod(0o755)

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from utils.data.coco import COCO80_TO_91, image_id, read_coco, write_coco
 from utils.data.config import load_data
+from utils.data.formats.coco import COCO80_TO_91, CocoFiles, image_id, write_coco
+from utils.data.images import read_image
 from utils.data.labels import Sample
 from utils.data.shapes import draw_shapes
 from utils.data.splits import load_split
@@ -94,12 +96,57 @@ def test_where_images_may_be(load, content, tmp_path, folder):
     assert samples[0].path == str(tmp_path / folder / "7.png")
 
 
-def test_absent_images_are_counted_until_they_are_most(load, content):
-    samples, counts = load(content, present=("9.png",))
-    assert (len(samples), counts.corrupt) == (1, 1)
-    content["images"].append({"id": 10, "file_name": "10.png", "height": 50, "width": 100})
-    with pytest.raises(InputError, match="2 of 3 images are not there"):
+def test_absent_and_broken_images_are_named_until_they_are_too_many(load, content, tmp_path, capsys):
+    content["images"] += [{"id": i, "file_name": f"{i}.png", "height": 50, "width": 100} for i in range(20, 40)]
+    present = [f"{row['id']}.png" for row in content["images"]]
+    load(content, present=present)
+    (tmp_path / "images/val/7.png").unlink()
+    (tmp_path / "images/val/9.png").write_bytes(b"no image")
+    samples, counts = load(content, present=())
+    assert (len(samples), counts.absent, counts.corrupt) == (20, 1, 1)
+    message = capsys.readouterr().err
+    assert f"1 of 22 images are not there: {tmp_path / 'images/val/7.png'}" in message
+    assert f"1 of 22 images cannot be read: {tmp_path / 'images/val/9.png'}" in message
+    (tmp_path / "images/val/20.png").unlink()
+    with pytest.raises(InputError, match="2 of 22 images are not there"):
         load(content, present=())
+
+
+def test_a_set_of_crowds_alone_is_refused(load, content):
+    for row in content["annotations"]:
+        row["iscrowd"] = 1
+    with pytest.raises(InputError, match="all 3 objects are crowds"):
+        load(content)
+
+
+def test_sizes_are_compared_with_the_photos(load, content, tmp_path):
+    content["images"][0] |= {"height": 100, "width": 100}
+    with pytest.raises(InputError, match=r"7\.png: width 100, height 100, but .* has 100x50 pixels"):
+        load(content)
+    content["images"][0] |= {"height": 100, "width": 200}  # shrunk since: the boxes with it
+    content["annotations"][0]["bbox"] = [20, 40, 80, 20]
+    (first, _), _ = load(content)
+    assert first.labels[0] == pytest.approx([1, 0.3, 0.5, 0.4, 0.2])
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_of_a_photo_stored_unturned_are_turned_with_it(load, content, tmp_path, capsys, orientation):
+    stored = np.zeros((50, 100, 3), np.uint8)
+    stored[20:30, 10:50] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content["images"] = [{"id": 7, "file_name": "7.jpg", "height": 50, "width": 100}]
+    del content["annotations"][1:]
+    (tmp_path / "images/val").mkdir(parents=True)
+    Image.fromarray(stored).save(tmp_path / "images/val/7.jpg", exif=exif, quality=100)
+    (sample,), counts = load(content, present=())
+    assert (sample.shape, counts.turned) == ((100, 50), 1)
+    rows, columns = np.nonzero(read_image(sample.path)[..., 0] > 128)
+    _, cx, cy, width, height = sample.labels[0]
+    assert (cx * 50, cy * 100) == pytest.approx(
+        ((columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2), abs=1
+    )
+    assert (width * 50, height * 100) == pytest.approx((10, 40))
 
 
 def test_no_image_at_all_says_where_it_looked(load, content, tmp_path):
@@ -147,7 +194,7 @@ def test_a_bad_file_is_one_line_that_says_where(load, content, tmp_path, spoil, 
 def test_text_that_is_no_json(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
-        read_coco([tmp_path / "a.json"], None, "val")
+        CocoFiles([tmp_path / "a.json"], load_data("coco128.yaml"), "val")
 
 
 def test_writing_by_hand(tmp_path):

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.data.archives import unpack
+from utils.data.download.archives import unpack
 from utils.errors import InputError
 from utils.files.downloads import address_name, download, is_address
 

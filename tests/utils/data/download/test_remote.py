@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from utils.data.config import load_data, split_images
-from utils.data.remote import Archive, obtain, read_download
+from utils.data.download.remote import Archive, obtain, read_download
 from utils.errors import InputError
 from utils.files.paths import ROOT
 

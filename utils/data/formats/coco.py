@@ -2,41 +2,71 @@
 
 import json
 import math
+import os
+from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
-from utils.data.labels import BOX_COLUMNS, Counts, Sample
+from utils.data.config import DataConfig
+from utils.data.formats.frames import Frame
+from utils.data.formats.lists import Finder
+from utils.data.labels import Objects, Problem, gather
 from utils.errors import InputError
 
 _UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # numbers up to 90 that the 80 classes of COCO skip
 COCO80_TO_91 = tuple(number for number in range(1, 91) if number not in _UNUSED_IDS)  # class index → category id
 
 
-def read_coco(files, config, split):
-    """Return (list of Sample, Counts) of COCO instances files for a split of a DataConfig, in the order of the files.
+class CocoFiles:
+    """The annotations of COCO instances files for a split of a DataConfig.
 
-    Boxes (x, y, w, h px) are cut at the image; crowd boxes and those with nothing inside it are skipped. Categories
-    belong to the classes of the yaml by name, and by the order of their ids where the names differ. Images are looked
-    for by file_name beside the json, in ../images/NAME, ../NAME (for instances_NAME.json and for the split) and `path`;
-    those that are absent are left out and counted as corrupt. Raises InputError.
+    Boxes (x, y, w, h px) are cut at the image; crowd boxes are left out and counted. Categories belong to the classes
+    of the yaml by name, and by the order of their ids where the names differ. Images are looked for by file_name beside
+    the json, in ../images/NAME, ../NAME (for instances_NAME.json and for the split) and `path`.
+
+    Attributes: images (list of Path in the order of the files, there or not), rules (LabelRules), key (text that
+    changes with the annotations).
     """
-    samples, counts = [], Counts()
-    for file in files:
-        content = _read_json(file)
-        classes = _class_of_category(content["categories"], config, file)
-        folder = _image_folder(content["images"], config, split, file)
-        rows = _rows_by_image(content, classes, file)
-        for image in content["images"]:
-            path = folder / image["file_name"]
-            if path.is_file():
-                samples.append(_sample(path, image, rows[image["id"]], counts))
+
+    def __init__(self, files: list[Path], config: DataConfig, split: str):
+        """Read the files. Raises InputError."""
+        self.rules, self.rows = config.rules, {}
+        for file in files:
+            content = _read_json(file)
+            classes = _class_of_category(content["categories"], config, file)
+            finder = Finder(*_image_folders(config, split, file))
+            rows = _rows_by_image(content, classes, file)
+            paths = finder.find_all([image["file_name"] for image in content["images"]])
+            for image, path in zip(content["images"], paths, strict=True):
+                size = image["height"], image["width"]
+                self.rows.setdefault(path, (size, [], file))[1].extend(rows[image["id"]])
+        self.folders = finder.bases  # where the images of the last file were looked for
+        self.images = list(self.rows)
+        states = [(str(file), os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+        self.key = f"coco {states} {config.names} {config.rules}"
+
+    def files(self, image: Path) -> tuple[Path, ...]:
+        """Return the files whose change makes what is known of an image out of date, besides those in `key`."""
+        return (image,)
+
+    def read(self, image: Path, shape: tuple[int, int]) -> Objects:
+        """Return the Objects of an image of shape (h, w)."""
+        size, rows, file = self.rows[image]
+        try:
+            frame = Frame.of(size, image, shape)
+        except ValueError as error:
+            problem = Problem(f"{file}: {image.name}", "of images of another size", str(error))
+            return gather([], Counter(), [problem])
+        counts, problems, boxes = Counter(turned=frame.turned), [], []
+        for index, category, box, crowd in rows:
+            if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
+                text = f"bbox {box}; must be four numbers x, y, width, height"
+                problems.append(Problem(f"{file}: annotations[{index}]", "with other values", text))
+            elif crowd:
+                counts["crowd"] += 1
             else:
-                counts.corrupt += 1
-    if counts.corrupt > len(samples):
-        total = counts.corrupt + len(samples)
-        raise InputError(f"{files[0]}: {counts.corrupt} of {total} images are not there; is the copy complete?")
-    return samples, counts
+                x, y, width, height = box
+                boxes.append((float(category), *frame.row([x, y, x + width, y + height], counts)))
+        return gather(boxes, counts, problems)
 
 
 def write_coco(path, samples, names):
@@ -118,37 +148,22 @@ def _class_of_category(categories, config, file):
     )
 
 
-def _image_folder(images, config, split, file):
-    """Return the first folder that holds the first image that can be found."""
+def _image_folders(config, split, file):
+    """Return the folders in which the images of a file may be."""
     above, name = file.parent.parent, file.stem.split("_", 1)[-1]
-    folders = [
-        file.parent,
-        above / "images" / name,
-        above / name,
-        above / "images" / split,
-        above / split,
-        above / "images",
-        config.path,
-    ]
-    for image in images:
-        for folder in folders:
-            if (folder / image["file_name"]).is_file():
-                return folder
-    tried = ", ".join(dict.fromkeys(map(str, folders)))
-    raise InputError(f"{file}: image {images[0]['file_name']} not found; looked in {tried}")
+    folders = [above / "images" / name, above / name, above / "images" / split, above / split, above / "images"]
+    return [file.parent, *folders, config.path, Path.cwd()]
 
 
 def _rows_by_image(content, classes, file):
-    """Return {image id: list of (class, x, y, w, h px)} without crowds."""
+    """Return {image id: list of (index of the annotation, class, box, whether it is a crowd)}."""
     rows = {image["id"]: [] for image in content["images"]}
     for index, annotation in enumerate(content["annotations"]):
-        box = annotation["bbox"]
         if annotation["image_id"] not in rows:
             raise InputError(f"{file}: annotations[{index}]: image_id {annotation['image_id']} is not among the images")
-        if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
-            raise InputError(f"{file}: annotations[{index}]: bbox {box}; must be four numbers x, y, width, height")
-        if annotation["category_id"] in classes and not annotation.get("iscrowd", 0):
-            rows[annotation["image_id"]].append((classes[annotation["category_id"]], *box))
+        if annotation["category_id"] in classes:
+            row = index, classes[annotation["category_id"]], annotation["bbox"], bool(annotation.get("iscrowd", 0))
+            rows[annotation["image_id"]].append(row)
     return rows
 
 
@@ -159,18 +174,3 @@ def _by_number(category):
 
 def _is_finite(value):
     return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _sample(path, image, rows, counts):
-    """Return the Sample of one image and add it to the counts."""
-    size = np.array([image["width"], image["height"]], float)
-    boxes = np.array(rows, float).reshape(-1, BOX_COLUMNS)
-    low = boxes[:, 1:3].clip(0, size)
-    high = (boxes[:, 1:3] + boxes[:, 3:5]).clip(0, size)
-    labels = np.concatenate([boxes[:, :1], (low + high) / 2 / size, (high - low) / size], 1)
-    labels = labels[(high > low).all(1)].astype(np.float32)
-    first = np.unique(labels, axis=0, return_index=True)[1]
-    counts.found += 1
-    counts.empty += not len(labels)
-    counts.duplicate += len(labels) - len(first)
-    return Sample(str(path), (image["height"], image["width"]), labels[np.sort(first)])

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from utils.data import archives
-from utils.data.archives import unpack
+from utils.data.download import archives
+from utils.data.download.archives import unpack
 from utils.errors import InputError
 
 

@@ -1,0 +1,110 @@
+"""Label files written by hand."""
+
+import numpy as np
+import pytest
+
+from utils.data.formats.yolo import read_label_file
+from utils.data.labels import list_problems
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Return a function that reads text as a label file of three classes."""
+
+    def read(text, **options):
+        (tmp_path / "a.txt").write_text(text)
+        return read_label_file(tmp_path / "a.txt", 3, **options)
+
+    return read
+
+
+def test_boxes_are_read_as_they_stand(rows):
+    found = rows("0 0.5 0.25 0.125 0.5\n\n  2 0.25 1 0.5 0.0005  \n")
+    assert found.boxes.dtype == np.float32
+    assert found.boxes.tolist() == [[0, 0.5, 0.25, 0.125, 0.5], [2, 0.25, 1, 0.5, np.float32(0.0005)]]
+    assert (found.segments, dict(found.counts), found.problems) == (None, {"duplicate": 0}, [])
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_file_has_no_boxes(rows, text):
+    found = rows(text)
+    assert found.boxes.shape == (0, 5)
+    assert (found.segments, found.counts.total()) == (None, 0)
+
+
+def test_the_box_of_a_polygon_is_its_bounds(rows):
+    found = rows("1 0.25 0.5 0.75 0.5 0.5 1\n0 0.5 0.5 0.5 0.5\n")
+    assert found.boxes.tolist() == [[1, 0.5, 0.75, 0.5, 0.5], [0, 0.5, 0.5, 0.5, 0.5]]
+    assert found.segments[0].tolist() == [[0.25, 0.5], [0.75, 0.5], [0.5, 1]]
+    assert found.segments[1] is None
+
+
+def test_repeated_rows_are_dropped_and_counted(rows):
+    found = rows("0 .5 .5 .2 .2\n1 .5 .5 .2 .2\n0 0.50 0.5 0.2 0.2\n0 .5 .5 .2 .2\n")
+    assert found.boxes[:, 0].tolist() == [0, 1]
+    assert found.counts["duplicate"] == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("0 0.5 0.5 0.2", "4 columns"),
+        ("0 0.5 0.5 0.2 0.2 9", "6 columns; must be 5"),
+        ("0 0.5 0.5 0.2 0.2 0.9", "6 columns: a confidence at the end"),
+        ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "8 columns"),
+        ("0 0.5 nan 0.2 0.2", "value nan"),
+        ("0 inf 0.5 0.2 0.2", "value inf"),
+        ("0 0.5 0.5 0.2 -0.01", "value -0.01"),
+        ("0 320 240 50 50", "value 320"),
+        ("0 0.1 0.1 0.2 0.2 0.3 2.5", "value 2.5"),
+        ("3 0.5 0.5 0.2 0.2", "class 3; must be a whole number from 0 to 2"),
+        ("-1 0.5 0.5 0.2 0.2", "class -1"),
+        ("0.5 0.5 0.5 0.2 0.2", "class 0.5"),
+        ("nan 0.5 0.5 0.2 0.2", "class nan"),
+        ("cat 0.5 0.5 0.2 0.2", "'cat' is not a number"),
+    ],
+)
+def test_a_bad_row_is_a_problem_with_file_and_line(rows, tmp_path, row, words):
+    found = rows(f"0 0.5 0.5 0.2 0.2\n\n{row}\n")
+    assert len(found.boxes) == len(found.problems) == 1
+    message = list_problems(found.problems)
+    assert message.startswith(f"{tmp_path / 'a.txt'}:3: ")
+    assert words in message
+    assert "\n" not in message
+
+
+def test_the_first_ten_problems_are_shown_and_the_kinds_counted(rows, tmp_path):
+    found = rows("0 0.5\n" * 8 + "0 0.5 nan 0.2 0.2\n" * 5)
+    first, *lines = list_problems(found.problems).splitlines()
+    assert first.startswith("13 rows cannot be read (8 with a wrong number of columns, 5 with other values)")
+    assert [line.split(": ")[0].strip() for line in lines[:10]] == [f"{tmp_path / 'a.txt'}:{n}" for n in range(1, 11)]
+    assert [line.strip() for line in lines[10:]] == ["and 3 more"]
+
+
+@pytest.mark.parametrize(
+    ("row", "boxes", "counts"),
+    [
+        ("0 0.5 0.5 1.0000001 1", [[0.5, 0.5, 1, 1]], {}),
+        ("0 0.9 0.5 0.2 0.2", [[0.9, 0.5, 0.2, 0.2]], {}),
+        ("0 0.9 0.5 0.4 0.2", [[0.85, 0.5, 0.3, 0.2]], {"clipped": 1}),
+        ("0 0.5 0.5 1.0042 1", [[0.5, 0.5, 1, 1]], {"clipped": 1}),
+        ("0 -0.02 0.5 0.2 0.2", [[0.04, 0.5, 0.08, 0.2]], {"clipped": 1}),
+        ("0 1.2 0.5 0.2 0.2", [], {"dropped": 1}),
+        ("0 0.5 0.5 0 0.2", [], {"dropped": 1}),
+        ("0 0.5 0.5 1.04 0.5 1.04 1 0.5 1", [[0.75, 0.75, 0.5, 0.5]], {"clipped": 1}),
+        ("0 1.1 0.5 1.2 0.5 1.1 1", [], {"dropped": 1}),
+        ("0 0.1 0.5 0.2 0.5 0.3 0.5", [], {"dropped": 1}),
+    ],
+)
+def test_objects_that_reach_out_are_cut_and_those_outside_dropped(rows, row, boxes, counts):
+    found = rows(row)
+    assert found.boxes[:, 1:] == pytest.approx(np.array(boxes).reshape(-1, 4), abs=1e-6)
+    assert {kind: number for kind, number in found.counts.items() if number} == counts
+    if found.segments:
+        assert all((points >= 0).all() and (points <= 1).all() for points in found.segments)
+
+
+def test_rows_with_a_confidence_are_accepted_where_asked(rows):
+    found = rows("0 0.5 0.5 0.2 0.2 0.9\n1 0.5 0.5 0.2 0.2\n", accept_conf=True)
+    assert found.boxes[:, 0].tolist() == [0, 1]
+    assert found.problems == []

@@ -1,0 +1,71 @@
+"""YOLO label files: rows `class cx cy w h`, or polygons `class x1 y1 x2 y2 x3 y3 …`, all shares of the image's size."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+from utils.data.labels import BOX_COLUMNS, Objects, Problem, gather
+
+SMALLEST_POLYGON = 7  # class and three points
+FARTHEST = 2.0  # values beyond are no shares of the image's size, but pixels
+CONFIDENCE = BOX_COLUMNS + 1  # columns of a row that ends with one
+
+
+def read_label_file(path: str | Path, nc: int, accept_conf: bool = False) -> Objects:
+    """Return the Objects of a label file; nc: number of classes.
+
+    Its problems are rows with a wrong number of columns, text, NaN, a class outside 0 to nc - 1, values far outside 0
+    to 1 and, unless accept_conf, a confidence.
+    """
+    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    rows, problems = [], []
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words:
+            continue
+        if accept_conf and len(words) == CONFIDENCE:
+            words = words[:-1]
+        row, trouble = _parse(words, nc)
+        if trouble:
+            problems.append(Problem(f"{path}:{number}", *trouble))
+        else:
+            rows.append(row)
+    return gather(rows, Counter(), problems)
+
+
+def _parse(words, nc):
+    """Return (the numbers of one row, None), or (None, (kind, text) of what is wrong with it)."""
+    columns = len(words)
+    if columns == CONFIDENCE and all(map(_is_share, words[1:])):
+        return None, (
+            "with a confidence",
+            "6 columns: a confidence at the end, as --save-txt --save-conf writes it; --accept-conf takes such rows",
+        )
+    if columns != BOX_COLUMNS and (columns < SMALLEST_POLYGON or columns % 2 == 0):
+        must = "must be 5 (class cx cy w h) or a class and at least three x y pairs"
+        return None, ("with a wrong number of columns", f"{columns} columns; {must}")
+    wrong = next((word for word in words if _number(word) is None), None)
+    if wrong is not None:
+        return None, ("with text", f"{wrong!r} is not a number")
+    category, *values = map(float, words)
+    if category != category // 1 or not 0 <= category < nc:
+        return None, ("of another class", f"class {words[0]}; must be a whole number from 0 to {nc - 1}")
+    for word, value in zip(words[1:], values, strict=True):
+        if not 1 - FARTHEST <= value <= FARTHEST:  # NaN fails as well
+            return None, ("with other values", f"value {word}; must be from 0 to 1, a fraction of the image's size")
+    if columns == BOX_COLUMNS and min(values[2:]) < 0:
+        return None, ("with other values", f"value {min(words[3:], key=float)}; a width or height is not negative")
+    return (category, *values), None
+
+
+def _number(word):
+    """Return a word as a number, or None."""
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def _is_share(word):
+    """Tell whether a word is a number from 0 to 1."""
+    return 0 <= (_number(word) if _number(word) is not None else math.nan) <= 1
