@@ -1,17 +1,18 @@
 """What a network costs: parameters and floating-point operations."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
 
-def count_parameters(model):
+def count_parameters(model: nn.Module) -> int:
     """Return the number of parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
-def count_gflops(model, image_size=640, channels=3):
+def count_gflops(model: nn.Module, image_size: int | tuple[int, int] = 640, channels: int = 3) -> float:
     """Return the billions of floating-point operations for one image.
 
     These are two per multiply-add of convolutions and linear layers, those within attention too. The products between
@@ -25,7 +26,7 @@ def count_gflops(model, image_size=640, channels=3):
     side = max(64, 2 * int(stride.max())) if stride is not None else 64
     total = 0
 
-    def count(module, _, output):
+    def count(module: Any, _: Any, output: Any) -> None:
         nonlocal total
         if isinstance(module, nn.MultiheadAttention):  # does not call its projections as layers
             each = module.in_proj_weight.numel() + module.out_proj.weight.numel()
@@ -46,7 +47,7 @@ def count_gflops(model, image_size=640, channels=3):
     return total / 1e9 * (height * width) / side**2
 
 
-def output_cells(module, args):
+def output_cells(module: Any, args: Any) -> int:
     """Return how many values a leaf module that can enlarge a map [B, C, H, W] gives for it; 0 for all others."""
     if getattr(args[0], "ndim", 0) != 4:
         return 0

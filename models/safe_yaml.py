@@ -1,6 +1,7 @@
 """YAML of unknown origin, read within limits: how large, how deep, no key twice, no aliases."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,12 +13,12 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same language, rea
 class YamlError(ValueError):
     """A text is no YAML that may be read; `line` is counted from 1, None where it is not known."""
 
-    def __init__(self, reason, line=None):
+    def __init__(self, reason: str, line: int | None = None) -> None:
         super().__init__(reason)
         self.line = line
 
 
-def load_yaml(path):
+def load_yaml(path: str | Path) -> Any:
     """Return the content of a YAML file: plain values only.
 
     Raises OSError when it cannot be read and YamlError for whatever is wrong with its text.
@@ -47,11 +48,11 @@ def load_yaml(path):
         raise YamlError(" ".join(str(reason).split()) or type(error).__name__, mark and mark.line + 1) from None
 
 
-def check_events(text):
+def check_events(text: str) -> None:
     """Raise YamlError for aliases and for nesting that is too deep, before anything is built."""
     depth = 0
     for event in yaml.parse(text, Loader=Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent):  # a page of them can stand for billions of values
             raise YamlError(f"the alias *{event.anchor}: write the values out", line)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -59,7 +60,7 @@ def check_events(text):
             raise YamlError(f"more than {limits.TEXT_DEPTH} lists inside each other", line)
 
 
-def check_keys(node):
+def check_keys(node: Any) -> None:
     """Raise YamlError for a key that stands twice in one mapping of a node tree, where the second would win."""
     if isinstance(node, yaml.SequenceNode):
         for child in node.value:

@@ -3,7 +3,9 @@
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 
@@ -16,7 +18,7 @@ RUNS = 3  # timed passes after one to warm up
 SIDE = 640  # px of the images that times and GFLOPs are for
 
 
-def find_yaml(name):
+def find_yaml(name: str | Path) -> Path:
     """Return the path of a model yaml, given by path or by its name in models/ or models/hub/. Raises SpecError."""
     given = Path(name)
     for place in (given, FOLDER / given, FOLDER / "hub" / given, FOLDER.parent / given):
@@ -25,14 +27,14 @@ def find_yaml(name):
     raise SpecError(f"--cfg {name}: no such model yaml here, in models or in models/hub")
 
 
-def layer_table(cfg, model):
+def layer_table(cfg: Path, model: DetectionModel) -> str:
     """Return the table of a DetectionModel's layers: index, from, number, parameters, module, arguments.
 
     cfg: path of the yaml that the model was built from.
     """
     spec = parse_spec(read_yaml(cfg), cfg.name)
-    rows = [("", "from", "n", "params", "module", "arguments")]
-    widths = []
+    rows: list[tuple[Any, ...]] = [("", "from", "n", "params", "module", "arguments")]
+    widths: list[Any] = []
     for layer, row in zip(model.model, spec.rows, strict=True):
         sources = [row.source] if isinstance(row.source, int) else row.source
         args, _, width = layer_arguments(spec, row, [widths[s] if widths else model.yaml["ch"] for s in sources])
@@ -41,14 +43,14 @@ def layer_table(cfg, model):
     return "\n".join(f"{i!s:>3}{f!s:>18}{n!s:>3}{np!s:>10}  {kind:<40}{args!s}" for i, f, n, np, kind, args in rows)
 
 
-def as_written(value):
+def as_written(value: Any) -> Any:
     """Return arguments as a yaml has them: lists, and numbers without .0."""
     if isinstance(value, (list, tuple)):
         return [as_written(part) for part in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def summary(name, model):
+def summary(name: str, model: DetectionModel) -> str:
     """Return a line with the numbers of modules, parameters, gradients, and billions of operations at SIDE pixels."""
     layers, parameters = len(list(model.modules())), count_parameters(model)
     gradients = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -56,7 +58,9 @@ def summary(name, model):
     return f"{name} summary: {layers} layers, {parameters} parameters, {gradients} gradients, {gflops:.1f} GFLOPs"
 
 
-def pass_times(model, images, clock=time.perf_counter):
+def pass_times(
+    model: DetectionModel, images: torch.Tensor, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """Return the mean milliseconds (forward, backward) of a training pass over images [B, C, H, W]."""
     model.train()
     seconds = [0.0, 0.0]
@@ -73,21 +77,24 @@ def pass_times(model, images, clock=time.perf_counter):
     return [1000 * s / RUNS for s in seconds]
 
 
-def wait_for(tensor):
+def wait_for(tensor: torch.Tensor) -> None:
     """Wait until a CUDA device has done its work."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
 
 
-def layer_times(model, images, clock=time.perf_counter):
+def layer_times(
+    model: DetectionModel, images: torch.Tensor, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """Return the mean milliseconds that each layer takes for images [B, C, H, W], without gradients."""
-    seconds, started = [0.0] * len(model.model), {}
+    seconds = [0.0] * len(model.model)
+    started: dict[Any, float] = {}
 
-    def before(layer, _):
+    def before(layer: Any, _: Any) -> None:
         wait_for(images)
         started[layer] = clock()
 
-    def after(layer, *_):
+    def after(layer: Any, *_: Any) -> None:
         wait_for(images)
         seconds[layer.i] += clock() - started[layer]
 
@@ -107,7 +114,7 @@ def layer_times(model, images, clock=time.perf_counter):
     return [1000 * s / RUNS for s in seconds]
 
 
-def show(options):
+def show(options: argparse.Namespace) -> None:
     """Print what the options ask for. Raises SpecError."""
     if options.test:
         for file in sorted(FOLDER.rglob("*.yaml")):
@@ -132,7 +139,7 @@ def show(options):
         print(summary(f"{cfg.stem} with folded batch norms", model.eval().requires_grad_(False).fuse()))
 
 
-def choose_device(name):
+def choose_device(name: str) -> torch.device:
     """Return the torch device for "", cpu or a GPU's number. Raises SpecError."""
     gpus = torch.cuda.device_count()
     if name in ("", "cpu"):
@@ -145,12 +152,12 @@ def choose_device(name):
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are the one line that every other wrong input gives."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Raise SpecError."""
         raise SpecError(f"{message}; --help lists the flags")
 
 
-def main():
+def main() -> None:
     """Read the command line; wrong input ends with one line and code 2."""
     parser = Parser(prog="yolo.py", description="Print the layers and sizes of a model yaml.")
     parser.add_argument("--cfg", default="yolov5s.yaml", help="model yaml, by path or by name in models/, models/hub/")

@@ -4,7 +4,10 @@ Names are looked up, never evaluated. See the module docstring of models.yolo fo
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -17,9 +20,9 @@ WIDTH_MULTIPLE_OF = 8  # channel counts are rounded up to this, unless the yaml 
 CONVOLUTIONAL = {
     name: getattr(common, name)
     for name in (
-        "Conv DWConv GhostConv Bottleneck GhostBottleneck SPP SPPF Focus CrossConv BottleneckCSP "
-        "C3 C3x C3TR C3SPP C3Ghost"
-    ).split()
+        *("Conv", "DWConv", "GhostConv", "CrossConv", "Focus", "SPP", "SPPF"),
+        *("Bottleneck", "GhostBottleneck", "BottleneckCSP", "C3", "C3x", "C3TR", "C3SPP", "C3Ghost"),
+    )
 }
 # … of which these take the number of repeats as a third argument instead of being repeated.
 REPEATS_INSIDE = {"BottleneckCSP", "C3", "C3x", "C3TR", "C3Ghost"}
@@ -81,11 +84,11 @@ class Spec:
     activation: str | None
     multiple_of: int
 
-    def width(self, channels):
+    def width(self, channels: int) -> int:
         """Return the channel count of a row after the width multiple, rounded up."""
         return math.ceil(min(channels, BEYOND) * min(self.width_multiple, BEYOND) / self.multiple_of) * self.multiple_of
 
-    def repeats(self, row):
+    def repeats(self, row: Row) -> int:
         """Return how often a row repeats after the depth multiple."""
         return (
             max(round(min(row.repeats, BEYOND) * min(self.depth_multiple, BEYOND)), 1)
@@ -94,7 +97,7 @@ class Spec:
         )
 
 
-def read_yaml(path):
+def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping in a model yaml. Raises SpecError when it cannot be read or is no mapping."""
     try:
         data = load_yaml(path)
@@ -108,7 +111,7 @@ def read_yaml(path):
     return data
 
 
-def parse_spec(config, origin="model yaml"):
+def parse_spec(config: dict[str, Any], origin: str = "model yaml") -> Spec:
     """Return the Spec of a mapping with nc, depth_multiple, width_multiple, anchors, backbone and head.
 
     Raises SpecError that names the key or row when something is missing, of the wrong type or unknown.
@@ -124,7 +127,7 @@ def parse_spec(config, origin="model yaml"):
         most = {"nc": limits.CLASSES, "ch": limits.IMAGE_CHANNELS}.get(key, limits.CHANNELS)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise SpecError(f"{origin}: {key}: {shown(value)} must be a whole number from 1 to {most}")
-    rows = []
+    rows: list[Row] = []
     for part in ("backbone", "head"):
         if not isinstance(config[part], list):
             raise SpecError(f"{origin}: {part} must be a list of rows [from, number, module, args]")
@@ -147,7 +150,7 @@ def parse_spec(config, origin="model yaml"):
     return spec
 
 
-def check_size(spec):
+def check_size(spec: Spec) -> None:
     """Raise SpecError when a Spec describes more layers, or wider ones, than any detector has."""
     count = sum(spec.repeats(row) for row in spec.rows)
     if count > limits.LAYERS:
@@ -160,7 +163,7 @@ def check_size(spec):
             )
 
 
-def shown(value):
+def shown(value: Any) -> str:
     """Return a value of a file as a message shows it: short, whatever it is."""
     try:
         text = repr(value)
@@ -169,7 +172,7 @@ def shown(value):
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def parse_row(row, where, index):
+def parse_row(row: Any, where: str, index: int) -> Row:
     """Return a Row from its yaml list; `index` is the layer's number. Raises SpecError that begins with `where`."""
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
         raise SpecError(f"{where}: {shown(row)} must be [from, number, module, args]")
@@ -191,13 +194,13 @@ def parse_row(row, where, index):
     return Row(tuple(source) if isinstance(source, list) else source, repeats, name, args)
 
 
-def numbers_in(values):
+def numbers_in(values: Iterable[Any]) -> list[float]:
     """Return the numbers in arguments, those of lists inside included."""
     flat = [v for value in values for v in (value if isinstance(value, (list, tuple)) else [value])]
     return [v for v in flat if isinstance(v, (int, float)) and not isinstance(v, bool)]
 
 
-def parse_anchors(anchors, origin):
+def parse_anchors(anchors: Any, origin: str) -> int | tuple[tuple[float, ...], ...]:
     """Return anchors as a tuple per scale of pixel values (w, h, w, h, …), or the number of anchors per scale."""
     if isinstance(anchors, int) and not isinstance(anchors, bool) and 0 < anchors <= limits.ANCHORS:
         return anchors
@@ -215,7 +218,7 @@ def parse_anchors(anchors, origin):
     )
 
 
-def make_activation(text, where="activation"):
+def make_activation(text: str, where: str = "activation") -> nn.Module:
     """Return a new activation module from its description, such as "nn.LeakyReLU(0.1)".
 
     Raises SpecError that begins with `where` if it is unknown.
@@ -225,12 +228,15 @@ def make_activation(text, where="activation"):
         raise SpecError(f"{where}: unknown {shown(text)}; known are {', '.join(ACTIVATIONS)}")
     args, kwargs = [], {}
     for word in filter(None, (w.strip() for w in rest.rstrip(") ").split(","))):
-        key, equals, value = word.rpartition("=")
+        key, equals, spelt = word.rpartition("=")
         try:
-            value = WORDS[value] if value in WORDS else float(value)
+            value = WORDS[spelt] if spelt in WORDS else float(spelt)
         except ValueError:
             raise SpecError(f"{where}: {text!r}: argument {word!r} must be a number, True or False") from None
-        kwargs.update({key.strip(): value}) if equals else args.append(value)
+        if equals:
+            kwargs[key.strip()] = value
+        else:
+            args.append(value)
     try:
         return ACTIVATIONS[name](*args, **kwargs)
     except TypeError:

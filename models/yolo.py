@@ -18,26 +18,29 @@ if __name__ == "__main__":  # up here, because Python looks for modules beside a
     runpy.run_module("models.show", run_name="__main__")
     sys.exit()
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
 from torch import nn
-from torch.nn import functional
 
 from models import common, limits
+from models.augmented import predict_augmented
 from models.cost import output_cells
 from models.spec import (
     CONVOLUTIONAL,
     DETECT,
     LAYERS,
     REPEATS_INSIDE,
+    Row,
+    Spec,
     SpecError,
     make_activation,
     parse_spec,
     read_yaml,
 )
 
-PAD_GREY = 0.447  # mean of ImageNet, for the borders of test-time augmentation
 COARSEST = 32  # px; every public backbone goes down to this, even where Detect stops before
-AUGMENT = ((1.0, False), (0.83, True), (0.67, False))  # (scale, flipped left-right)
 
 
 class Detect(nn.Module):
@@ -45,9 +48,15 @@ class Detect(nn.Module):
 
     dynamic = False
     export = False
+    anchors: torch.Tensor  # [nl, na, 2] w, h in cells
+    stride: torch.Tensor  # [nl] pixels a cell; measured by the network
+    i: int  # place of the layer in its network
+    f: list[int]  # layers that it reads
 
-    def __init__(self, nc=80, anchors=(), ch=(), inplace=True):
-        """nc classes; anchors: per scale w, h, w, h, … in pixels; ch: input channels per scale."""
+    def __init__(
+        self, nc: int = 80, anchors: Sequence[Sequence[float]] = (), ch: Sequence[int] = (), inplace: bool = True
+    ) -> None:
+        """Make room for `nc` classes. anchors: per scale w, h, w, h, … in pixels; ch: input channels per scale."""
         super().__init__()
         self.nc = nc
         self.no = nc + 5
@@ -59,9 +68,9 @@ class Detect(nn.Module):
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float, device="cpu").view(self.nl, -1, 2))
         self.m = nn.ModuleList(nn.Conv2d(c, self.no * self.na, 1) for c in ch)
         self.inplace = inplace
-        self.stride = None
+        self.stride = None  # type: ignore[assignment]  # until it is measured
 
-    def forward(self, x):
+    def forward(self, x: list[torch.Tensor]) -> Any:
         """x: list of nl maps [B, C_i, ny, nx].
 
         Training: list of raw [B, na, ny, nx, nc+5]. Otherwise (predictions [B, N, nc+5], that list); a prediction is
@@ -77,7 +86,7 @@ class Detect(nn.Module):
         predictions = torch.cat([self.decode(y, i) for i, y in enumerate(raw)], 1)
         return (predictions,) if self.export else (predictions, raw)
 
-    def decode(self, y, i):
+    def decode(self, y: torch.Tensor, i: int) -> torch.Tensor:
         """Return the predictions [B, na·ny·nx, nc+5] of scale i from its raw outputs [B, na, ny, nx, nc+5]."""
         b, _, ny, nx, _ = y.shape
         if self.dynamic or self.grid[i].shape[2:4] != y.shape[2:4] or self.grid[i].device != y.device:
@@ -87,7 +96,7 @@ class Detect(nn.Module):
         wh = (wh * 2) ** 2 * self.anchor_grid[i]
         return torch.cat((xy, wh, scores), 4).view(b, self.na * nx * ny, self.no)
 
-    def make_grid(self, nx, ny, i, like):
+    def make_grid(self, nx: int, ny: int, i: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return cell corners minus a half [1, na, ny, nx, 2] and anchors in pixels [1, na, ny, nx, 2] for scale i."""
         shape = 1, self.na, ny, nx, 2
         y, x = torch.arange(ny).to(like), torch.arange(nx).to(like)
@@ -95,11 +104,11 @@ class Detect(nn.Module):
         anchors = (self.anchors[i] * self.stride[i]).to(like).view(1, self.na, 1, 1, 2).expand(shape)
         return grid, anchors
 
-    def initialize_biases(self):
+    def initialize_biases(self) -> None:
         """Start objectness at about 8 objects an image of 640 px and classes at 0.6 / nc (Lin et al. 2017, §3.3)."""
         with torch.no_grad():
             for conv, stride in zip(self.m, self.stride.tolist()):
-                bias = conv.bias.view(self.na, -1)
+                bias = conv.get_parameter("bias").view(self.na, -1)
                 bias[:, 4] += math.log(8 / (640 / stride) ** 2)
                 bias[:, 5:] += math.log(0.6 / (self.nc - 0.99999))
 
@@ -107,7 +116,12 @@ class Detect(nn.Module):
 class DetectionModel(nn.Module):
     """A YOLOv5-type detector built from a model yaml."""
 
-    def __init__(self, cfg="yolov5s.yaml", ch=3, nc=None, anchors=None):
+    model: Any  # nn.Sequential; its layers carry attributes that the types of PyTorch do not know
+    stride: torch.Tensor  # [nl] or [nl + 1] pixels, see with_coarsest
+
+    def __init__(
+        self, cfg: str | Path | dict[str, Any] = "yolov5s.yaml", ch: int = 3, nc: int | None = None, anchors: Any = None
+    ) -> None:
         """cfg: path or mapping; ch: image channels; nc and anchors override those of cfg. Raises SpecError."""
         super().__init__()
         self.yaml = deepcopy(cfg) if isinstance(cfg, dict) else read_yaml(cfg)
@@ -133,7 +147,7 @@ class DetectionModel(nn.Module):
         detect.anchors /= detect.stride.view(-1, 1, 1)
         detect.initialize_biases()
 
-    def set_strides(self):
+    def set_strides(self) -> None:
         """Measure the strides of the scales and of the whole network.
 
         Raises SpecError when two layers do not fit each other.
@@ -142,29 +156,33 @@ class DetectionModel(nn.Module):
         self.stride = with_coarsest(self.model[-1].stride, coarsest)
 
     @property
-    def origin(self):
+    def origin(self) -> str:
         """What messages call the description of the network."""
         return getattr(self, "yaml_file", "model yaml")
 
     @property
-    def size_multiple(self):
+    def size_multiple(self) -> int:
         """What the sides of images must be multiples of, in pixels: the largest stride anywhere in the network."""
         return max(int(self.stride.max()), COARSEST)
 
-    def fitting_size(self, size):
+    def fitting_size(self, size: int) -> int:
         """Return an image side in pixels rounded up to what the network takes."""
         return -(-size // self.size_multiple) * self.size_multiple
 
-    def forward(self, x, augment=False):
+    def forward(self, x: torch.Tensor, augment: bool = False) -> Any:
         """x: images [B, 3, H, W] in 0–1, sides multiples of `size_multiple`. Returns what Detect returns.
 
         augment: test-time augmentation at three scales; returns (predictions, None). For evaluation only.
         """
-        return self.forward_augmented(x) if augment else self.run_layers(x)
+        if augment:
+            return predict_augmented(
+                lambda image: self.run_layers(image)[0], x, self.size_multiple, self.model[-1].nl
+            ), None
+        return self.run_layers(x)
 
-    def run_layers(self, x):
+    def run_layers(self, x: Any) -> Any:
         """Return the output of the last layer on images x, run once. The method that channel tracing follows."""
-        kept = []
+        kept: list[Any] = []
         for layer in self.model:
             if layer.f != -1:
                 x = kept[layer.f] if isinstance(layer.f, int) else [x if j == -1 else kept[j] for j in layer.f]
@@ -172,15 +190,16 @@ class DetectionModel(nn.Module):
             kept.append(x if layer.i in self.save else None)
         return x
 
-    def measure_strides(self, ch, size=256):
+    def measure_strides(self, ch: int, size: int = 256) -> tuple[torch.Tensor, float]:
         """Return (stride of each scale [nl], largest stride of any layer), measured on an empty image.
 
         Statistics stay untouched. Raises SpecError that names the layer whose inputs do not fit it.
         """
         detect, training = self.model[-1], self.training
-        reached, sides = {}, []
+        reached: dict[str, Any] = {}
+        sides: list[int] = []
 
-        def arrive(layer, args):
+        def arrive(layer: nn.Module, args: Any) -> None:
             reached.update(layer=layer, args=args)
             sides.extend(x.shape[-2] for x in (args[0] if isinstance(args[0], list) else args))
 
@@ -206,23 +225,7 @@ class DetectionModel(nn.Module):
         self.train(training)
         return torch.tensor([size / x.shape[-2] for x in reached["args"][0]], device="cpu"), size / min(sides)
 
-    def forward_augmented(self, x):
-        """Return (predictions of three scaled and flipped copies of x, joined; None)."""
-        height, width = x.shape[-2:]
-        grid = self.size_multiple
-        outputs = []
-        for scale, flip in AUGMENT:
-            y = self.run_layers(scale_images(x.flip(3) if flip else x, scale, grid))[0]
-            cx, cy, wh, rest = y.split((1, 1, 2, y.shape[-1] - 4), -1)
-            cx = width - cx / scale if flip else cx / scale
-            outputs.append(torch.cat((cx, cy / scale, wh / scale, rest), -1))
-        # The coarsest cells of the full image and the finest of the smallest one are the least trustworthy.
-        cells = [4**i for i in range(self.model[-1].nl)]
-        outputs[0] = outputs[0][:, : -(outputs[0].shape[1] // sum(cells)) * cells[0]]
-        outputs[-1] = outputs[-1][:, (outputs[-1].shape[1] // sum(cells)) * cells[-1] :]
-        return torch.cat(outputs, 1), None
-
-    def change_activation(self, text):
+    def change_activation(self, text: str) -> None:
         """Give every Conv that has the network's usual activation another one, such as "nn.ReLU()", in place.
 
         Raises SpecError when it is unknown.
@@ -231,7 +234,7 @@ class DetectionModel(nn.Module):
         set_activation(self.model, text, type(make_activation(usual)) if usual else nn.SiLU)
         self.yaml["activation"] = text if text.endswith(")") else f"{text}()"  # the public code evaluates it
 
-    def fuse(self):
+    def fuse(self) -> "DetectionModel":
         """Fold every batch norm after a convolution in a Conv block into that convolution, in place; return self."""
         for module in self.modules():
             if isinstance(module, common.Conv) and "bn" in module._modules:
@@ -240,7 +243,7 @@ class DetectionModel(nn.Module):
         return self
 
 
-def check_parameters(spec, ch):
+def check_parameters(spec: Spec, ch: int) -> None:
     """Raise SpecError when the network of a Spec would be larger than any detector; nothing is allocated."""
     with torch.device("meta"):
         layers, _ = build_layers(spec, ch)
@@ -249,9 +252,11 @@ def check_parameters(spec, ch):
         raise SpecError(f"{spec.origin}: {count:,} parameters; must be at most {limits.PARAMETERS:,}")
 
 
-def build_layers(spec, ch):
+def build_layers(spec: Spec, ch: int) -> tuple[nn.Sequential, list[int]]:
     """Return (Sequential of the layers of a Spec, sorted list of the layer indices that later layers read)."""
-    layers, save, widths = [], set(), []
+    layers: list[nn.Module] = []
+    save: set[int] = set()
+    widths: list[Any] = []
     for i, row in enumerate(spec.rows):
         sources = [row.source] if isinstance(row.source, int) else list(row.source)
         inputs = [widths[s] if widths else ch for s in sources]
@@ -273,19 +278,19 @@ def build_layers(spec, ch):
     return nn.Sequential(*layers), sorted(save)
 
 
-def build_layer(spec, row, inputs):
+def build_layer(spec: Spec, row: Row, inputs: list[int]) -> tuple[Any, Any]:
     """Return (module, output channels) of one row whose sources have the channel counts `inputs`."""
     args, repeats, width = layer_arguments(spec, row, inputs)
     modules = [LAYERS.get(row.name, Detect)(*args) for _ in range(repeats)]
     return (modules[0] if repeats == 1 else nn.Sequential(*modules)), width
 
 
-def layer_arguments(spec, row, inputs):
+def layer_arguments(spec: Spec, row: Row, inputs: list[int]) -> tuple[list[Any], int, Any]:
     """Return (constructor arguments, number of modules in a row, output channels) of one row, as for build_layer."""
     repeats, args = spec.repeats(row), list(row.args)
     width = inputs[0]
     if row.name == DETECT:
-        anchors = spec.anchors
+        anchors: Any = spec.anchors
         if isinstance(anchors, int):  # as many placeholders, none of size 0, to be estimated from the data
             anchors = [list(range(1, anchors * 2 + 1))] * len(inputs)
         if len(anchors) != len(inputs):
@@ -308,7 +313,7 @@ def layer_arguments(spec, row, inputs):
     return args, repeats, width
 
 
-def set_activation(layers, text, replaced=nn.SiLU):
+def set_activation(layers: Iterable[nn.Module], text: str, replaced: type[nn.Module] = nn.SiLU) -> None:
     """Replace the activations of one class in every Conv of `layers`, the default one unless said, by a yaml's."""
     for layer in layers:
         for module in layer.modules():
@@ -316,7 +321,7 @@ def set_activation(layers, text, replaced=nn.SiLU):
                 module.act = make_activation(text)
 
 
-def with_coarsest(strides, coarsest):
+def with_coarsest(strides: torch.Tensor, coarsest: float) -> torch.Tensor:
     """Return the strides of a model: of its scales, and of its coarsest layer where images must be multiples of it.
 
     Only their maximum counts outside Detect. It is that of a layer when the scale that needed the layer was removed.
@@ -326,19 +331,8 @@ def with_coarsest(strides, coarsest):
     return torch.cat((strides, strides.new_tensor([coarsest])))
 
 
-def order_anchors(detect):
+def order_anchors(detect: Detect) -> None:
     """Reverse the anchors (in pixels) when they are listed from coarse to fine while strides grow, or the other way."""
     areas = detect.anchors.prod(-1).mean(-1)
     if (areas[-1] - areas[0]) * (detect.stride[-1] - detect.stride[0]) < 0:
         detect.anchors[:] = detect.anchors.flip(0)
-
-
-def scale_images(images, ratio, grid):
-    """Return images [B, 3, H, W] resized by ratio, padded at right and bottom with grey to multiples of grid."""
-    if ratio == 1.0:
-        return images
-    height, width = images.shape[-2:]
-    size = int(height * ratio), int(width * ratio)
-    padded_height, padded_width = (math.ceil(n * ratio / grid) * grid for n in (height, width))
-    images = functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
-    return functional.pad(images, [0, padded_width - size[1], 0, padded_height - size[0]], value=PAD_GREY)

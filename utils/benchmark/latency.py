@@ -91,7 +91,7 @@ def running(
     if runtime == "torch":
         yield {name: pytorch_call(TorchRuntime("", model=model), image) for name, model in models.items()}
         return
-    calls = {}
+    calls: dict[Key, Callable[[], object]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, model) in enumerate(models.items()):
             file, metadata = Path(folder) / f"{number}.onnx", describe_model(model, (image_size, image_size))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -57,7 +58,7 @@ class Stage:
     ms_per_image: float
 
 
-def run_demo(options):
+def run_demo(options: DemoOptions) -> list[Stage]:
     """Run all stages, print the table, write summary.json and summary.png; return the list of Stages."""
     out = Path(options.out)
     if out.exists():
@@ -76,10 +77,10 @@ def run_demo(options):
     return stages
 
 
-def run_stages(options, out, data):
+def run_stages(options: DemoOptions, out: Path, data: str) -> tuple[dict[str, Path], Any]:
     """Train, sparse-train, prune, fine-tune and train the control; return ({stage: checkpoint}, Cut)."""
     first, second, third = options.epochs
-    common = {
+    common: dict[str, Any] = {
         "data": data,
         "imgsz": options.imgsz,
         "batch_size": options.batch_size,
@@ -95,7 +96,7 @@ def run_stages(options, out, data):
     say(f"1/5 dense: {options.cfg} from scratch, {first} epochs")
     dense = train(TrainOptions(weights="", cfg=options.cfg, epochs=first, name="dense", **common)).folder.best
     say(f"2/5 sparse: the {options.percent:.0%} of the channels that matter least fade to zero, {second} epochs")
-    goal = {"st": True, "sr": "auto", "target": options.percent}
+    goal: dict[str, Any] = {"st": True, "sr": "auto", "target": options.percent}
     sparse_options = SparsityOptions(weights=str(dense), epochs=second, name="sparse", **goal, **common)
     sparse = train(sparse_options, hooks=sparsity_hooks(sparse_options)).folder.last
     say(f"3/5 pruned: {options.percent:.0%} of the channels go")
@@ -120,12 +121,12 @@ def run_stages(options, out, data):
     return {"dense": dense, "sparse": sparse, "pruned": pruned, "finetuned": finetuned, "control": control}, cut
 
 
-def say(text):
+def say(text: str) -> None:
     """Print the headline of a stage."""
     tqdm.write(f"\n{text}")
 
 
-def measure_stages(options, files, config):
+def measure_stages(options: DemoOptions, files: dict[str, Path], config: Any) -> list[Stage]:
     """Return the Stages of {stage: checkpoint}: accuracy on the validation images, size, and time with one thread."""
     models = {name: load_checkpoint(file).model for name, file in files.items()}
     times = measure_latency(models, options.imgsz, rounds=options.rounds)
@@ -137,7 +138,7 @@ def measure_stages(options, files, config):
     return stages
 
 
-def format_stages(stages):
+def format_stages(stages: list[Stage]) -> str:
     """Return the table of the stages."""
     lines = [f"{'stage':<10}{'mAP50':>8}{'mAP50-95':>10}{'parameters':>12}{'GFLOPs':>8}{'file MB':>9}{'ms/image':>10}"]
     for s in stages:
@@ -148,13 +149,14 @@ def format_stages(stages):
     return "\n".join(lines)
 
 
-def draw_summary(file, files, cut, config, imgsz):
+def draw_summary(file: Path, files: dict[str, Path], cut: Any, config: Any, imgsz: int) -> None:
     """Write the picture: channels, gammas, and detections of the control and the fine-tuned network side by side."""
     gammas = []
     for stage in ("dense", "sparse"):
         parameters = ChannelParameters(load_checkpoint(files[stage]).model, cut.graph)
         gammas.append(parameters.gamma[parameters.free].numpy())
-    images = [read_image(path) for path in split_images(config, "val")[:SAMPLES]]
+    pictures = (read_image(path) for path in split_images(config, "val")[:SAMPLES])
+    images = [picture for picture in pictures if picture is not None]
     found = []
     for stage in ("control", "finetuned"):
         detector = Detector(load_checkpoint(files[stage]).model, CPU, (imgsz, imgsz), conf=0.25, iou=0.45)

@@ -1,17 +1,23 @@
 """What pruning did, as pictures: channels per layer, gammas, detections side by side."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from models.yolo import DetectionModel
 from utils.pictures.drawing import draw_detections
 from utils.pruning.structure.branches import channels_of
 
 DENSE, PRUNED = "#c7ccd4", "#1f6feb"
 
 
-def draw_channels(axes, graph, before, after):
+def draw_channels(axes: Any, graph: Any, before: DetectionModel, after: DetectionModel) -> None:
     """Draw the output channels of every convolution of two networks as bars, the narrower one in front."""
     names = [layer.name for layer in graph.layers.values() if layer.is_conv]
     wide, narrow = ([channels_of(model, name) for name in names] for model in (before, after))
@@ -27,7 +33,7 @@ def draw_channels(axes, graph, before, after):
     axes.legend(frameon=False)
 
 
-def draw_gammas(axes, before, after):
+def draw_gammas(axes: Any, before: np.ndarray, after: np.ndarray) -> None:
     """Draw the histograms of |gamma| [P] before and after sparse training."""
     values = [np.abs(v) for v in (before, after)]
     bins = np.linspace(0, max(v.max() for v in values), 60)
@@ -39,7 +45,9 @@ def draw_gammas(axes, before, after):
     axes.legend(frameon=False)
 
 
-def draw_detections_beside(axes, images, detections, names):
+def draw_detections_beside(
+    axes: Any, images: Sequence[np.ndarray], detections: Sequence[torch.Tensor], names: dict[int, str]
+) -> None:
     """Draw images [H, W, 3] BGR with their detections [n, 6] (xyxy in pixels, score, class) in a row, legibly enlarged.
 
     axes: one per image.
@@ -53,7 +61,7 @@ def draw_detections_beside(axes, images, detections, names):
         ax.set_axis_off()
 
 
-def save_summary(file, cut, gammas, samples, names):
+def save_summary(file: Path, cut: Any, gammas: Any, samples: Any, names: dict[int, str]) -> None:
     """Write one picture: channels per layer, gamma histograms, sample detections of the dense and the pruned network.
 
     Args:
@@ -66,7 +74,8 @@ def save_summary(file, cut, gammas, samples, names):
     figure = Figure(figsize=(14, 12), layout="constrained")
     FigureCanvasAgg(figure)
     images, *found = samples
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+    top, bottom = halves
     channels, histogram = top.subplots(1, 2, width_ratios=(2.2, 1))
     draw_channels(channels, cut.graph, cut.before, cut.after)
     draw_gammas(histogram, *gammas)

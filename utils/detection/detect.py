@@ -1,17 +1,20 @@
 """Detect objects in images, videos and streams and write down what was found: what detect.py does."""
 
-from contextlib import closing, nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
 
+from models.yolo import DetectionModel
 from utils.boxes.geometry import import_nms, non_max_suppression, scale_boxes
 from utils.cli.device import select_device
 from utils.cli.options import option
 from utils.data.augment import letterbox
-from utils.data.sources import open_source
+from utils.data.sources import Item, open_source
 from utils.detection.feature_maps import feature_maps
 from utils.detection.outputs import Recorder, describe, draw
 from utils.detection.window import require_display, show
@@ -62,7 +65,7 @@ class DetectOptions:
     dnn: bool = option(False, "not supported: OpenCV's runtime for ONNX files")
     vid_stride: int = option(1, "look at every so many frames of a video", minimum=1)
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError for what is not supported or possible and for flags without effect."""
         if self.dnn:
             raise InputError("--dnn: not supported; leave it out, the runtime follows from the weight file")
@@ -79,7 +82,16 @@ class DetectOptions:
 class Detector:
     """A model ready to look at single images."""
 
-    def __init__(self, model, device, imgsz, *, augment=False, half=False, **suppression):
+    def __init__(
+        self,
+        model: DetectionModel | Runtime,
+        device: torch.device,
+        imgsz: tuple[int, int],
+        *,
+        augment: bool = False,
+        half: bool = False,
+        **suppression: Any,
+    ) -> None:
         """Take over a DetectionModel, which is fused in place, or the runtime of an exported file.
 
         Args:
@@ -88,7 +100,7 @@ class Detector:
             imgsz: (height, width) that images are fitted into, multiples of the stride.
             suppression: arguments of utils.boxes.geometry.non_max_suppression.
         """
-        self.model = model if isinstance(model, Runtime) else model.float().eval().fuse().to(device)
+        self.model: Any = model if isinstance(model, Runtime) else model.float().eval().fuse().to(device)
         self.device, self.fixed_shape = device, getattr(model, "shape", None)
         self.imgsz = self.fixed_shape or imgsz
         self.stride, self.names = model.size_multiple, model.names
@@ -96,7 +108,7 @@ class Detector:
         import_nms()  # not on the clock
         self.watches = [Stopwatch(device) for _ in STAGES]
 
-    def fitted_shape(self, image):
+    def fitted_shape(self, image: np.ndarray) -> tuple[int, int]:
         """Return the smallest (height, width) in whole strides that an image [h, w, 3] scaled to imgsz fits into.
 
         For files of fixed size it is always their size.
@@ -107,7 +119,7 @@ class Detector:
         return tuple(-(-max(round(side * scale), 1) // self.stride) * self.stride for side in image.shape[:2])
 
     @torch.no_grad()
-    def __call__(self, image):
+    def __call__(self, image: np.ndarray) -> torch.Tensor:
         """Return the detections [n, 6] (xyxy in pixels of the image, score, class) on an image uint8 [h, w, 3] BGR."""
         with self.watches[0]:
             shape = self.fitted_shape(image)
@@ -121,7 +133,7 @@ class Detector:
         return torch.cat((scale_boxes(found[:, :4], shape, image.shape[:2], ((scale, scale), border)), found[:, 4:]), 1)
 
 
-def make_detector(options):
+def make_detector(options: DetectOptions) -> Detector:
     """Return the Detector that DetectOptions ask for. Raises InputError."""
     device = select_device(options.device)
     model = open_weights(options, device)
@@ -144,7 +156,7 @@ def make_detector(options):
     )
 
 
-def detect(options):
+def detect(options: DetectOptions) -> None:
     """Detect as DetectOptions say: print a line for each image, write pictures, labels and crops into a new run.
 
     Cameras and streams go on until the user interrupts. Raises InputError.
@@ -164,12 +176,12 @@ def detect(options):
         print(f"Results saved to {folder.path}")
 
 
-def detect_all(detector, items, recorder, options):
+def detect_all(detector: Detector, items: Iterable[Item], recorder: Recorder, options: DetectOptions) -> int:
     """Detect on every Item, tell, show and record it; return how many there were."""
     count, live = 0, False
     try:
-        for count, item in enumerate(items, 1):
-            live = item.live
+        for item in items:
+            count, live = count + 1, item.live
             before = detector.watches[1].seconds
             with watched(detector, item, recorder, options):
                 found = detector(item.image)
@@ -181,7 +193,7 @@ def detect_all(detector, items, recorder, options):
             )
             drawn = draw(item, found, detector.names, options) if options.view_img or not options.nosave else None
             recorder.add(item, found, drawn)
-            if options.view_img and not show(item.path, drawn, moving=item.frame is not None):
+            if options.view_img and drawn is not None and not show(item.path, drawn, moving=item.frame is not None):
                 break
     except KeyboardInterrupt:
         if not live:
@@ -190,8 +202,8 @@ def detect_all(detector, items, recorder, options):
     return count
 
 
-def watched(detector, item, recorder, options):
+def watched(detector: Detector, item: Item, recorder: Recorder, options: DetectOptions) -> AbstractContextManager[Any]:
     """Return a context that draws the feature maps of an Item when the options ask for them."""
     if not options.visualize:
         return nullcontext()
-    return feature_maps(detector.model, recorder.folder.path / recorder.names.of_item(item))
+    return feature_maps(detector.model, recorder.run.path / recorder.names.of_item(item))

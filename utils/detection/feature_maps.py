@@ -1,11 +1,14 @@
 """Pictures of what the layers of a network make of an image."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from models.yolo import DetectionModel
 from utils.data.images import write_image
 
 CHANNELS = 32  # of a layer, the first ones, that are drawn
@@ -14,7 +17,7 @@ GAP = 2  # px between them
 
 
 @contextmanager
-def feature_maps(model, folder):
+def feature_maps(model: DetectionModel, folder: Path) -> Iterator[None]:
     """After the body, write what the layers of a DetectionModel gave in it.
 
     For each layer that is folder/stage<layer>_<type>_features.png and .npy. The picture shows the first 32 channels of
@@ -40,7 +43,7 @@ def feature_maps(model, folder):
         np.save(folder / f"{name}.npy", maps.numpy())
 
 
-def tile(maps):
+def tile(maps: np.ndarray) -> np.ndarray:
     """Return a picture uint8 [h, w, 3] BGR of maps [C, H, W] side by side, in the colours of viridis."""
     low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
     grey = (255 * (maps - low) / np.maximum(high - low, 1e-9)).astype(np.uint8)

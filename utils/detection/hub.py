@@ -4,7 +4,9 @@ The interface is that of the public YOLOv5's torch.hub models.
 """
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import cv2
@@ -28,10 +30,14 @@ from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import is_exported, load_detector
 from utils.validation.evaluate import STAGES, Stopwatch, split_output
 
+Device = str | int | torch.device | None
+
 MOST_CHANNELS = 4  # an array whose first side is at most this has its channels there
 
 
-def load_custom(path="path/to/model.pt", autoshape=True, _verbose=True, device=None):
+def load_custom(
+    path: str | Path = "path/to/model.pt", autoshape: bool = True, _verbose: bool = True, device: Device = None
+) -> "AutoShape | DetectionModel | Runtime":
     """Return the model of a checkpoint on the user's disk, or at an address, or what export.py made of one.
 
     Args:
@@ -57,7 +63,7 @@ def load_custom(path="path/to/model.pt", autoshape=True, _verbose=True, device=N
     return AutoShape(model) if autoshape else model
 
 
-def make_entry(name):
+def make_entry(name: str) -> Callable[..., Any]:
     """Return the torch.hub entry point of one of the public models, such as yolov5n."""
 
     def entry(pretrained=True, channels=3, classes=80, autoshape=True, _verbose=True, device=None):
@@ -77,7 +83,7 @@ def make_entry(name):
     return entry
 
 
-def start(name, pretrained, channels, classes, verbose, device):
+def start(name: str, pretrained: bool, channels: int, classes: int, verbose: bool, device: Device) -> DetectionModel:
     """Return the DetectionModel of a model yaml to train; if pretrained, with those public weights that fit."""
     model = DetectionModel(find_file(f"{name}.yaml", "models", "models/hub", what="model yaml"), channels, classes)
     if pretrained:
@@ -96,7 +102,7 @@ def start(name, pretrained, channels, classes, verbose, device):
     return model.to(choose_device(device))
 
 
-def choose_device(device):
+def choose_device(device: Device) -> torch.device:
     """Return the torch.device for a torch.device, a number, or what --device takes."""
     return device if isinstance(device, torch.device) else select_device("" if device is None else device)
 
@@ -111,7 +117,7 @@ class AutoShape(nn.Module):
 
     conf, iou, classes, agnostic, multi_label, max_det, amp = 0.25, 0.45, None, False, False, 1000, False
 
-    def __init__(self, model):
+    def __init__(self, model: DetectionModel | Runtime) -> None:
         """model: DetectionModel, which is put into evaluation mode, or utils.runtimes.interface.Runtime."""
         super().__init__()
         self.model = model
@@ -120,7 +126,7 @@ class AutoShape(nn.Module):
         self.eval()
 
     @torch.no_grad()
-    def forward(self, ims, size=640, augment=False, profile=False):
+    def forward(self, ims: Any, size: int | tuple[int, int] = 640, augment: bool = False, profile: bool = False) -> Any:
         """Detect on pictures.
 
         Args:
@@ -148,8 +154,8 @@ class AutoShape(nn.Module):
             pictures, files = read_pictures(ims)
             shape = self.common_shape(pictures, size)
             fitted = [letterbox(picture, shape) for picture in pictures]
-            batch = np.ascontiguousarray(np.stack([image for image, _, _ in fitted]).transpose(0, 3, 1, 2))
-            batch = torch.from_numpy(batch).to(device, dtype) / 255
+            pixels = np.ascontiguousarray(np.stack([image for image, _, _ in fitted]).transpose(0, 3, 1, 2))
+            batch = torch.from_numpy(pixels).to(device, dtype) / 255
         with watches[1], autocast:
             predictions, _ = split_output(self.model(batch, augment=augment))
         with watches[2]:
@@ -160,14 +166,14 @@ class AutoShape(nn.Module):
                 rows[:, :4] = scale_boxes(rows[:, :4], shape, picture.shape[:2], ((scale, scale), border))
         return Detections(pictures, found, files, [watch.seconds for watch in watches], self.names, tuple(batch.shape))
 
-    def place(self):
+    def place(self) -> tuple[torch.device, torch.dtype]:
         """Return (device, dtype) that the model takes images in."""
         if isinstance(self.model, Runtime):
             return self.model.device, torch.float32
         parameter = next(self.model.parameters())
         return parameter.device, parameter.dtype
 
-    def common_shape(self, pictures, size):
+    def common_shape(self, pictures: Sequence[np.ndarray], size: int | tuple[int, int]) -> tuple[int, int]:
         """Return the smallest (height, width) in whole strides that all pictures, scaled to `size`, fit into.
 
         For files of fixed size it is always their size.
@@ -180,7 +186,7 @@ class AutoShape(nn.Module):
         return tuple((-(-scaled.max(0) // self.stride) * self.stride).astype(int).tolist())
 
 
-def read_pictures(sources):
+def read_pictures(sources: Any) -> tuple[list[np.ndarray], list[str]]:
     """Return (pictures uint8 [h, w, 3] RGB, file names), two lists, of a picture or a list. Raises InputError."""
     sources = sources if isinstance(sources, (list, tuple)) else [sources]
     if not len(sources):
@@ -189,7 +195,7 @@ def read_pictures(sources):
     return list(pictures), distinct([Path(name).stem for name in names])
 
 
-def distinct(stems):
+def distinct(stems: Sequence[str]) -> list[str]:
     """Return file names with the suffix .jpg for a list of stems; one that is there already gets a number."""
     names = []
     for stem in stems:
@@ -201,7 +207,7 @@ def distinct(stems):
     return names
 
 
-def read_picture(source, name):
+def read_picture(source: Any, name: str) -> tuple[np.ndarray, str]:
     """Return (picture uint8 [h, w, 3] RGB, its file name, `name` when it has none). Raises InputError."""
     if isinstance(source, (str, Path)):
         image = read_address(str(source)) if is_address(source) else read_image(source)
@@ -215,7 +221,7 @@ def read_picture(source, name):
     return as_picture(np.asarray(source), name), name
 
 
-def read_address(url, opener=urlopen):
+def read_address(url: str, opener: Callable[..., Any] = urlopen) -> np.ndarray | None:
     """Return the image at an address as uint8 [h, w, 3] BGR, None when it is none. Raises InputError."""
     try:
         with opener(Request(url, headers={"User-Agent": "Python-urllib"}), timeout=TIMEOUT) as answer:
@@ -225,7 +231,7 @@ def read_address(url, opener=urlopen):
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
 
 
-def as_picture(array, name):
+def as_picture(array: np.ndarray, name: str) -> np.ndarray:
     """Return an array [H, W, C], [C, H, W] or [H, W] of 0 to 255 as a picture uint8 [h, w, 3]. Raises InputError."""
     if array.ndim == 3 and array.shape[0] <= MOST_CHANNELS:
         array = array.transpose(1, 2, 0)

@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +34,15 @@ class Detections:
     pre-processing, inference and suppression of all pictures; t: milliseconds of one.
     """
 
-    def __init__(self, ims, pred, files, times=(0.0, 0.0, 0.0), names=None, shape=None):
+    def __init__(
+        self,
+        ims: list[np.ndarray],
+        pred: list[torch.Tensor],
+        files: list[str],
+        times: Sequence[float] = (0.0, 0.0, 0.0),
+        names: Any = None,
+        shape: Any = None,
+    ) -> None:
         """ims, files, times, names: as above; pred: the list xyxy; shape: s."""
         self.ims, self.pred, self.files, self.times, self.names, self.s = ims, pred, files, times, names, shape
         self.n = len(pred)
@@ -43,34 +53,34 @@ class Detections:
         self.xywhn = [self.shares(rows, image) for rows, image in zip(self.xywh, ims)]
 
     @staticmethod
-    def shares(rows, image):
+    def shares(rows: torch.Tensor, image: np.ndarray) -> torch.Tensor:
         """Return rows [k, 6] with the box in shares of the image's width and height."""
         height, width = image.shape[:2]
         return rows / rows.new_tensor([width, height, width, height, 1, 1])
 
     @property
-    def imgs(self):
+    def imgs(self) -> list[np.ndarray]:
         """The pictures, as programs written before version 6.2 call them."""
         return self.ims
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = []
         for number, (image, rows) in enumerate(zip(self.ims, self.pred), 1):
             words = describe(rows, self.names) if len(rows) else "(no detections)"
             lines.append(f"image {number}/{self.n}: {image.shape[0]}x{image.shape[1]} {words}")
         return "\n".join([*lines, format_speed(self.t, self.s)])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__} on {self.n} image{'s' * (self.n != 1)}\n{self}"
 
-    def print(self):
+    def print(self) -> None:
         """Print what was found, a line for each picture, and the times."""
         print(self)
 
-    def tolist(self):
+    def tolist(self) -> list["Detections"]:
         """Return a list of Detections of one picture each."""
         share = [seconds / max(self.n, 1) for seconds in self.times]
         return [
@@ -78,7 +88,7 @@ class Detections:
             for image, rows, file in zip(self.ims, self.pred, self.files)
         ]
 
-    def pandas(self):
+    def pandas(self) -> "Detections":
         """Return a copy whose xyxy, xyxyn, xywh, xywhn are lists of DataFrame. Raises InputError without pandas."""
         try:
             from pandas import DataFrame
@@ -93,34 +103,37 @@ class Detections:
             setattr(tables, attribute, [DataFrame(rows, columns=columns) for rows in lists])
         return tables
 
-    def render(self, labels=True):
+    def render(self, labels: bool = True) -> list[np.ndarray]:
         """Draw the boxes on `ims`, with names and scores if labels; return `ims`."""
         self.ims[:] = [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in self.drawn(labels)]
         return self.ims
 
-    def drawn(self, labels=True):
+    def drawn(self, labels: bool = True) -> Iterator[np.ndarray]:
         """Yield copies of `ims` in BGR with the boxes drawn on them."""
         for image, rows in zip(self.ims, self.pred):
             yield draw_detections(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), rows, self.names, labels=labels)
 
-    def show(self, labels=True):
+    def show(self, labels: bool = True) -> None:
         """Show the pictures with boxes in the notebook or the system's viewer. Raises InputError without a display."""
         notebook = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
         display = not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         if not notebook and not display:
             raise InputError("results.show(): there is no display here; use results.save()")
         for picture in self.drawn(labels):
-            picture = Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
-            sys.modules["IPython"].display.display(picture) if notebook else picture.show()
+            shown = Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+            if notebook:
+                sys.modules["IPython"].display.display(shown)
+            else:
+                shown.show()
 
-    def save(self, labels=True, save_dir=SAVE_DIR, exist_ok=False):
+    def save(self, labels: bool = True, save_dir: str | Path = SAVE_DIR, exist_ok: bool = False) -> None:
         """Write the pictures with boxes into a folder, the first free of save_dir, save_dir2, …. Raises InputError."""
         folder = self.folder(save_dir, exist_ok)
         for picture, file in zip(self.drawn(labels), self.files):
             write_image(folder / file, picture)
         print(f"Saved {self.n} image{'s' * (self.n != 1)} to {folder}")
 
-    def crop(self, save=True, save_dir=SAVE_DIR, exist_ok=False):
+    def crop(self, save: bool = True, save_dir: str | Path = SAVE_DIR, exist_ok: bool = False) -> list[dict[str, Any]]:
         """Return a dict for each detection, the surest of a picture last: box (4 values xyxy), conf, cls, label, im.
 
         im is the part of the picture with a little margin, uint8 [h, w, 3] BGR as OpenCV wants it. With save they are
@@ -141,13 +154,13 @@ class Detections:
                         "im": np.ascontiguousarray(picture[top:bottom, left:right]),
                     }
                 )
-            if save:
+            if folder:
                 write_crops(folder / "crops", Path(file).stem, picture, rows, self.names)
-        if save:
+        if folder:
             print(f"Saved {len(crops)} crop{'s' * (len(crops) != 1)} to {folder / 'crops'}")
         return crops
 
     @staticmethod
-    def folder(save_dir, exist_ok):
+    def folder(save_dir: str | Path, exist_ok: bool) -> Path:
         """Return a new folder, or save_dir itself with exist_ok."""
         return new_run(Path(save_dir).parent, Path(save_dir).name, exist_ok)

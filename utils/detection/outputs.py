@@ -2,14 +2,19 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
+import numpy as np
+import torch
 
 from utils.data.images import write_image
+from utils.data.sources import USUAL_RATE, Item
 from utils.errors import InputError
-from utils.files.paths import valid_text
+from utils.files.paths import RunFolder, valid_text
 from utils.pictures.drawing import draw_detections
 from utils.validation.predictions import ResultNames, write_labels
 
@@ -20,16 +25,16 @@ WRITABLE = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # other 
 class ItemNames(ResultNames):
     """Names of the items of a source."""
 
-    def of_source(self, item):
+    def of_source(self, item: Item) -> str:
         """Return the name of an item's file or stream, without suffix."""
         return self.of(item.path, source_name(item))
 
-    def of_item(self, item):
+    def of_item(self, item: Item) -> str:
         """Return the name of an item; frames are numbered."""
         return self.of_source(item) + ("" if item.frame is None else f"_{item.frame}")
 
 
-def source_name(item):
+def source_name(item: Item) -> str:
     """Return what an item's file or stream is called: a file's stem, an address's host and path without password."""
     if item.live and "://" in item.path:
         address = urlsplit(item.path)
@@ -40,51 +45,58 @@ def source_name(item):
 class Recorder:
     """Writes what was found on the items of a source into the folder of a run, as DetectOptions say."""
 
-    def __init__(self, folder, names, options):
+    def __init__(self, folder: RunFolder | None, names: Mapping[int, str], options: Any) -> None:
         """folder: RunFolder, None when nothing is to be written; names: class index → name; options: DetectOptions."""
         self.folder, self.classes, self.options = folder, names, options
-        self.names, self.videos = ItemNames(), {}
+        self.names = ItemNames()
+        self.videos: dict[str, Any] = {}
         if options.save_txt:
-            folder.text_labels.mkdir(exist_ok=True)
+            self.run.text_labels.mkdir(exist_ok=True)
 
-    def add(self, item, detections, drawn):
+    @property
+    def run(self) -> RunFolder:
+        """The run's folder, where there is something to write."""
+        assert self.folder is not None
+        return self.folder
+
+    def add(self, item: Item, detections: torch.Tensor, drawn: np.ndarray | None) -> None:
         """Write one Item with its detections [n, 6]; drawn: its picture with boxes. Raises InputError if that fails."""
         options = self.options
-        if not options.nosave:
-            self.add_frame(item, drawn) if item.frame is not None else self.add_picture(item, drawn)
+        if drawn is not None and not options.nosave:
+            (self.add_picture if item.frame is None else self.add_frame)(item, drawn)
         if options.save_txt:
-            file = self.folder.text_labels / f"{self.names.of_item(item)}.txt"
+            file = self.run.text_labels / f"{self.names.of_item(item)}.txt"
             write_labels(file, detections, item.image.shape[:2], options.save_conf)
         if options.save_crop:
-            write_crops(self.folder.crops, self.names.of_item(item), item.image, detections, self.classes)
+            write_crops(self.run.crops, self.names.of_item(item), item.image, detections, self.classes)
 
-    def add_picture(self, item, drawn):
+    def add_picture(self, item: Item, drawn: np.ndarray) -> None:
         """Write an image with boxes."""
         suffix = Path(item.path).suffix
-        file = self.folder.path / (self.names.of_source(item) + (suffix if suffix.lower() in WRITABLE else ".jpg"))
+        file = self.run.path / (self.names.of_source(item) + (suffix if suffix.lower() in WRITABLE else ".jpg"))
         write_image(file, drawn)
 
-    def add_frame(self, item, drawn):
+    def add_frame(self, item: Item, drawn: np.ndarray) -> None:
         """Add a frame to the .mp4 of its video or stream; of files, only one is open at a time."""
         name = self.names.of_source(item)
         if name not in self.videos:
             if not item.live:
                 self.close()
-            file, size = self.folder.path / valid_text(f"{name}.mp4"), drawn.shape[1::-1]
-            video = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), item.fps, size)
+            file, size = self.run.path / valid_text(f"{name}.mp4"), drawn.shape[1::-1]
+            video = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), item.fps or USUAL_RATE, size)
             if not video.isOpened():
                 raise InputError(f"{file}: cannot be written")
             self.videos[name] = video
         self.videos[name].write(drawn)
 
-    def close(self):
+    def close(self) -> None:
         """Finish the videos."""
         for video in self.videos.values():
             video.release()
         self.videos = {}
 
 
-def draw(item, detections, names, options):
+def draw(item: Item, detections: torch.Tensor, names: Mapping[int, str], options: Any) -> np.ndarray:
     """Return a copy of an Item's picture with boxes, as DetectOptions say."""
     return draw_detections(
         item.image.copy(),
@@ -96,7 +108,7 @@ def draw(item, detections, names, options):
     )
 
 
-def crop_box(box, shape):
+def crop_box(box: torch.Tensor, shape: Sequence[int]) -> tuple[int, int, int, int]:
     """Return (left, top, right, bottom) in whole pixels of an xyxy box with a little margin, cut to (height, width)."""
     share, pixels = CROP_MARGIN
     margin = (box[2:] - box[:2]) * share + pixels
@@ -105,9 +117,12 @@ def crop_box(box, shape):
     return left, top, min(right, shape[1]), min(bottom, shape[0])
 
 
-def write_crops(folder, name, image, detections, names):
+def write_crops(
+    folder: Path, name: str, image: np.ndarray, detections: torch.Tensor, names: Mapping[int, str]
+) -> list[Path]:
     """Write every detection [n, 6] on an image as folder/<class>/<name>.jpg, <name>_2.jpg, …; return the files."""
-    numbers, files = Counter(), []
+    numbers: Counter[int] = Counter()
+    files: list[Path] = []
     for box, index in zip(detections[:, :4].cpu(), detections[:, 5].int().tolist()):
         left, top, right, bottom = crop_box(box, image.shape)
         place = folder / file_name(names[index])
@@ -119,19 +134,19 @@ def write_crops(folder, name, image, detections, names):
     return files
 
 
-def file_name(name):
+def file_name(name: str) -> str:
     """Return a class name as the name of a folder: a checkpoint may call a class anything, ../.. included."""
     return re.sub(r"[^\w .+-]", "_", name).strip(" .") or "_"
 
 
-def describe(detections, names):
+def describe(detections: torch.Tensor, names: Mapping[int, str]) -> str:
     """Return in words what was found: 2 persons, 1 dog."""
     counts = sorted(Counter(detections[:, 5].int().tolist()).items())
     words = [f"{count} {names[index] if count == 1 else plural(names[index])}" for index, count in counts]
     return ", ".join(words) or "nothing"
 
 
-def plural(name):
+def plural(name: str) -> str:
     """Return a class name for more than one: dogs, buses, benches; names that look like plurals stay."""
     lower = name.lower()
     if lower.endswith(("ss", "us", "x", "z", "ch", "sh")):

@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import cv2
+import numpy as np
 
 from utils.errors import InputError
 from utils.files.paths import valid_text
@@ -11,7 +14,13 @@ from utils.files.paths import valid_text
 QUIT = (ord("q"), 27)  # 27: Esc
 
 
-def require_display(flag, *, environment=os.environ, platform=sys.platform, framework=cv2.currentUIFramework):
+def require_display(
+    flag: str,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    platform: str = sys.platform,
+    framework: Callable[[], str] = cv2.currentUIFramework,
+) -> None:
     """Raise InputError, which names the flag, where no window can be shown.
 
     framework: returns the name of OpenCV's window system, empty in packages without one.
@@ -24,7 +33,7 @@ def require_display(flag, *, environment=os.environ, platform=sys.platform, fram
         raise InputError(f"{flag}: this OpenCV has no windows; {packages}")
 
 
-def show(title, image, moving, *, window=cv2):
+def show(title: str, image: np.ndarray, moving: bool, *, window: Any = cv2) -> bool:
     """Show a picture uint8 [h, w, 3] BGR in a window; return whether the user wants to go on.
 
     A still picture stays until a key is pressed; a frame of a video (moving) does not wait. q and Esc end.

@@ -4,16 +4,20 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import yaml
 
+from models.yolo import DetectionModel
 from utils.cli.device import select_device
 from utils.cli.options import option
 from utils.data.choice import match_classes
-from utils.data.config import load_data
+from utils.data.config import DataConfig, load_data
 from utils.errors import InputError
 from utils.export.int8 import calibration_images
 from utils.export.ncnn import write_ncnn
@@ -26,6 +30,7 @@ from utils.export.yolov5 import stock_network
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import size_of
+from utils.runtimes.interface import Runtime
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.packages import need
 from utils.runtimes.runtimes import NCNN_SUFFIX, OPENVINO_SUFFIX, TorchRuntime, load_detector
@@ -75,7 +80,7 @@ class ExportOptions:
     max_det: int = option(300, "with --nms, most detections an image", minimum=1)
     workspace: int = option(4, "TensorRT: memory for building in GB", minimum=1)
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError for flags that exclude each other or have no effect."""
         graphs = {"onnx", "openvino"} & set(self.include)
         if len(self.imgsz) > 2:
@@ -106,7 +111,7 @@ class Exported:
     broken: list[str]  # what is wrong with it; empty when nothing is
 
 
-def export(options):
+def export(options: ExportOptions) -> list[Exported]:
     """Export as ExportOptions say, verify each file, print a line for it; return the list of Exported.
 
     Files land beside the checkpoint; one that fails is kept with the suffix .failed. Raises InputError.
@@ -130,14 +135,21 @@ def export(options):
 class Job:
     """One checkpoint on its way into files."""
 
-    def __init__(self, options, weights, model, config, shape):
+    def __init__(
+        self,
+        options: ExportOptions,
+        weights: Path,
+        model: DetectionModel,
+        config: DataConfig | None,
+        shape: tuple[int, int],
+    ) -> None:
         """options: ExportOptions; weights: Path; config: DataConfig or None; shape: (height, width) of the images."""
         self.options, self.weights, self.model, self.config, self.shape = options, weights, model, config, shape
         self.metadata = describe_model(model, shape, options.batch_size)
         self.device = select_device(options.device)
         self.reference = TorchRuntime(weights, self.device, model)
 
-    def run(self, name):
+    def run(self, name: str) -> Exported:
         """Export one format, verify it and move it into its place; return the Exported."""
         start = time.perf_counter()
         with folder_beside(self.weights) as folder:
@@ -156,22 +168,29 @@ class Job:
             )
         return Exported(target, report.broken)
 
-    def verified(self, runtime, quantized=False):
+    def verified(self, runtime: Runtime, quantized: bool = False) -> Report:
         """Return the Report of a runtime against the checkpoint."""
         tolerance = INT8 if quantized else HALF if self.options.half else FLOAT
         return verify(self.reference, runtime, tolerance, self.shape, self.config)
 
-    def graph(self, images=None, half=False):
+    def graph(self, images: list[np.ndarray] | None = None, half: bool = False) -> Any:
         """Return the network as an ONNX graph."""
         options = self.options
-        settings = {"dynamic": options.dynamic, "simplify": options.simplify, "opset": options.opset}
-        return onnx_graph(self.model, self.metadata, **settings, images=images, half=half)
+        return onnx_graph(
+            self.model,
+            self.metadata,
+            dynamic=options.dynamic,
+            simplify=options.simplify,
+            opset=options.opset,
+            images=images,
+            half=half,
+        )
 
-    def calibration(self):
+    def calibration(self) -> list[np.ndarray] | None:
         """Return the images to calibrate on, or None when nothing is to be quantized."""
-        return calibration_images(self.config, self.shape) if self.options.int8 else None
+        return calibration_images(self.config, self.shape) if self.options.int8 and self.config else None
 
-    def make_onnx(self, folder):
+    def make_onnx(self, folder: Path) -> tuple[Path, Report]:
         """Write the ONNX file; return (path, Report)."""
         options, images = self.options, self.calibration()
         path = folder / f"{self.weights.stem}{'_int8' if images else ''}.onnx"
@@ -186,14 +205,14 @@ class Job:
             report = Report(report.broken + inside.broken, f"{report.text}; after suppression {inside.text}")
         return path, report
 
-    def make_torchscript(self, folder):
+    def make_torchscript(self, folder: Path) -> tuple[Path, Report]:
         """Write the TorchScript file; return (path, Report)."""
         options, path = self.options, folder / f"{self.weights.stem}.torchscript"
         settings = {"dynamic": options.dynamic, "half": options.half, "device": self.device}
         path.write_bytes(torchscript_bytes(self.model, self.metadata, **settings))
         return path, self.verified(load_detector(path, self.device))
 
-    def make_openvino(self, folder):
+    def make_openvino(self, folder: Path) -> tuple[Path, Report]:
         """Write the OpenVINO folder; return (path, Report)."""
         images, stem, graph = self.calibration(), self.weights.stem, folder / "graph.onnx"
         content = self.graph()  # NNCF finds Detect by the names of its nodes
@@ -203,21 +222,21 @@ class Job:
         write_openvino(graph, path, stem, self.metadata, half=self.options.half, images=images, detect=detect)
         return path, self.verified(load_detector(path), quantized=bool(images))
 
-    def make_ncnn(self, folder):
+    def make_ncnn(self, folder: Path) -> tuple[Path, Report]:
         """Write the ncnn folder; return (path, Report)."""
         graph, path = folder / "graph.onnx", folder / f"{self.weights.stem}{NCNN_SUFFIX}"
         graph.write_bytes(self.graph().SerializeToString())
         write_ncnn(graph, path, self.metadata, half=self.options.half)
         return path, self.verified(load_detector(path))
 
-    def make_engine(self, folder):
+    def make_engine(self, folder: Path) -> tuple[Path, Report]:
         """Write the TensorRT engine; return (path, Report)."""
         graph, path = folder / "graph.onnx", folder / f"{self.weights.stem}.engine"
         graph.write_bytes(self.graph(half=self.options.half).SerializeToString())
         path.write_bytes(engine_bytes(graph, self.options.workspace))
         return path, self.verified(EngineRuntime(path, self.metadata, self.device))
 
-    def make_yolov5(self, folder):
+    def make_yolov5(self, folder: Path) -> tuple[Path, Report]:
         """Write a model yaml of the public YOLOv5 and weights for it; return (path of the weights, Report)."""
         config, network = stock_network(self.model)
         stem = f"{self.weights.stem}_yolov5"
@@ -231,7 +250,7 @@ class Job:
 
 
 @contextmanager
-def folder_beside(path):
+def folder_beside(path: Path) -> Iterator[Path]:
     """Make a folder beside a file, and remove it with what is left in it. Raises InputError when it can't be made."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent))
@@ -244,7 +263,7 @@ def folder_beside(path):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def put(made, target):
+def put(made: Path, target: Path) -> None:
     """Move a finished file or folder into its place; what was there before goes."""
     if made.is_dir() and target.exists():
         target.rename(made.parent / "before")

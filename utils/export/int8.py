@@ -9,12 +9,15 @@ import io
 import logging
 import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from utils.data.config import DataConfig
 from utils.data.dataset import DetectionDataset
 from utils.data.splits import load_split
 from utils.errors import InputError
@@ -26,7 +29,9 @@ QUANTIZED = ("Conv", "Sigmoid", "Mul", "Relu", "Clip", "LeakyRelu", "Add", "Conc
 IMAGES = 32  # more change the ranges little
 
 
-def calibration_images(config, shape, count=IMAGES, seed=0):
+def calibration_images(
+    config: DataConfig, shape: tuple[int, int], count: int = IMAGES, seed: int = 0
+) -> list[np.ndarray]:
     """Return float32 arrays [1, 3, H, W] from 0 to 1: training images of a DataConfig, letterboxed, drawn from a seed.
 
     shape: (height, width) in pixels. Raises InputError when the split has no usable images.
@@ -37,7 +42,7 @@ def calibration_images(config, shape, count=IMAGES, seed=0):
     return [dataset[int(index)][0][None].numpy().astype(np.float32) / 255 for index in chosen]
 
 
-def quantize_graph(graph, images, detect):
+def quantize_graph(graph: Any, images: Sequence[np.ndarray], detect: int) -> Any:
     """Return a quantized copy (ModelProto) of a graph whose weights are float32.
 
     Args:
@@ -74,7 +79,7 @@ def quantize_graph(graph, images, detect):
         return quantizer.model.model
 
 
-def activation_ranges(tools, file, scratch, images):
+def activation_ranges(tools: Any, file: str, scratch: str, images: Sequence[np.ndarray]) -> Any:
     """Return the ranges of a graph's activations; `scratch` is a path for a copy that also returns them.
 
     Raises InputError when a layer gives all but the same number everywhere.
@@ -92,7 +97,7 @@ def activation_ranges(tools, file, scratch, images):
     return calibrator.compute_data()
 
 
-def share_ranges(graph, ranges):
+def share_ranges(graph: Any, ranges: Any) -> None:
     """Give maps that only a Concat reads the range of what it joins, in place: they are rounded once, and just copied.
 
     graph: GraphProto; ranges: those of `activation_ranges`.
@@ -107,16 +112,16 @@ def share_ranges(graph, ranges):
 class Once:
     """A calibration reader of one batch."""
 
-    def __init__(self, images):
+    def __init__(self, images: np.ndarray) -> None:
         self.feeds = [{"images": images}]
 
-    def get_next(self):
+    def get_next(self) -> dict[str, np.ndarray] | None:
         """Return the inputs, then None."""
         return self.feeds.pop() if self.feeds else None
 
 
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Silence what the calibrator logs and prints."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

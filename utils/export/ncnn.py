@@ -5,14 +5,14 @@ import tempfile
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.runtimes.metadata import write_facts
+from utils.runtimes.metadata import Metadata, write_facts
 from utils.runtimes.packages import need
 from utils.runtimes.runtimes import NCNN_FILES
 
 LEFT_OUT = ("pnnxparam", "pnnxbin", "pnnxpy", "pnnxonnx", "ncnnpy")  # what pnnx writes besides the network
 
 
-def write_ncnn(onnx_file, folder, metadata, *, half=False):
+def write_ncnn(onnx_file: Path, folder: Path, metadata: Metadata, *, half: bool = False) -> None:
     """Write folder/model.ncnn.param, model.ncnn.bin and metadata.yaml from an ONNX file of fixed size, for one image.
 
     half: store the weights in FP16. Raises InputError when pnnx is not installed or cannot convert the network.

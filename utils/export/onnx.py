@@ -2,14 +2,20 @@
 
 import tempfile
 import warnings
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import torch
 
+from models.yolo import DetectionModel
 from utils.export.head import export_network
 from utils.export.int8 import quantize_graph
+from utils.runtimes.metadata import Metadata
 from utils.runtimes.packages import need
 
 OPSET, OPSETS = 17, (13, 20)  # default; oldest and newest that all of the below can be written in
@@ -51,7 +57,16 @@ suppression (float[batch, anchors, columns] {source}) => (float[found, 7] detect
 """
 
 
-def onnx_graph(model, metadata, *, dynamic=False, simplify=False, opset=OPSET, images=None, half=False):
+def onnx_graph(
+    model: DetectionModel,
+    metadata: Metadata,
+    *,
+    dynamic: bool = False,
+    simplify: bool = False,
+    opset: int = OPSET,
+    images: Sequence[np.ndarray] | None = None,
+    half: bool = False,
+) -> Any:
     """Return a DetectionModel as ModelProto: `images` float32 [B, 3, H, W] → `output0` float32 [B, N, 5 + nc].
 
     Args:
@@ -71,7 +86,9 @@ def onnx_graph(model, metadata, *, dynamic=False, simplify=False, opset=OPSET, i
     return quantize_graph(graph, images, model.model[-1].i) if images else graph
 
 
-def onnx_bytes(graph, metadata, *, half=False, nms=None):
+def onnx_bytes(
+    graph: Any, metadata: Metadata, *, half: bool = False, nms: tuple[float, float, int] | None = None
+) -> bytes:
     """Return the graph of `onnx_graph` as the bytes of a file.
 
     Args:
@@ -89,7 +106,7 @@ def onnx_bytes(graph, metadata, *, half=False, nms=None):
     return graph.SerializeToString()
 
 
-def trace(onnx, model, metadata, dynamic, opset, half):
+def trace(onnx: ModuleType, model: DetectionModel, metadata: Metadata, dynamic: bool, opset: int, half: bool) -> Any:
     """Return the ModelProto of a DetectionModel.
 
     The exporter that follows the traced calls is used: it needs no further package and writes one node an operation.
@@ -113,7 +130,7 @@ def trace(onnx, model, metadata, dynamic, opset, half):
         return onnx.load(str(file))
 
 
-def with_suppression(onnx, graph, metadata, conf, iou, max_det):
+def with_suppression(onnx: ModuleType, graph: Any, metadata: Metadata, conf: float, iou: float, max_det: int) -> Any:
     """Return a graph followed by non-maximum suppression: see SUPPRESSION."""
     opset = next(entry.version for entry in graph.opset_import if not entry.domain)
     sizes = {"nc": len(metadata.names), "conf": conf, "iou": iou, "max_det": max_det}
@@ -121,7 +138,7 @@ def with_suppression(onnx, graph, metadata, conf, iou, max_det):
     return onnx.compose.merge_models(graph, onnx.parser.parse_model(text), io_map=[(OUTPUT, OUTPUT)])
 
 
-def halve_weights(onnx, graph):
+def halve_weights(onnx: ModuleType, graph: Any) -> None:
     """Store the large float32 tensors of a graph in FP16, each followed by a cast to float32; in place."""
     casts = []
     for tensor in graph.graph.initializer:
@@ -135,10 +152,10 @@ def halve_weights(onnx, graph):
     graph.graph.node.extend(nodes)
 
 
-def shorten_names(graph):
+def shorten_names(graph: Any) -> None:
     """Rename the values inside a graph to v0, v1, … and drop the nodes' names, a tenth of a small file; in place."""
     kept = {value.name for value in (*graph.input, *graph.output)}
-    short = {}
+    short: dict[str, str] = {}
     for node in graph.node:
         node.ClearField("name")
         for names in (node.input, node.output):

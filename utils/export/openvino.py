@@ -1,11 +1,25 @@
 """OpenVINO folders, made from an ONNX file: x.xml, x.bin and metadata.yaml."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
 from utils.export.int8 import quiet
-from utils.runtimes.metadata import write_facts
+from utils.runtimes.metadata import Metadata, write_facts
 from utils.runtimes.packages import need
 
 
-def write_openvino(onnx_file, folder, stem, metadata, *, half=False, images=None, detect=None):
+def write_openvino(
+    onnx_file: Path,
+    folder: Path,
+    stem: str,
+    metadata: Metadata,
+    *,
+    half: bool = False,
+    images: Sequence[np.ndarray] | None = None,
+    detect: int | None = None,
+) -> None:
     """Write folder/stem.xml, stem.bin and metadata.yaml from an ONNX file.
 
     Args:

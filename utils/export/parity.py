@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional
 
 from utils.boxes.geometry import non_max_suppression, xywh2xyxy
+from utils.data.config import DataConfig
 from utils.data.shapes import draw_image
 from utils.runtimes.interface import Runtime, predictions_of
-from utils.validation.evaluate import evaluate
+from utils.validation.evaluate import Evaluation, evaluate
 from utils.validation.measure import make_validation_loader
 
 COMPARED = 4  # batches of the validation images whose predictions are compared one by one
@@ -48,7 +49,7 @@ class Deviation:
     score: float
 
 
-def comparison_images(shape, seed=0):
+def comparison_images(shape: tuple[int, int], seed: int = 0) -> torch.Tensor:
     """Return images float [n, 3, H, W] from 0 to 1 that need no data: drawn shapes, and one of noise.
 
     shape: (height, width) in pixels.
@@ -61,7 +62,7 @@ def comparison_images(shape, seed=0):
     return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
 
 
-def deviation(expected, found, average=False):
+def deviation(expected: torch.Tensor, found: torch.Tensor, average: bool = False) -> Deviation:
     """Return the Deviation of predictions `found` [B, N, 5 + nc] from `expected`, see Tolerance for what is compared.
 
     Infinite when the shapes differ or a number is not finite.
@@ -81,7 +82,9 @@ def deviation(expected, found, average=False):
     return Deviation(*(float(part.mean() if average else part.max()) for part in (corners, scores)))
 
 
-def shortcomings(tolerance, difference, expected=None, found=None):
+def shortcomings(
+    tolerance: Tolerance, difference: Deviation, expected: Evaluation | None = None, found: Evaluation | None = None
+) -> list[str]:
     """Return in words what of a file breaks the tolerance; empty when nothing does.
 
     Args:
@@ -94,7 +97,7 @@ def shortcomings(tolerance, difference, expected=None, found=None):
         for name, value, limit in pairs
         if not value <= limit  # "not <=" catches NaN as well
     ]
-    if expected is not None:
+    if expected is not None and found is not None:
         for name, before, after in (("mAP50", expected.map50, found.map50), ("mAP50-95", expected.map, found.map)):
             change = before - after if tolerance.average else abs(before - after)  # eight bits may also gain
             if not change <= tolerance.map:
@@ -105,13 +108,13 @@ def shortcomings(tolerance, difference, expected=None, found=None):
 class Suppressed(Runtime):
     """A runtime followed by non-maximum suppression, in the form in which files with suppression inside are called."""
 
-    def __init__(self, runtime, limits):
+    def __init__(self, runtime: Runtime, limits: tuple[float, float, int]) -> None:
         """limits: confidence, IoU, most detections an image."""
         sizes = runtime.size_multiple, runtime.shape, runtime.batch
         super().__init__(runtime.path, runtime.names, *sizes, runtime.device)
         self.runtime, self.limits = runtime, limits
 
-    def __call__(self, images, augment=False):
+    def __call__(self, images: torch.Tensor, augment: bool = False) -> torch.Tensor:
         """Return what is left of the predictions, as predictions [B, most, 5 + nc]."""
         conf, iou, max_det = self.limits
         found = non_max_suppression(self.runtime(images, augment), conf, iou, multi_label=False, max_det=max_det)
@@ -128,7 +131,14 @@ class Report:
 
 
 @torch.no_grad()
-def verify(reference, runtime, tolerance, shape, config=None, seed=0):
+def verify(
+    reference: Runtime,
+    runtime: Runtime,
+    tolerance: Tolerance,
+    shape: tuple[int, int],
+    config: DataConfig | None = None,
+    seed: int = 0,
+) -> Report:
     """Return the Report of a runtime against the checkpoint that it was made from.
 
     Args:
@@ -137,7 +147,7 @@ def verify(reference, runtime, tolerance, shape, config=None, seed=0):
         config: None, or a DataConfig whose validation images the mAP is compared on.
     """
     device = reference.device
-    batches, evaluations = [comparison_images(shape, seed)], ()
+    batches, evaluations = [comparison_images(shape, seed)], []
     if config:
         loader = make_validation_loader(runtime, config, "val", max(shape), runtime.batch or 1, 0)
         batches = [batch[0].float() / 255 for batch in islice(loader, COMPARED)]
@@ -150,14 +160,16 @@ def verify(reference, runtime, tolerance, shape, config=None, seed=0):
     return Report(broken, describe(difference, tolerance, *evaluations))
 
 
-def describe(difference, tolerance, expected=None, found=None):
+def describe(
+    difference: Deviation, tolerance: Tolerance, expected: Evaluation | None = None, found: Evaluation | None = None
+) -> str:
     """Return a comparison in words; arguments as for `shortcomings`."""
     kind = "on average" if tolerance.average else "at most"
     text = (
         f"boxes differ by {kind} {difference.box:.1g} of their side (allowed: {tolerance.box:g}), "
         f"scores by {difference.score:.1g} ({tolerance.score:g})"
     )
-    if expected is None:
+    if expected is None or found is None:
         return text
     pairs = (("mAP50", expected.map50, found.map50), ("mAP50-95", expected.map, found.map))
     return text + "".join(f", {name} {before:.4f} → {after:.4f}" for name, before, after in pairs)

@@ -1,15 +1,18 @@
 """TensorRT engines, built from an ONNX file on the GPU that they will run on."""
 
+from pathlib import Path
+
 import torch
 
 from utils.errors import InputError
 from utils.runtimes.interface import Runtime
+from utils.runtimes.metadata import Metadata
 from utils.runtimes.packages import need
 
 WHAT = "--include engine"
 
 
-def engine_bytes(onnx_file, workspace=4):
+def engine_bytes(onnx_file: Path, workspace: int = 4) -> bytes:
     """Return the bytes of a TensorRT engine made from an ONNX file of fixed size, in whose types it computes.
 
     workspace: memory for building in GB. Raises InputError when TensorRT is missing or cannot build the network.
@@ -36,14 +39,14 @@ class EngineRuntime(Runtime):
 
     label = "TensorRT"
 
-    def __init__(self, path, metadata, device):
+    def __init__(self, path: Path, metadata: Metadata, device: torch.device) -> None:
         trt = need("tensorrt", WHAT)
         super().__init__(path, metadata.names, metadata.stride, metadata.imgsz, metadata.batch, device)
         self.engine = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(path.read_bytes())
         self.context = self.engine.create_execution_context()
         self.input, self.output = (self.engine.get_tensor_name(i) for i in range(2))
 
-    def infer(self, images):
+    def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Return the output [B, N, 5 + nc]."""
         images = images.to(self.device).float().contiguous()
         output = torch.empty(tuple(self.engine.get_tensor_shape(self.output)), device=self.device)

@@ -6,10 +6,19 @@ import warnings
 
 import torch
 
+from models.yolo import DetectionModel
 from utils.export.head import export_network
+from utils.runtimes.metadata import Metadata
 
 
-def torchscript_bytes(model, metadata, *, dynamic=False, half=False, device="cpu"):
+def torchscript_bytes(
+    model: DetectionModel,
+    metadata: Metadata,
+    *,
+    dynamic: bool = False,
+    half: bool = False,
+    device: str | torch.device = "cpu",
+) -> bytes:
     """Return a DetectionModel as the bytes of a TorchScript file: images [B, 3, H, W] → predictions [B, N, 5 + nc].
 
     Args:

@@ -7,6 +7,7 @@ is written out in layers that say each width: Conv, Bottleneck with a fractional
 import math
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from models.yolo import DetectionModel, build_layer
 from utils.errors import InputError
 
 
-def stock_network(model):
+def stock_network(model: DetectionModel) -> tuple[dict[str, Any], DetectionModel]:
     """Return (yaml content, DetectionModel built from it) for a DetectionModel: the same network in public layers.
 
     Raises InputError that names the layer when one cannot be written so.
@@ -37,14 +38,18 @@ def stock_network(model):
 class StockWriter:
     """Writes the layers of a network as yaml rows, and remembers which module each row takes its tensors from."""
 
-    def __init__(self, model):
+    def __init__(self, model: DetectionModel) -> None:
         """model: DetectionModel; it stays as it is."""
         self.model, self.spec = model, parse_spec(model.yaml, model.origin)
         self.exact = replace(self.spec, depth_multiple=1.0, width_multiple=1.0, multiple_of=1)
         self.widths = output_widths(model)
-        self.rows, self.modules, self.place = [], [], []  # place: the row that gives the output of a layer
+        self.rows: list[list[Any]] = []
+        self.modules: list[nn.Module | None] = []  # whose tensors each row takes
+        self.place: list[int] = []  # the row that gives the output of a layer
 
-    def add(self, sources, name, args, module=None, repeats=1):
+    def add(
+        self, sources: int | list[int], name: str, args: list[Any], module: nn.Module | None = None, repeats: int = 1
+    ) -> int:
         """Append a row that reads a row, or a list of rows; return its index. A row is its index; −1 the image."""
         last = len(self.rows) - 1
         listed = sources if isinstance(sources, list) else [sources]
@@ -53,16 +58,17 @@ class StockWriter:
         self.modules.append(module)
         return last + 1
 
-    def add_layer(self, layer):
+    def add_layer(self, layer: Any) -> None:
         """Append the rows of one layer of the network. Raises InputError."""
         row, i = self.spec.rows[layer.i], layer.i
         earlier = [s % i if i else None for s in ([layer.f] if isinstance(layer.f, int) else layer.f)]
         sources = [-1 if index is None else self.place[index] for index in earlier]
         if row.name == DETECT:
-            return self.add(sources, DETECT, ["nc", "anchors"], layer)
+            self.add(sources, DETECT, ["nc", "anchors"], layer)
+            return
         if isinstance(layer, nn.Identity):
             self.place.append(self.add(sources[0], "nn.Identity", [], layer))
-            return None
+            return
         inputs = [self.model.yaml["ch"] if index is None else self.widths[index] for index in earlier]
         args = [self.widths[i], *row.args[1:]] if row.name in CONVOLUTIONAL else list(row.args)
         repeats = self.spec.repeats(row)
@@ -71,9 +77,8 @@ class StockWriter:
             self.place.append(self.add(source, row.name, args, layer, repeats))
         else:
             self.place.append(self.expand(layer, sources[0], f"layer {i} ({row.name})"))
-        return None
 
-    def fits(self, layer, row, inputs):
+    def fits(self, layer: nn.Module, row: Row, inputs: list[int]) -> bool:
         """Tell whether a row, parsed as it stands, gives a layer like this one."""
         try:
             with torch.device("meta"), warnings.catch_warnings():
@@ -83,7 +88,7 @@ class StockWriter:
             return False
         return signature(built) == signature(layer)
 
-    def expand(self, layer, source, where):
+    def expand(self, layer: Any, source: int, where: str) -> int:
         """Append the rows of a block with uneven widths; return the row of its output. Raises InputError."""
         writers = {Conv: self.conv, Bottleneck: self.bottleneck, C3: self.c3, SPPF: self.sppf, SPP: self.spp}
         if isinstance(layer, (nn.Sequential, nn.ModuleList)):
@@ -100,7 +105,7 @@ class StockWriter:
             )
         return writers[type(layer)](layer, source, where)
 
-    def conv(self, layer, source, where):
+    def conv(self, layer: Any, source: int, where: str) -> int:
         """Append a Conv."""
         conv = layer.conv
         kernel, step, pad = conv.kernel_size, conv.stride, conv.padding
@@ -110,36 +115,36 @@ class StockWriter:
         args = [conv.out_channels, kernel[0], step[0], pad[0], conv.groups]
         return self.add(source, "Conv", args, layer)
 
-    def bottleneck(self, layer, source, where):
+    def bottleneck(self, layer: Any, source: int, where: str) -> int:
         """Append a Bottleneck with the expansion that gives its hidden width."""
         hidden, out = layer.cv1.conv.out_channels, layer.cv2.conv.out_channels
         args = [out, bool(layer.add), layer.cv2.conv.groups, expansion(hidden, out)]
         return self.add(source, "Bottleneck", args, layer)
 
-    def c3(self, layer, source, where):
+    def c3(self, layer: Any, source: int, where: str) -> int:
         """Append a C3: two branches, joined."""
         inner = self.expand(layer.m, self.conv(layer.cv1, source, where), where)
         beside = self.conv(layer.cv2, source, where)
         return self.conv(layer.cv3, self.add([inner, beside], "Concat", [1]), where)
 
-    def sppf(self, layer, source, where):
+    def sppf(self, layer: Any, source: int, where: str) -> int:
         """Append an SPPF: one pool three times."""
         maps = [self.conv(layer.cv1, source, where)]
         for _ in range(3):
             maps.append(self.pool(layer.m, maps[-1]))
         return self.conv(layer.cv2, self.add(maps, "Concat", [1]), where)
 
-    def spp(self, layer, source, where):
+    def spp(self, layer: Any, source: int, where: str) -> int:
         """Append an SPP: pools in parallel."""
         first = self.conv(layer.cv1, source, where)
         maps = [first, *(self.pool(pool, first) for pool in layer.m)]
         return self.conv(layer.cv2, self.add(maps, "Concat", [1]), where)
 
-    def pool(self, layer, source):
+    def pool(self, layer: Any, source: int) -> int:
         """Append a max pool."""
         return self.add(source, "nn.MaxPool2d", [layer.kernel_size, layer.stride, layer.padding])
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """Return the content of the yaml."""
         model, detect = self.model, self.model.model[-1]
         anchors = (detect.anchors * detect.stride.view(-1, 1, 1)).flatten(1).tolist()
@@ -153,11 +158,11 @@ class StockWriter:
         return config | {"backbone": self.rows[:split], "head": self.rows[split:]}
 
 
-def output_widths(model):
+def output_widths(model: DetectionModel) -> list[Any]:
     """Return the output channels of each layer of a DetectionModel, None for Detect."""
-    widths = [None] * len(model.model)
+    widths: list[int | None] = [None] * len(model.model)
 
-    def note(layer, _, output):
+    def note(layer: Any, _: Any, output: Any) -> None:
         widths[layer.i] = output.shape[1] if isinstance(output, torch.Tensor) else None
 
     handles = [layer.register_forward_hook(note) for layer in model.model]
@@ -171,13 +176,13 @@ def output_widths(model):
     return widths
 
 
-def signature(layer):
+def signature(layer: nn.Module) -> tuple[list[Any], list[Any]]:
     """Return what two layers must share to be the same but for the values of their tensors."""
     parts = [(name, type(part), getattr(part, "add", None)) for name, part in layer.named_modules()]
     return parts, [(name, tuple(tensor.shape)) for name, tensor in layer.state_dict().items()]
 
 
-def expansion(hidden, out):
+def expansion(hidden: int, out: int) -> float:
     """Return the shortest decimal e with int(out · e) == hidden."""
     for digits in range(1, 17):
         e = round((hidden + 0.5) / out, digits)

@@ -7,7 +7,7 @@ from pathlib import Path
 from utils.errors import InputError
 
 
-def write_atomically(path, data):
+def write_atomically(path: str | Path, data: bytes) -> None:
     """Replace the file at `path` by bytes, by way of a file beside it. Raises InputError when that fails."""
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")

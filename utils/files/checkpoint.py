@@ -7,9 +7,11 @@ file never runs.
 """
 
 import io
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -43,7 +45,7 @@ class Checkpoint:
     entries: dict = field(default_factory=dict)  # epoch, best_fitness, updates, optimizer, opt, date, state
 
 
-def load_checkpoint(path, cfg=None):
+def load_checkpoint(path: str | Path, cfg: str | Path | None = None) -> Checkpoint:
     """Return the Checkpoint in a `.pt` file: `ema` of an unfinished run stands in for a model that is None.
 
     cfg: path of the model yaml of a file that holds tensors only (a state dict); no other file needs it.
@@ -55,7 +57,7 @@ def load_checkpoint(path, cfg=None):
         return checkpoint_of(content, path, cfg)
 
 
-def checkpoint_of(content, path, cfg):
+def checkpoint_of(content: Any, path: str | Path, cfg: str | Path | None) -> Checkpoint:
     """Return the Checkpoint of a file's content, as for load_checkpoint."""
     tensors = find_tensors(content)
     try:
@@ -70,7 +72,9 @@ def checkpoint_of(content, path, cfg):
             raise InputError(
                 f"{path}: no YOLOv5 detection model inside (found: {found}); expected an entry 'model' or 'ema'"
             )
-        models = {key: build_model(content[key]) if is_model(content.get(key)) else None for key in ("model", "ema")}
+        models: dict[str, Any] = {
+            key: build_model(content[key]) if is_model(content.get(key)) else None for key in ("model", "ema")
+        }
     except SpecError as error:
         raise InputError(f"{path}: {error}") from None
     entries = {k: plain(v) for k, v in content.items() if k not in models}
@@ -79,7 +83,7 @@ def checkpoint_of(content, path, cfg):
     return Checkpoint(Path(path), models["model"], models["ema"], entries)
 
 
-def find_tensors(content):
+def find_tensors(content: Any) -> dict[str, torch.Tensor] | None:
     """Return the {name: tensor} that a file without a network consists of, or holds under a usual name; else None."""
     places = [content, *(content.get(key) for key in WEIGHTS_ENTRIES)] if isinstance(content, dict) else []
     for place in places:
@@ -88,7 +92,7 @@ def find_tensors(content):
     return None
 
 
-def model_from_tensors(config, tensors):
+def model_from_tensors(config: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> DetectionModel:
     """Return the DetectionModel of a model yaml's content with the tensors {name: tensor} of a state dict.
 
     The number of classes and all widths are those of the tensors. Raises SpecError when they do not belong together.
@@ -108,7 +112,7 @@ def model_from_tensors(config, tensors):
     return build_model(record)
 
 
-def record_of(module, tensors, prefix=""):
+def record_of(module: nn.Module, tensors: Mapping[str, torch.Tensor], prefix: str = "") -> tuple[Record, set[str]]:
     """Return (Record of a module with the tensors whose names start with prefix, the set of names used)."""
     record = Record()
     record.kind, used = class_name(type(module)), set()
@@ -125,13 +129,13 @@ def record_of(module, tensors, prefix=""):
     return record, used
 
 
-def empty_model(config):
+def empty_model(config: dict[str, Any]) -> DetectionModel:
     """Return the DetectionModel of a yaml's content without values: shapes only."""
     with torch.device("meta"):
         return DetectionModel(config)
 
 
-def build_model(record):
+def build_model(record: Record) -> DetectionModel:
     """Return the DetectionModel described by a Record: rows from its yaml, widths and values from its tensors.
 
     Raises SpecError when rows and tensors, or the tensors of two layers, do not belong together, and for NaN.
@@ -156,7 +160,7 @@ def build_model(record):
     return model.float().eval().requires_grad_(True)
 
 
-def read_names(names, nc):
+def read_names(names: Any, nc: int) -> dict[int, str]:
     """Return class names as {index: name} from a list or dict; class numbers where the file has none that fit."""
     names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
     if not isinstance(names, dict) or {str(i) for i in names} != {str(i) for i in range(nc)}:
@@ -167,7 +171,7 @@ def read_names(names, nc):
     return {int(i): str(name) for i, name in names.items()}
 
 
-def take_over(module, record, path):
+def take_over(module: Any, record: Record, path: str) -> None:
     """Copy tensors and structure of a Record into a module built from rows; `path` is for messages.
 
     Differences that pruning tools and fusing leave are followed: other widths, an Identity in the place of a block,
@@ -205,7 +209,7 @@ def take_over(module, record, path):
         module.add = bool(getattr(record, "add", module.add))
 
 
-def own_tensors(record, key, places, path):
+def own_tensors(record: Record, key: str, places: Mapping[str, Any], path: str) -> dict[str, torch.Tensor]:
     """Return {name: tensor} of a module dictionary of a Record, checked against the module's `places` {name: tensor}.
 
     A buffer that the module has no place for is left out: older files hold grids. Raises SpecError for all else that
@@ -228,7 +232,7 @@ def own_tensors(record, key, places, path):
     return found
 
 
-def keep_place(old, new):
+def keep_place(old: nn.Module, new: nn.Module) -> nn.Module:
     """Give `new` the attributes that mark a layer's place in the network, and return it."""
     for name in ("i", "f", "type", "np"):
         if name in vars(old):  # nn.Module has a method `type`
@@ -236,7 +240,7 @@ def keep_place(old, new):
     return new
 
 
-def adopt_widths(module):
+def adopt_widths(module: nn.Module) -> None:
     """Set a leaf's channel counts to those of its tensors."""
     if isinstance(module, nn.Conv2d):
         out, per_group = module.weight.shape[:2]
@@ -250,7 +254,7 @@ def adopt_widths(module):
         module.out_features, module.in_features = module.weight.shape
 
 
-def save_checkpoint(path, content):
+def save_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
     """Write a checkpoint so that a crash leaves either the old file or the new one: beside, flush, fsync, rename.
 
     Raises InputError when the folder cannot be written.
@@ -258,14 +262,14 @@ def save_checkpoint(path, content):
     write_atomically(path, checkpoint_bytes(content))
 
 
-def checkpoint_bytes(content):
+def checkpoint_bytes(content: dict[str, Any]) -> bytes:
     """Return a checkpoint as the bytes of its file."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
 
 
-def finished_content(model, **entries):
+def finished_content(model: DetectionModel, **entries: Any) -> dict[str, Any]:
     """Return the content of a finished checkpoint: FP16 weights without gradients, no optimizer, epoch −1."""
     model = deepcopy(model).half().cpu().to(memory_format=torch.contiguous_format)
     for module in model.modules():
@@ -277,7 +281,7 @@ def finished_content(model, **entries):
     return {**content, "opt": None, "git": None, "date": None, **entries}
 
 
-def say_differences(model, cfg, say):
+def say_differences(model: DetectionModel, cfg: Path, say: Callable[[str], object]) -> None:
     """Say in one line where a model yaml differs from the network of a checkpoint."""
     given = read_yaml(cfg)
     keys = ("backbone", "head", "depth_multiple", "width_multiple", "activation")

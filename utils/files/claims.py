@@ -5,7 +5,9 @@ The pickle inside is walked once with inert stand-ins: no class is looked up, no
 
 import pickle
 import zipfile
+from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 from models import limits
 from utils.errors import InputError
@@ -57,33 +59,35 @@ class Refused(InputError):
 class Thing:
     """The stand-in for any object: it may be made, called and filled, and does nothing."""
 
-    def __init__(self, *args):
+    def __init__(self, *args: object) -> None:
         self.args = args
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         pass
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: object, value: object) -> None:
         pass
 
-    def append(self, value):
+    def append(self, value: object) -> None:
         """Nothing."""
 
-    def extend(self, values):
+    def extend(self, values: object) -> None:
         """Nothing."""
 
-    def add(self, value):
+    def add(self, value: object) -> None:
         """Nothing."""
 
 
 class Claims(pickle.Unpickler):
     """Walks one pickle of a checkpoint; `storages` collects {key: bytes} of the tensors' bytes that it refers to."""
 
-    def __init__(self, file, allowed):
+    def __init__(self, file: Any, allowed: Container[str]) -> None:
         super().__init__(file, encoding="utf-8")
-        self.allowed, self.storages, self.foreign = allowed, {}, set()
+        self.allowed = allowed
+        self.storages: dict[str, int] = {}
+        self.foreign: set[str] = set()
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in of a class or function, whatever it is called; strange names are remembered."""
         dotted = f"{module}.{name}"
         if dotted not in self.allowed and dotted not in BUILDERS:
@@ -92,7 +96,7 @@ class Claims(pickle.Unpickler):
             return Tensor
         return type(name, (Thing,), {"dotted": dotted})
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> Any:
         """Return the Storage that a tensor refers to."""
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise Refused("refused, it refers to something that is no tensor")
@@ -108,14 +112,14 @@ class Claims(pickle.Unpickler):
 class Storage:
     """The bytes of a tensor: how many values they are."""
 
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
         self.count = count
 
 
 class Tensor(Thing):
     """The stand-in for a tensor; it must lie within its storage, and repeat its values only as grids do."""
 
-    def __init__(self, storage, offset, size, stride, *more):
+    def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *more: object) -> None:
         numbers = [offset, *size, *stride]
         if not isinstance(storage, Storage) or not all(isinstance(n, int) and n >= 0 for n in numbers):
             raise Refused("damaged, a tensor has no proper size")
@@ -130,7 +134,7 @@ class Tensor(Thing):
             raise Refused(f"damaged, a tensor claims {count:,} values of the {storage.count:,} that are there")
 
 
-def check_claims(path, allowed):
+def check_claims(path: str | Path, allowed: Container[str]) -> None:
     """Raise InputError when a `.pt` names what is not `allowed` (dotted names), or claims more than it holds.
 
     Other errors come from files that are no checkpoints at all; the caller says so.
@@ -149,7 +153,7 @@ def check_claims(path, allowed):
             raise Refused(f"damaged, its tensors claim {sum(claims.storages.values()):,} bytes of a file of {size:,}")
 
 
-def check_archive(path, allowed):
+def check_archive(path: Path, allowed: Container[str]) -> None:
     """Check a `.pt` as PyTorch writes it since 1.6: a zip with a pickle and a file of bytes for every storage."""
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
@@ -176,7 +180,7 @@ def check_archive(path, allowed):
             raise Refused(f"damaged, tensor {key} claims {count:,} bytes and has {held:,}")
 
 
-def check_names(claims):
+def check_names(claims: Claims) -> None:
     """Raise Refused when a pickle named something foreign."""
     found = sorted(claims.foreign)
     if found:

@@ -11,8 +11,11 @@ import sys
 import time
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from email.message import Message
 from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -25,7 +28,7 @@ from utils.files.paths import find_file
 try:
     import fcntl
 except ImportError:  # Windows: two processes must not download one file at a time
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 RELEASE = "https://github.com/ultralytics/yolov5/releases/download/v7.0"
 PUBLIC_WEIGHTS = frozenset(f"yolov5{size}{kind}.pt" for size in "nsmlx" for kind in ("", "6"))
@@ -40,17 +43,17 @@ class Interruption(Exception):
     """The connection failed or ended early; says how in words."""
 
 
-def is_address(text):
+def is_address(text: object) -> bool:
     """Tell whether a text is an http or https address."""
     return re.fullmatch(r"https?://[^\s/]+\S*", str(text), re.IGNORECASE) is not None
 
 
-def address_name(url):
+def address_name(url: object) -> str:
     """Return the file name at the end of an address, safe to write to; "download" when there is none."""
     return re.sub(r"[^\w.+-]", "_", PurePosixPath(unquote(urlsplit(str(url)).path)).name).lstrip(".") or "download"
 
 
-def find_weights(name, *, fetch=None):
+def find_weights(name: str | Path, *, fetch: Callable[..., Path] | None = None) -> Path:
     """Return the path of a checkpoint; a public one (yolov5n.pt … yolov5x6.pt) that is missing is downloaded.
 
     `name` is a path, the name of a file in weights/, or an address. What is downloaded goes to the path that was given,
@@ -69,7 +72,9 @@ def find_weights(name, *, fetch=None):
     return fetch(f"{RELEASE}/{target.name}", target)
 
 
-def download(url, target, *, opener=urlopen, pause=time.sleep):
+def download(
+    url: str, target: str | Path, *, opener: Callable[..., Any] = urlopen, pause: Callable[[float], object] = time.sleep
+) -> Path:
     """Download an address to the path `target`, unless it is there already; return the path.
 
     Args:
@@ -105,7 +110,7 @@ def download(url, target, *, opener=urlopen, pause=time.sleep):
 
 
 @contextmanager
-def locked(part):
+def locked(part: Path) -> Iterator[BinaryIO]:
     """Open a file to append to, created if missing, for this process alone; an empty one is removed afterwards."""
     while True:
         with part.open("ab") as stream:
@@ -121,7 +126,7 @@ def locked(part):
             return
 
 
-def fill(stream, url, opener, pause):
+def fill(stream: BinaryIO, url: str, opener: Callable[..., Any], pause: Callable[[float], object]) -> None:
     """Append to a stream what is missing of the address's content; tries again while each try brings something.
 
     Raises Interruption.
@@ -140,7 +145,7 @@ def fill(stream, url, opener, pause):
         pause(PAUSE)
 
 
-def receive(stream, url, opener):
+def receive(stream: BinaryIO, url: str, opener: Callable[..., Any]) -> None:
     """Append one answer of the server to a stream.
 
     Raises Interruption when it ends early, and what the opener raises.
@@ -158,7 +163,8 @@ def receive(stream, url, opener):
         stream.truncate(0)
         return receive(stream, url, opener)
     with answer:
-        start, total = 0, answer.headers.get("Content-Length")
+        start: int | None = 0
+        total = answer.headers.get("Content-Length")
         total = int(total) if total and total.isdigit() else None
         if answer.status == http.client.PARTIAL_CONTENT:
             start, total = content_range(answer.headers)
@@ -166,17 +172,17 @@ def receive(stream, url, opener):
             stream.truncate(0)
             if start:
                 raise Interruption(f"the server sends bytes from {start} instead of {have}")
-        copy(answer, stream, start, total)
+        copy(answer, stream, have if start else 0, total)
 
 
-def content_range(headers):
+def content_range(headers: Message) -> tuple[int | None, int | None]:
     """Return (first byte, total bytes) of a Content-Range header, None for what it does not say (RFC 9110, 14.4)."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
     first, total = match.groups() if match else (None, None)
     return (int(first) if first else None), (int(total) if total and total != "*" else None)
 
 
-def copy(answer, stream, have, total):
+def copy(answer: Any, stream: BinaryIO, have: int, total: int | None) -> None:
     """Copy an answer to a stream that has `have` bytes already, with a bar on a terminal.
 
     Raises Interruption unless there are `total` bytes in the end (None: unknown).
@@ -197,7 +203,7 @@ def copy(answer, stream, have, total):
         raise Interruption(f"{size} of {total} bytes came")
 
 
-def check_zip(part, target):
+def check_zip(part: Path, target: Path) -> None:
     """Remove a finished download that should be a zip file and is none, such as the login page of a network.
 
     Raises Interruption.

@@ -1,5 +1,8 @@
 """Hyper-parameter files: the numbers of data/hyps/*.yaml, checked."""
 
+from pathlib import Path
+from typing import Any
+
 from utils.errors import InputError
 from utils.files.paths import find_file
 from utils.files.yaml import read_mapping
@@ -47,7 +50,7 @@ DEFAULTS = {
 }
 
 
-def load_hyp(name):
+def load_hyp(name: str | Path) -> dict[str, float]:
     """Return {key: number} from a hyp yaml given by path or by its name in data/hyps.
 
     Raises InputError for an unknown or missing key, a value that is no number, and one outside its limits.
@@ -65,7 +68,7 @@ def load_hyp(name):
     return DEFAULTS | content
 
 
-def check_number(file, key, value, low, high):
+def check_number(file: Path, key: str, value: Any, low: float, high: float) -> None:
     """Raise InputError unless value is a number from low to high."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise InputError(f"{file}: {key}: {value!r} must be a number from {low:g} to {high:g}")

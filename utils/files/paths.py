@@ -1,5 +1,6 @@
 """Where things are found and every file name that a run writes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from utils.errors import InputError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def find_file(name, *folders, what="file"):
+def find_file(name: str | Path, *folders: str, what: str = "file") -> Path:
     """Return the path of a file given by path or, without a folder, by its name in one of the project's folders.
 
     find_file("yolov5n.yaml", "models", "models/hub") tries the name as given, then below ROOT, then in each folder.
@@ -25,7 +26,7 @@ def find_file(name, *folders, what="file"):
     raise InputError(f"{name}: no such {what}; looked in {places}")
 
 
-def new_run(project, name, exist_ok=False):
+def new_run(project: str | Path, name: str, exist_ok: bool = False) -> Path:
     """Create and return project/name, or name2, name3, … when it exists, so that no run is overwritten.
 
     Raises InputError when that is not possible.
@@ -45,7 +46,7 @@ def new_run(project, name, exist_ok=False):
             raise InputError(f"{path}: cannot be created ({error.strerror}); choose another --project") from None
 
 
-def free_name(path):
+def free_name(path: Path) -> Path:
     """Return a path, or when something is there the first of name_1, name_2, … that is free."""
     candidate, number = path, 1
     while candidate.exists():
@@ -54,7 +55,7 @@ def free_name(path):
     return candidate
 
 
-def distinct_names(paths):
+def distinct_names(paths: Iterable[str | Path]) -> dict[str, str]:
     """Return {path: the fewest of its last parts that no other path ends with}, the keys and values as text."""
     names = {str(path): str(path) for path in paths}
     for name in names:
@@ -73,114 +74,114 @@ class RunFolder:
     path: Path
 
     @property
-    def weights(self):
+    def weights(self) -> Path:
         """Folder of the checkpoints."""
         return self.path / "weights"
 
     @property
-    def last(self):
+    def last(self) -> Path:
         """Checkpoint of the last epoch."""
         return self.weights / "last.pt"
 
     @property
-    def best(self):
+    def best(self) -> Path:
         """Checkpoint of the best fitness."""
         return self.weights / "best.pt"
 
     @property
-    def best_sparse(self):
+    def best_sparse(self) -> Path:
         """Checkpoint of the best fitness once the channels that pruning would cut are at zero."""
         return self.weights / "best_sparse.pt"
 
-    def epoch_checkpoint(self, epoch):
+    def epoch_checkpoint(self, epoch: int) -> Path:
         """Checkpoint kept every --save-period epochs."""
         return self.weights / f"epoch{epoch}.pt"
 
     @property
-    def opt_yaml(self):
+    def opt_yaml(self) -> Path:
         """Options of the run."""
         return self.path / "opt.yaml"
 
     @property
-    def hyp_yaml(self):
+    def hyp_yaml(self) -> Path:
         """Hyper-parameters of the run."""
         return self.path / "hyp.yaml"
 
     @property
-    def results_csv(self):
+    def results_csv(self) -> Path:
         """One row of numbers an epoch."""
         return self.path / "results.csv"
 
     @property
-    def results_png(self):
+    def results_png(self) -> Path:
         """Plot of results_csv."""
         return self.path / "results.png"
 
     @property
-    def gamma_csv(self):
+    def gamma_csv(self) -> Path:
         """Histogram of the batch norm weights, one row an epoch."""
         return self.path / "gamma.csv"
 
     @property
-    def gamma_png(self):
+    def gamma_png(self) -> Path:
         """Plot of gamma_csv."""
         return self.path / "gamma.png"
 
     @property
-    def labels_jpg(self):
+    def labels_jpg(self) -> Path:
         """Distribution of the training labels."""
         return self.path / "labels.jpg"
 
     @property
-    def confusion_matrix(self):
+    def confusion_matrix(self) -> Path:
         """Confusion matrix picture."""
         return self.path / "confusion_matrix.png"
 
     @property
-    def pr_curve(self):
+    def pr_curve(self) -> Path:
         """Precision over recall."""
         return self.path / "PR_curve.png"
 
     @property
-    def f1_curve(self):
+    def f1_curve(self) -> Path:
         """F1 over confidence."""
         return self.path / "F1_curve.png"
 
     @property
-    def p_curve(self):
+    def p_curve(self) -> Path:
         """Precision over confidence."""
         return self.path / "P_curve.png"
 
     @property
-    def r_curve(self):
+    def r_curve(self) -> Path:
         """Recall over confidence."""
         return self.path / "R_curve.png"
 
     @property
-    def crops(self):
+    def crops(self) -> Path:
         """Folder of cut-out detections."""
         return self.path / "crops"
 
     @property
-    def text_labels(self):
+    def text_labels(self) -> Path:
         """Folder of detections as label files."""
         return self.path / "labels"
 
-    def train_batch(self, index):
+    def train_batch(self, index: int) -> Path:
         """Picture of a training batch."""
         return self.path / f"train_batch{index}.jpg"
 
-    def val_batch_labels(self, index):
+    def val_batch_labels(self, index: int) -> Path:
         """Picture of a validation batch with its labels."""
         return self.path / f"val_batch{index}_labels.jpg"
 
-    def val_batch_pred(self, index):
+    def val_batch_pred(self, index: int) -> Path:
         """Picture of a validation batch with the detections."""
         return self.path / f"val_batch{index}_pred.jpg"
 
 
 def valid_text(path: str | Path) -> str:
-    """Return a path as text that any library and terminal takes: bytes that are not UTF-8 are shown as \\udcff."""
+    r"""Return a path as text that any library and terminal takes: bytes that are not UTF-8 are shown as \udcff."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 

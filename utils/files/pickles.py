@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ LEAF_CLASSES = (
 PLAIN_CALLABLES = {"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype"}
 
 
-def class_name(cls):
+def class_name(cls: type) -> str:
     """Return the dotted name that a pickle uses for a class."""
     return f"{cls.__module__}.{cls.__name__}"
 
@@ -45,15 +46,20 @@ ACTIVATION_CLASSES = {class_name(cls): cls for cls in ACTIVATIONS.values()}
 class Record:
     """An inert stand-in for an object of a checkpoint: its attributes and nothing else."""
 
-    def __init__(self, *args):
+    kind: str  # dotted name of the class that it stands for
+    yaml: Any  # of a network, as are the next two
+    nc: Any
+    _modules: dict[str, Any]
+
+    def __init__(self, *args: object) -> None:
         self.args = args
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         if isinstance(state, dict):
             self.__dict__.update(state)
 
 
-def known_classes():
+def known_classes() -> dict[str, type[Record]]:
     """Return {dotted name: Record subclass} of all that a checkpoint may name."""
     blocks = [c for c in vars(common).values() if isinstance(c, type) and issubclass(c, nn.Module)]
     names = {class_name(c) for c in (*LEAF_CLASSES, *LAYERS.values(), *blocks, yolo.Detect)}
@@ -61,7 +67,7 @@ def known_classes():
     return {name: type(name, (Record,), {"kind": name}) for name in names}
 
 
-def read_file(path):
+def read_file(path: str | Path) -> Any:
     """Return the content of a `.pt` with every object in it as a Record. Raises InputError that names what is wrong.
 
     What the file claims is held against what it has before PyTorch allocates anything (utils.files.claims).
@@ -77,12 +83,12 @@ def read_file(path):
             return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def is_model(value):
+def is_model(value: object) -> bool:
     """Tell whether a value read from a file is a detection network."""
     return getattr(value, "kind", None) in MODEL_CLASSES
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return a value of a checkpoint without Records: numpy scalars as floats, other objects as None."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
@@ -93,7 +99,7 @@ def plain(value):
     return value
 
 
-def merged(record, key):
+def merged(record: Record, key: str) -> dict[str, Any]:
     """Return a module dictionary of a Record ({} when absent). Raises SpecError when it is none."""
     found = getattr(record, key, None)
     if found is None:
@@ -103,7 +109,7 @@ def merged(record, key):
     return found
 
 
-def read_activation(record):
+def read_activation(record: Record) -> nn.Module:
     """Return the activation module that a Record describes."""
     settings = {k: getattr(record, k) for k in ("inplace", "negative_slope", "alpha") if hasattr(record, k)}
     return ACTIVATION_CLASSES[record.kind](**settings)

@@ -1,12 +1,17 @@
 """Charts: curves and confusion matrix of an evaluation, the labels of a data set, the course of a training run."""
 
 import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from utils.boxes.metrics import CONFIDENCES, RECALLS, smooth
+from utils.boxes.metrics import CONFIDENCES, RECALLS, Scores, smooth
+from utils.files.paths import RunFolder
 
 FEW = 20  # up to so many classes, each gets a line of its own in the legend
 FEW_CELLS = 30  # up to so many classes, the numbers of the confusion matrix can be read
@@ -17,7 +22,7 @@ OVERLAP = 3.0  # how many lines high its highest peak is
 DPI = 150
 
 
-def plot_evaluation(evaluation, names, folder):
+def plot_evaluation(evaluation: Any, names: dict[int, str], folder: RunFolder) -> None:
     """Write PR, F1, P and R curves and, if it was counted, the confusion matrix of an Evaluation into a RunFolder."""
     scores = evaluation.scores
     labels = [names[int(index)] for index in scores.classes]
@@ -29,7 +34,7 @@ def plot_evaluation(evaluation, names, folder):
         plot_confusion(folder.confusion_matrix, evaluation.confusion.matrix, names)
 
 
-def plot_pr_curve(file, scores, labels):
+def plot_pr_curve(file: Path, scores: Scores, labels: Sequence[str]) -> None:
     """Write precision over recall at IoU 0.5 of utils.boxes.metrics.Scores whose k classes are called `labels`."""
     figure, axes = _axes("Recall", "Precision")
     ap50 = scores.ap[:, 0]
@@ -40,7 +45,7 @@ def plot_pr_curve(file, scores, labels):
     _finish(figure, axes, file, "Precision over recall")
 
 
-def plot_confidence_curve(file, curve, name, labels):
+def plot_confidence_curve(file: Path, curve: np.ndarray, name: str, labels: Sequence[str]) -> None:
     """Write a curve [k, 1000] over the confidence, one line for each of k classes and their smoothed mean."""
     figure, axes = _axes("Confidence", name)
     _lines(axes, CONFIDENCES, curve, labels)
@@ -51,7 +56,7 @@ def plot_confidence_curve(file, curve, name, labels):
     _finish(figure, axes, file, f"{name} over confidence")
 
 
-def plot_confusion(file, matrix, names):
+def plot_confusion(file: Path, matrix: np.ndarray, names: Mapping[int, str]) -> None:
     """Write a confusion matrix [nc + 1, nc + 1] (rows predicted, columns actual) as shares of each column."""
     labels = [*names.values(), "background"]
     shares = matrix / np.maximum(matrix.sum(0, keepdims=True), 1)
@@ -71,30 +76,30 @@ def plot_confusion(file, matrix, names):
     figure.savefig(file, dpi=DPI, bbox_inches="tight")
 
 
-def plot_labels(file, labels, names):
+def plot_labels(file: Path, labels: Sequence[np.ndarray], names: Mapping[int, str]) -> None:
     """Write how labels are spread: instances by class, boxes laid over each other, centres, sizes.
 
     labels: arrays [n, 5] class, normalised xywh, one per image.
     """
-    labels = np.concatenate([np.zeros((0, 5)), *labels])
+    rows = np.concatenate([np.zeros((0, 5)), *labels])
     figure = Figure(figsize=(11, 10), layout="constrained")
     counts, boxes, centres, sizes = figure.subplots(2, 2).flat
-    counts.bar(range(len(names)), np.bincount(labels[:, 0].astype(int), minlength=len(names)), color="steelblue")
+    counts.bar(range(len(names)), np.bincount(rows[:, 0].astype(int), minlength=len(names)), color="steelblue")
     counts.set(ylabel="Instances", title="Instances by class")
     if len(names) <= NAMED:
         counts.set_xticks(range(len(names)), names.values(), rotation=90, fontsize=min(9, 360 / len(names)))
-    for _, _, _, width, height in labels[:: max(len(labels) // DRAWN_BOXES, 1)]:
+    for _, _, _, width, height in rows[:: max(len(rows) // DRAWN_BOXES, 1)]:
         boxes.add_patch(Rectangle((-width / 2, -height / 2), width, height, fill=False, linewidth=0.4, alpha=0.5))
     boxes.set(xlim=(-0.5, 0.5), ylim=(0.5, -0.5), title="Boxes around one centre", aspect="equal")
     unit = [[0, 1], [0, 1]]
-    centres.hist2d(labels[:, 1], labels[:, 2], bins=50, range=unit, cmap="Blues")
+    centres.hist2d(rows[:, 1], rows[:, 2], bins=50, range=unit, cmap="Blues")
     centres.set(xlabel="x", ylabel="y", ylim=(1, 0), title="Centres (share of the image)", aspect="equal")
-    sizes.hist2d(labels[:, 3], labels[:, 4], bins=50, range=unit, cmap="Blues")
+    sizes.hist2d(rows[:, 3], rows[:, 4], bins=50, range=unit, cmap="Blues")
     sizes.set(xlabel="width", ylabel="height", title="Sizes (share of the image)", aspect="equal")
     figure.savefig(file, dpi=DPI)
 
 
-def plot_results(table, file):
+def plot_results(table: Path, file: Path) -> None:
     """Write the course of a run: one panel for each column of its results.csv but epoch and the rates x/…."""
     with open(table, newline="", encoding="utf-8") as lines:
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
@@ -110,7 +115,7 @@ def plot_results(table, file):
     figure.savefig(file, dpi=DPI)
 
 
-def plot_ridge(file, edges, epochs, counts):
+def plot_ridge(file: Path, edges: np.ndarray, epochs: np.ndarray, counts: np.ndarray) -> None:
     """Write the histograms of |gamma| as a ridge: one line an epoch, later ones lower and in front.
 
     edges: lower edges of the bins [B]; epochs: [E]; counts: [E, B]. Of many epochs, RIDGES evenly spread ones are
@@ -121,7 +126,7 @@ def plot_ridge(file, edges, epochs, counts):
     axes = figure.add_subplot()
     heights = np.sqrt(counts[shown])  # or the bin at zero would hide all others
     heights *= OVERLAP / max(heights.max(), 1)
-    for place, (height, epoch) in enumerate(zip(heights, epochs[shown])):
+    for place, height in enumerate(heights):
         tone = "steelblue" if place + 1 < len(shown) else "darkblue"
         axes.fill_between(edges, -place, -place + height, step="post", color=tone, alpha=0.55, linewidth=0)
         axes.step(edges, -place + height, where="post", color="white", linewidth=0.8)
@@ -135,7 +140,7 @@ def plot_ridge(file, edges, epochs, counts):
     figure.savefig(file, dpi=DPI)
 
 
-def _axes(xlabel, ylabel):
+def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     """Return a figure and its axes from 0 to 1."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.add_subplot()
@@ -143,14 +148,14 @@ def _axes(xlabel, ylabel):
     return figure, axes
 
 
-def _lines(axes, x, curves, labels):
+def _lines(axes: Axes, x: np.ndarray, curves: np.ndarray, labels: Sequence[str]) -> None:
     """Draw a line for each class: labelled if they are few, otherwise grey."""
     few = len(labels) <= FEW
     for curve, label in zip(curves, labels):
         axes.plot(x, curve, linewidth=1, label=label if few else None, color=None if few else "lightgrey")
 
 
-def _finish(figure, axes, file, title):
+def _finish(figure: Figure, axes: Axes, file: Path, title: str) -> None:
     """Add legend and title and write the figure."""
     axes.set_title(title)
     lines = len(axes.get_legend_handles_labels()[0])

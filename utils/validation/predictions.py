@@ -151,8 +151,8 @@ def find_annotations(config: DataConfig, split: str) -> Path | None:
     It is the split's entry itself, or annotations/instances_<the entry's name>.json below the data set's folder. A
     split of several entries has none.
     """
-    entries = getattr(config, split) or ()
-    if len(entries) != 1:
+    entries = getattr(config, split)
+    if not entries or len(entries) != 1:
         return None
     entry = config.path / entries[0]
     file = entry if entry.suffix == ".json" else config.path / "annotations" / f"instances_{entry.stem}.json"

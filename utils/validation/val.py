@@ -98,7 +98,8 @@ def validate_checkpoint(options: ValidationOptions) -> Evaluation:
     folder = RunFolder(new_run(options.project, options.name, options.exist_ok))
     text = LabelWriter(folder.text_labels, options.save_conf) if options.save_txt else None
     pixels = "x".join(map(str, shape)) if shape else imgsz
-    size = f"{len(loader.dataset)} images, {pixels} pixels, batch {batch}, {device}"
+    dataset: Any = loader.dataset  # whose type in PyTorch has no length
+    size = f"{len(dataset)} images, {pixels} pixels, batch {batch}, {device}"
     print(f"Validating {options.weights} on {config.file} ({options.task}): {size}")
     evaluation = measure(
         model,
