@@ -52,7 +52,7 @@ def output_cells(module: Any, args: Any) -> int:
     if getattr(args[0], "ndim", 0) != 4:
         return 0
     if isinstance(module, nn.Conv2d):
-        sides = [
+        sides: list[Any] = [
             (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for side, padding, dilation, kernel, stride in zip(
                 args[0].shape[2:], module.padding, module.dilation, module.kernel_size, module.stride, strict=True
