@@ -5,8 +5,8 @@
     results = model("photo.jpg")
     results.print()
 
-They take the arguments of the public YOLOv5's hubconf.py. See utils.detection.hub.AutoShape for what the model takes, and
-utils.detection.hub_results.Detections for what it returns.
+They take the arguments of the public YOLOv5's hubconf.py. See utils.detection.hub.AutoShape for what the model takes,
+and utils.detection.hub_results.Detections for what it returns.
 """
 
 from utils.detection.hub import load_custom, make_entry

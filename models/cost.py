@@ -52,11 +52,12 @@ def output_cells(module: Any, args: Any) -> int:
     if getattr(args[0], "ndim", 0) != 4:
         return 0
     if isinstance(module, nn.Conv2d):
-        sides: list[Any] = [
+        spans: Any = zip(
+            args[0].shape[2:], module.padding, module.dilation, module.kernel_size, module.stride, strict=True
+        )
+        sides = [
             (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-            for side, padding, dilation, kernel, stride in zip(
-                args[0].shape[2:], module.padding, module.dilation, module.kernel_size, module.stride, strict=True
-            )
+            for side, padding, dilation, kernel, stride in spans
         ]
         return len(args[0]) * module.out_channels * math.prod(sides)
     if isinstance(module, nn.Upsample):

@@ -23,7 +23,7 @@ INPUT, OUTPUT = "images", "output0"  # names that the public export gives them
 SMALL = 1024  # numbers; below that FP16 saves no space worth a cast
 DYNAMIC_AXES = {INPUT: {0: "batch", 2: "height", 3: "width"}, OUTPUT: {0: "batch", 1: "anchors"}}
 
-# Best class of each box, then suppression with the classes moved apart, as utils.boxes.geometry.non_max_suppression does it.
+# Best class of each box, then suppression with the classes moved apart, as non_max_suppression in utils.boxes does it.
 SUPPRESSION = """
 <ir_version: {ir}, opset_import: ["" : {opset}]>
 suppression (float[batch, anchors, columns] {source}) => (float[found, 7] detections)

@@ -125,7 +125,7 @@ def write_batch(
 
 
 class BatchPainter:
-    """Observer of utils.validation.evaluate.evaluate that writes pictures of the first batches: labels and detections."""
+    """Observer of utils.validation.evaluate that writes pictures of the first batches: labels and detections."""
 
     def __init__(self, folder: RunFolder, names: Mapping[int, str], batches: int = 3) -> None:
         """folder: RunFolder; names: class index → name."""
