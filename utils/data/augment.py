@@ -4,6 +4,7 @@ Boxes travel as float32 [n, 5]: class, x1, y1, x2, y2 in pixels of the image the
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -181,6 +182,19 @@ def jitter_colour(image, hyp, rng):
     table = np.stack([(levels * gains[0]) % 180, *(levels * gain for gain in gains[1:])], 1).clip(0, 255)
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     return cv2.cvtColor(cv2.LUT(hsv, table.astype(np.uint8).reshape(1, 256, 3)), cv2.COLOR_HSV2BGR)
+
+
+def vary(scene: Scene, hyp: Mapping[str, float], rng: np.random.Generator) -> Scene:
+    """Return a Scene in other colours and, by chance, flipped: the last steps of every training item.
+
+    An augmentation of one image is added here. hyp: strengths and chances, as in data/hyps/*.yaml.
+    """
+    scene.image = jitter_colour(scene.image, hyp, rng)
+    if rng.random() < hyp["flipud"]:
+        scene = flip_vertically(scene)
+    if rng.random() < hyp["fliplr"]:
+        scene = flip_sideways(scene)
+    return scene
 
 
 def flip_vertically(scene):

@@ -177,12 +177,7 @@ class DetectionDataset(Dataset):
         else:
             scene, _, _ = self._letterboxed(index, enlarge=True)
             scene = augment.random_affine(scene, self.item_shape(index), hyp, rng)
-        scene.image = augment.jitter_colour(scene.image, hyp, rng)
-        if rng.random() < hyp["flipud"]:
-            scene = augment.flip_vertically(scene)
-        if rng.random() < hyp["fliplr"]:
-            scene = augment.flip_sideways(scene)
-        return scene
+        return augment.vary(scene, hyp, rng)
 
     def _mosaic(self, index, rng):
         """Return a mosaic of one image and three drawn ones, in drawn order, cropped to imgsz by the affine."""

@@ -2,23 +2,11 @@
 
 import numpy as np
 
-from utils.pruning.scores import from_data, from_weights
+from utils.pruning.scores import from_weights
+from utils.pruning.scores.from_data import FROM_DATA
+from utils.pruning.scores.from_weights import FROM_WEIGHTS
 from utils.pruning.scores.parameters import ChannelParameters, aggregate, check_finite
 
-FROM_WEIGHTS = {
-    "bn": from_weights.gamma,
-    "l1": from_weights.l1,
-    "l2": from_weights.l2,
-    "l1-std": from_weights.l1_std,
-    "fpgm": from_weights.fpgm,
-    "lamp": from_weights.lamp,
-}
-FROM_DATA = {
-    "taylor": from_data.taylor,
-    "fisher": from_data.fisher,
-    "activation": from_data.activation,
-    "ablation": from_data.ablation,
-}
 CRITERIA = (*FROM_WEIGHTS, *FROM_DATA, "random")
 
 

@@ -177,3 +177,6 @@ def ablation(model, graph, evidence):
         heaviest = order[start - 1] if start else order[-1]  # a group too small for any step is rated by |gamma| alone
         scores[name][rest] = (scores[name][heaviest] if start else 1.0) * weights[rest] / weights[heaviest]
     return scores
+
+
+FROM_DATA = {"taylor": taylor, "fisher": fisher, "activation": activation, "ablation": ablation}  # names of --criterion

@@ -63,3 +63,6 @@ def lamp(model, graph):
 def chance(model, graph, generator):
     """Uniform random numbers: the control that every criterion has to beat."""
     return {name: torch.rand(len(weights), generator=generator).double() for name, weights in filters(model, graph)}
+
+
+FROM_WEIGHTS = {"bn": gamma, "l1": l1, "l2": l2, "l1-std": l1_std, "fpgm": fpgm, "lamp": lamp}  # names of --criterion
