@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.cli.options import parse
+from utils.cli.options import build_parser, parse
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -80,6 +80,11 @@ def options_of(script):
     return getattr(module, name)
 
 
+def spellings(options):
+    """Return all flags of an options dataclass."""
+    return {flag for action in build_parser(options, "")._actions for flag in action.option_strings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_links_lead_somewhere(document):
     for target in LINK.findall(text_of(document)):
@@ -103,7 +108,10 @@ def test_named_paths_exist(document):
 def test_commands_parse(document):
     for script, words in commands_of(text_of(document)):
         assert (ROOT / script).exists(), script
-        parse(options_of(script), words)
+        if len(words) == 1:  # a flag is named, its value left out
+            assert words[0] in spellings(options_of(script)), (script, words)
+        else:
+            parse(options_of(script), words)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
