@@ -8,7 +8,9 @@ from torch import nn
 
 from models.yolo import Detect
 from utils.benchmark.latency import CONDITIONS, FASTER
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.rebuild import removed_labels
+from utils.pruning.report.tables import Totals
 from utils.pruning.structure.branches import channels_of
 
 BINS = 24  # of a gamma histogram
@@ -16,25 +18,18 @@ LOSS = 0.01  # of mAP50-95, up to which the accuracy counts as kept
 MOSTLY = 0.9
 
 
-def file_parts(model, size):
+def file_parts(model: nn.Module, size: int) -> dict[str, int]:
     """Return {part: bytes} of the checkpoint of a stored (FP16) model whose file has `size` bytes."""
     parts = {"convolutions": 0, "batch norms": 0, "predictions": 0}
     inside = {id(m) for detect in model.modules() if isinstance(detect, Detect) for m in detect.modules()}
     for module in model.modules():
+        name = "batch norms" if isinstance(module, nn.BatchNorm2d) else "convolutions"
         tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        taken = sum(t.numel() * t.element_size() for t in tensors)
-        name = (
-            "predictions"
-            if id(module) in inside
-            else "batch norms"
-            if isinstance(module, nn.BatchNorm2d)
-            else "convolutions"
-        )
-        parts[name] += taken
+        parts["predictions" if id(module) in inside else name] += sum(t.numel() * t.element_size() for t in tensors)
     return {**parts, "structure": size - sum(parts.values())}
 
 
-def layer_rows(graph, before, after):
+def layer_rows(graph: ChannelGraph, before: nn.Module, after: nn.Module) -> list[dict[str, Any]]:
     """Return [{layer, before, after, kept, protected}] of every convolution of a ChannelGraph."""
     protected = {name: group.protected for group in graph.groups for name in group.members}
     rows = []
@@ -44,12 +39,15 @@ def layer_rows(graph, before, after):
     return rows
 
 
-def gamma_histograms(graph, model, keep):
-    """Return [{layer, high, kept, removed}] of every batch norm: counts of |gamma| in BINS bins from 0 to `high`."""
+def gamma_histograms(graph: ChannelGraph, model: nn.Module, keep: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Return [{layer, high, kept, removed}] of every batch norm: counts of |gamma| in BINS bins from 0 to `high`.
+
+    keep: {group: bool [channels], True: stays}.
+    """
     gone = removed_labels(graph, keep)
     rows = []
     for layer in (layer for layer in graph.layers.values() if not layer.is_conv):
-        gamma = model.get_submodule(layer.name).weight.detach().abs().float().cpu().numpy()
+        gamma = model.get_parameter(f"{layer.name}.weight").detach().abs().float().cpu().numpy()
         removed = np.isin(layer.outputs, gone)
         high = float(gamma.max()) or 1.0
         counts = [np.histogram(gamma[mask], BINS, (0, high))[0].tolist() for mask in (~removed, removed)]
@@ -102,7 +100,7 @@ def compare_accuracy(before: float | None, after: float | None) -> tuple[bool | 
     return kept, f"mAP50-95 {values}" if kept else f"mAP50-95 FELL: {values}"
 
 
-def reason(left, layers):
+def reason(left: float, layers: Sequence[Mapping[str, Any]]) -> str:
     """Return in words why a cut that leaves this share of the FLOPs brought no speed."""
     odd = [row for row in layers if row["after"] % 8 and row["after"] != row["before"]]
     if left > MOSTLY:
@@ -117,7 +115,7 @@ def reason(left, layers):
     )
 
 
-def network_numbers(row, parts):
+def network_numbers(row: Totals, parts: Mapping[str, int]) -> dict[str, Any]:
     """Return the mapping for one network from its Totals and the parts of its file."""
     return {
         "name": row.name,
@@ -130,10 +128,11 @@ def network_numbers(row, parts):
     }
 
 
-def collect(cut, networks, **settings):
+def collect(cut: Any, networks: Sequence[Mapping[str, Any]], **settings: Any) -> dict[str, Any]:
     """Return the findings of a Cut: a mapping of plain values, ready for json.
 
     Args:
+        cut: utils.pruning.prune.Cut: graph, before, after and keep.
         networks: mappings of network_numbers, before and after.
         settings: weights, out, data, imgsz, command, notes, sensitivity, trade_off and what else is to be kept.
     """
