@@ -138,7 +138,7 @@ def changed(node, **fields):
 
 
 class Replace(ast.NodeTransformer):
-    """Puts a new node in the place of an old one; what is not on the way there stays shared."""
+    """Puts a new node in place of an old one; what is not on the way there stays shared."""
 
     def __init__(self, old, new):
         self.old, self.new = old, new

@@ -15,7 +15,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class LabelRules:
-    """Which label rows that are not as they should be are put up with."""
+    """Which faulty label rows are accepted."""
 
     skip_bad: bool = False  # rows that cannot be read are left out and counted
     accept_conf: bool = False  # a sixth number in a row is a confidence, and not used

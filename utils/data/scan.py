@@ -98,7 +98,7 @@ def _scan_files(annotations, workers, progress):
 
 
 def _check_rows(annotations, scanned):
-    """Count the rows that cannot be read where they are put up with; otherwise raise InputError that lists them."""
+    """Count the rows that cannot be read, if they may be left out; otherwise raise InputError that lists them."""
     found = [entry.objects for entry in scanned if entry.objects]
     if not annotations.rules.skip_bad and any(objects.problems for objects in found):
         raise InputError(list_problems([problem for objects in found for problem in objects.problems]))

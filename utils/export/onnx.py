@@ -74,7 +74,7 @@ def onnx_graph(
         dynamic: leave batch, height and width open.
         simplify: let onnxslim shorten the graph.
         images: None, or list of float32 arrays [B, 3, H, W]: quantize to eight bits, calibrated on them.
-        half: compute in FP16 but for the decoding of boxes; input and output stay float32.
+        half: compute in FP16, except for the decoding of boxes; input and output stay float32.
 
     Raises InputError when a package is missing.
     """

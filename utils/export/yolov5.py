@@ -177,7 +177,7 @@ def output_widths(model: DetectionModel) -> list[Any]:
 
 
 def signature(layer: nn.Module) -> tuple[list[Any], list[Any]]:
-    """Return what two layers must share to be the same but for the values of their tensors."""
+    """Return what two layers must share to be the same apart from the values of their tensors."""
     parts = [(name, type(part), getattr(part, "add", None)) for name, part in layer.named_modules()]
     return parts, [(name, tuple(tensor.shape)) for name, tensor in layer.state_dict().items()]
 

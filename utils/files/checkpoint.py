@@ -174,7 +174,7 @@ def read_names(names: Any, nc: int) -> dict[int, str]:
 def take_over(module: Any, record: Record, path: str) -> None:
     """Copy tensors and structure of a Record into a module built from rows; `path` is for messages.
 
-    Differences that pruning tools and fusing leave are followed: other widths, an Identity in the place of a block,
+    Differences that pruning tools and fusing leave are followed: other widths, an Identity in place of a block,
     a convolution with the batch norm folded in. Raises SpecError for any other difference.
     """
     for name, tensor in own_tensors(record, "_parameters", module._parameters, path).items():

@@ -52,7 +52,7 @@ class ProcessGroup:
     def main_first(self):
         """Run the body in rank 0, then in the others: what it caches on disk is found by them.
 
-        An InputError in rank 0 is raised in the others too, in the place of their body.
+        An InputError in rank 0 is raised in the others too, in place of their body.
         """
         if not self.main:
             problem = self.broadcast(None)

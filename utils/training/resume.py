@@ -15,7 +15,7 @@ MACHINE = ("device", "workers")  # may differ on the machine that goes on
 
 
 def resolve(options):
-    """Return options as they apply: for --resume those of the interrupted run, but for the machine's.
+    """Return options as they apply: for --resume those of the interrupted run, except for the machine's.
 
     Raises InputError, also for a flag that is given and says something else than the run's.
     """

@@ -145,7 +145,7 @@ def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
         options: TrainOptions or a subclass; resolve(options) is applied.
         hooks: Hook instances that take part, besides those that record the run.
         transfer: whether a checkpoint with another number of classes than the data is accepted; its Detect is replaced.
-        model: DetectionModel to train in the place of options.weights and options.cfg.
+        model: DetectionModel to train in place of options.weights and options.cfg.
         quiet: show nothing; what is written into the folder of the run stays the same.
 
     Returns:

@@ -18,7 +18,7 @@ def photo(write_image, tmp_path):
 
 
 def replace(path, value, **times):
-    """Put another photo of one grey in the place of a file, with other times."""
+    """Put another photo of one grey in place of a file, with other times."""
     cv2.imwrite(str(path), np.full((8, 10, 3), value, np.uint8))
     os.utime(path, **times)
 

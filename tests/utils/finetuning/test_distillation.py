@@ -73,7 +73,7 @@ def test_output_loss_by_hand():
     half = logit(math.sqrt(0.5) / 2)  # (2 σ)² = 0.5
     _, theirs = one_cell(0.0, 0, half, half, logit(0.75), 0, logit(0.75))
     three_quarters = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    scale = 3  # one scale in the place of three: gains are tripled
+    scale = 3  # one scale in place of three: gains are tripled
     box = 0.05 * scale * 0.75 * (1 - 0.25)  # objectness · (1 − CIoU), less than one object in all: divided by 1
     objectness = 1.0 * scale * 4 * three_quarters  # the finest scale counts four times
     classes = 0.5 * scale * 2 / 80 * 0.75 * three_quarters / 2

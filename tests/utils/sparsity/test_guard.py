@@ -32,7 +32,7 @@ def choice(hook, model, scores):
 def test_channels_near_their_layers_mean_stay(tiny_cfg):
     model = uneven(tiny_cfg)
     hook = GuardedFadeOut(Goal("FLOPs", 0.9), LOOSE, 0.5)
-    # By the loss all are alike, but for those with large gammas, which seem useless.
+    # By the loss all are alike, except those with large gammas, which seem useless.
     keep = choice(hook, model, lambda count: torch.rand(count, generator=torch.Generator().manual_seed(0)))
     groups = hook.parameters.groups
     parts = np.split(~keep, np.cumsum([group.width for group in groups])[:-1])

@@ -35,7 +35,7 @@ def data_file(folder: Path) -> Path:
 
 
 def read_data(file: Path) -> dict:
-    """Return the content of a data yaml, or that which an obj.data or a classes.txt stands for. Raises InputError."""
+    """Return the content of a data yaml, or what an obj.data or a classes.txt stands for. Raises InputError."""
     if file.suffix.lower() == DARKNET:
         return _darknet(file)
     if file.name.lower() in CLASS_LISTS:

@@ -1,6 +1,6 @@
 """Which channels of a network may go, and which have to go together.
 
-The network is traced once with torch.fx and walked with vectors of channel labels in the place of tensors. A
+The network is traced once with torch.fx and walked with vectors of channel labels in place of tensors. A
 convolution gives its outputs fresh labels; batch norm, activations, pooling and resizing pass them on; a concat joins
 vectors; an addition makes the two labels at each index the same; a depth-wise convolution passes its input's labels on.
 Whatever is not understood freezes the labels that it touches: never cut, and named with the reason. No layer name is

@@ -1,4 +1,4 @@
-"""Walking a traced network with vectors of channel labels in the place of tensors (see channels.py for the idea)."""
+"""Walking a traced network with vectors of channel labels in place of tensors (see groups.py for the idea)."""
 
 import operator
 from dataclasses import dataclass

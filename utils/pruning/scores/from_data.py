@@ -109,7 +109,7 @@ def activation(model, graph, evidence):
     """Energy that a channel brings into its consumers, as they pass it on behind their batch norms, summed over the
     consumers.
 
-    It is the channel's variance over images and pixels (its mean can be put back, see compensation.py) times the
+    It is the channel's variance over images and pixels (its mean can be put back, see repair/constants.py) times the
     squared weights that read it: the reconstruction error of ThiNet (Luo et al. 2017), correlations between channels
     left out.
     """

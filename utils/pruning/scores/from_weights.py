@@ -1,4 +1,4 @@
-"""Criteria that read the weights alone. Each returns {layer: [c_out] scores of its outputs}; importance.py joins tied
+"""Criteria that read the weights alone. Each returns {layer: [c_out] scores of its outputs}; parameters.py joins tied
 ones.
 """
 

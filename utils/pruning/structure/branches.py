@@ -86,7 +86,7 @@ def is_silent(node, block):
 
 
 def drop_branches(model, names):
-    """Return a copy of a model in which nn.Identity stands in the place of the residual blocks with these names."""
+    """Return a copy of a model in which nn.Identity stands in place of the residual blocks with these names."""
     model = deepcopy(model)
     for name in names:
         parent, _, place = name.rpartition(".")
