@@ -10,6 +10,7 @@ from utils.data.config import DataConfig
 
 KEPT_CLASSES = "kept_classes"  # key in the yaml of a network whose predictions were cut to some of the classes
 SHOWN = 5  # class names in a message
+ROWS = 20  # of class names side by side
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,18 @@ class ChosenClasses(DataConfig):
 def same_name(first: str, second: str) -> bool:
     """Tell whether two class names are the same; case and blanks around them do not matter."""
     return first.strip().casefold() == second.strip().casefold()
+
+
+def side_by_side(data: dict[int, str], model: dict[int, str]) -> str:
+    """Return a table of two lists of class names (index → name), those of the data and of a model."""
+    count = max(len(data), len(model))
+    rows = [("class", "data", "model", "")]
+    for index in range(min(count, ROWS)):
+        first, second = data.get(index, "-"), model.get(index, "-")
+        rows.append((str(index), first, second, "" if same_name(first, second) else "<"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = ["  ".join(map(str.ljust, row, [*widths, 1])).rstrip() for row in rows]
+    return "\n".join(f"  {line}" for line in [*lines, *[f"and {count - ROWS} more"] * (count > ROWS)])
 
 
 def match_classes(config: DataConfig, names: dict[int, str], say: Callable[[str], None] = print) -> DataConfig:

@@ -126,14 +126,14 @@ def _report_lost(lost, total, counts, split, hint):
     lines = []
     for images, problem in ((absent, "are not there"), (broken, "cannot be read")):
         if images:
-            lines.append(f"{len(images)} of {total} images {problem}: {_some(images)}")
+            lines.append(f"{len(images)} of {total} images {problem}: {some(images)}")
     if len(lost) > MOST_MISSING * total:
         raise InputError(f"{split}: {'; '.join(lines)}; at most a tenth may be missing{hint * bool(absent)}")
     for line in lines:
         say(f"{split}: {line}")
 
 
-def _some(images):
+def some(images: list[Path]) -> str:
     """Return the first of some paths and how many more there are, in words."""
     more = f" and {len(images) - SHOWN} more" if len(images) > SHOWN else ""
     return ", ".join(map(str, images[:SHOWN])) + more

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from utils.data.config import IMAGE_SUFFIXES
+from utils.data.formats.lists import Finder, read_lines
 from utils.data.images import read_image
 from utils.data.streams import newest_frames
 from utils.errors import InputError
@@ -131,14 +132,16 @@ def _known(paths, source, kind):
 
 def _listed(file):
     """Return the files that a list names, one a line, in its order."""
-    found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
-        if not line.strip():
+    found, bases = [], (file.parent, Path.cwd())
+    finder = Finder(*bases)
+    for number, line in read_lines(file):
+        path = finder.find(str(Path(line).expanduser()))
+        if line.startswith("#") and not path.is_file():
             continue
-        path = file.parent / Path(line.strip()).expanduser()  # an absolute path replaces the folder
         if not path.is_file():
-            raise InputError(f"{file}:{number}: {line.strip()}: no such file; paths start at the list's folder")
-        found += _known([path], f"{file}:{number}: {line.strip()}", "file")
+            sought = " and ".join(map(str, bases))
+            raise InputError(f"{file}:{number}: {line}: no such file; looked for from {sought}")
+        found += _known([path], f"{file}:{number}: {line}", "file")
     if not found:
         raise InputError(f"source {file}: the list is empty; must name an image or a video on each line")
     return found

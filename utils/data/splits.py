@@ -11,7 +11,8 @@ from utils.data.formats.coco import CocoFiles
 from utils.data.formats.files import LabelFiles
 from utils.data.formats.places import label_path
 from utils.data.labels import Counts, Sample
-from utils.data.scan import scan
+from utils.data.scan import SHOWN, say, scan
+from utils.errors import InputError
 
 
 def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool = True) -> tuple[list[Sample], Counts]:
@@ -32,6 +33,21 @@ def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool 
         folders = [base for list_ in _lists(config, split) for base in list_bases(config, list_)]
     hint = f"; looked for from {', '.join(map(str, dict.fromkeys(folders)))}" if folders else ""
     return scan(annotations, cache, workers, progress, split, hint)
+
+
+def require_objects(config: DataConfig, split: str, rule: str, workers: int = 1) -> None:
+    """Refuse a rule that rests on the mAP of a split, such as a flag, where the split holds no object.
+
+    Classes that the split never shows are said: the rule knows nothing about them. Raises InputError.
+    """
+    samples, _ = load_split(config, split, workers, progress=False)
+    shown = {int(number) for sample in samples for number in sample.labels[:, 0]}
+    if not shown:
+        raise InputError(f"{rule}: {config.file}: {split} holds not one object; mAP is 0 whatever is done")
+    unseen = [name for number, name in config.names.items() if number not in shown]
+    if unseen:
+        more = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
+        say(f"{rule}: {split} never shows {', '.join(unseen[:SHOWN])}{more}; what becomes of them is not measured")
 
 
 def cache_file(config: DataConfig, split: str, images: list[Path]) -> Path:

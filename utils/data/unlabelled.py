@@ -9,10 +9,11 @@ from tqdm import tqdm
 from utils.data.config import folder_images
 from utils.data.images import read_image
 from utils.data.labels import BOX_COLUMNS, Sample
+from utils.data.scan import say, some
 from utils.errors import InputError
 
 
-def scan_unlabelled(folder, workers=1, progress=True):
+def scan_unlabelled(folder: str | Path, workers: int = 1, progress: bool = True) -> tuple[list[Sample], int]:
     """Return (list of Sample without boxes, number of files that cannot be read) of the images in and below a folder.
 
     Label files are not looked at. Raises InputError when there is no image that can be read.
@@ -27,7 +28,10 @@ def scan_unlabelled(folder, workers=1, progress=True):
     readable = [sample for sample in samples if sample is not None]
     if not readable:
         raise InputError(f"{folder}: none of {len(files)} images can be read")
-    return readable, len(files) - len(readable)
+    broken = [file for file, sample in zip(files, samples, strict=True) if sample is None]
+    if broken:
+        say(f"{folder}: {len(broken)} of {len(files)} images cannot be read: {some(broken)}")
+    return readable, len(broken)
 
 
 def _sample(path):

@@ -14,6 +14,7 @@ from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import label_rules, load_data
+from utils.data.splits import require_objects
 from utils.errors import InputError, blaming
 from utils.files.checkpoint import load_checkpoint, say_differences
 from utils.files.downloads import find_weights
@@ -136,6 +137,8 @@ def read(options):
     if config:
         config = match_classes(config, model.names)  # those that an earlier cut left
         check_classes(model, config)
+        if options.max_drop is not None:
+            require_objects(config, options.task, "--max-drop")
     options = replace(options, imgsz=whole_strides(options.imgsz, model.size_multiple))
     whole, (reference, notes) = model, keep_some_classes(model, options)
     config = config and match_classes(config, reference.names, say=notes.append)

@@ -12,6 +12,7 @@ from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, label_rules, load_data
+from utils.data.splits import require_objects
 from utils.files.checkpoint import load_checkpoint
 from utils.slimming.report.norms import filter_norms
 from utils.validation.measure import check_classes, validate
@@ -38,6 +39,9 @@ class Gauge:
         """
         config = match_classes(load_data(options.data, label_rules(options)), model.names)
         check_classes(model, config)
+        for rule in ("max_drop", "min_map"):
+            if getattr(options, rule) is not None:
+                require_objects(config, "val", f"--{rule.replace('_', '-')}")
         imgsz = model.fitting_size(options.imgsz)
         runtime = options.runtime if options.latency_ms is not None else ""
         return cls(config, hyp, select_device(options.device), imgsz, options.workers, runtime)

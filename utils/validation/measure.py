@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from models.yolo import DetectionModel
+from utils.data.choice import same_name, side_by_side
 from utils.data.config import DataConfig
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
@@ -67,13 +68,15 @@ def evaluated_names(config: DataConfig, single_cls: bool) -> dict[int, str]:
 def check_classes(model: DetectionModel | Runtime, config: DataConfig) -> None:
     """Raise InputError when a model's classes are not those of a data set."""
     if model.nc != config.nc:
-        raise InputError(f"{config.file}: {config.nc} classes, but the model has {model.nc}; they must be the same")
-    for index, name in config.names.items():
-        if model.names[index] not in (name, f"class{index}"):
-            raise InputError(
-                f"{config.file}: names: class {index} is {name!r}, but the model calls it "
-                f"{model.names[index]!r}; give the names in the order that the model was trained with"
-            )
+        problem = f"{config.nc} classes, but the model has {model.nc}; they must be the same"
+    elif all(
+        model.names[index] == f"class{index}" or same_name(model.names[index], config.names[index])
+        for index in config.names
+    ):
+        return
+    else:
+        problem = "names: not those of the model; give the names in the order that it was trained with"
+    raise InputError(f"{config.file}: {problem}\n{side_by_side(config.names, model.names)}")
 
 
 def make_validation_loader(

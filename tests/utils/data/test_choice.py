@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.yolo import DetectionModel
-from utils.data.choice import ChosenClasses, match_classes
+from utils.data.choice import ChosenClasses, match_classes, side_by_side
 from utils.data.config import load_data
 from utils.data.shapes import draw_shapes
 from utils.data.splits import load_split
@@ -84,3 +84,28 @@ def test_a_network_of_other_classes_is_still_refused(two, config, tmp_path, fore
     with pytest.raises(InputError, match="has 2 classes, the data 5"):
         train(options, transfer=False)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_yaml_without_names_takes_those_of_the_network(config, tmp_path):
+    bare = tmp_path / "bare.yaml"
+    bare.write_text(f"path: {config.path}\ntrain: images/train\nval: images/val\nnc: 5\n")
+    names = {index: f"kind {index}" for index in range(5)}
+    assert match_classes(load_data(bare), names).names == names
+
+
+def test_names_in_another_case_or_with_blanks_are_the_same(config):
+    silent = []
+    names = {index: f" {name.upper()}" for index, name in config.names.items()}
+    assert match_classes(config, names, silent.append).names == names
+    some = match_classes(config, {0: names[3]}, silent.append)
+    assert isinstance(some, ChosenClasses) and len(silent) == 1
+    assert len(load_split(some, "val", progress=False)[0]) == 4
+
+
+def test_many_names_side_by_side():
+    first, second = ({index: f"{kind}{index}" for index in range(count)} for kind, count in (("a", 25), ("A", 22)))
+    lines = side_by_side({**first, 1: "x"}, second).splitlines()
+    assert lines[0].split() == ["class", "data", "model"]
+    assert lines[2].split() == ["1", "x", "A1", "<"]
+    assert lines[3].split() == ["2", "a2", "A2"]
+    assert lines[-1].strip() == "and 5 more"

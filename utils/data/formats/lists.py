@@ -46,7 +46,8 @@ class Finder:
         """Yield the folders that a folder as it is written may be."""
         yield from (base / folder for base in self.bases)  # an absolute folder replaces the base
         parts = [part for part in DRIVE.sub("", folder).split("/") if part not in ("", ".", "..")]
-        for start in range(len(parts) + 1):
+        foreign = folder.startswith("/") or DRIVE.match(folder)
+        for start in range(len(parts) + bool(foreign)):  # a name alone says too little where there are folders
             yield from (base.joinpath(*parts[start:]) for base in self.bases)
 
 

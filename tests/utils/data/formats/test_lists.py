@@ -85,6 +85,12 @@ def test_what_is_not_there_should_be_where_the_others_are(images, read):
     assert found == [images[0].with_name("9.jpg"), images[0]]
 
 
+def test_a_name_alone_stands_for_files_of_another_machine_only(images, read):
+    folder = images[0].parent
+    assert read(b"D:\\photos\\0.jpg\n", folder)[0] == images[:1]
+    assert read(b"images/val/0.jpg\n", folder)[0] == [folder.parent / "val/0.jpg"]
+
+
 def test_lines_that_name_no_image(images, read):
     assert read(b"images/train/0.jpg\nfilm.mp4\n")[1] == [(2, "film.mp4")]
 
