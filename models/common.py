@@ -11,7 +11,7 @@ from torch import nn
 
 Act = bool | nn.Module  # the usual activation or none, or another one
 Size = int | tuple[int, int]  # of a kernel, a step or a border: both sides, or (height, width)
-
+Sizes = tuple[int, ...]
 BN_EPS, BN_MOMENTUM = 1e-3, 0.03
 
 
@@ -24,10 +24,7 @@ class Conv(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(c1, c2, k, s, same_padding(k, p, d), groups=g, dilation=d, bias=False)
         self.bn = nn.BatchNorm2d(c2, eps=BN_EPS, momentum=BN_MOMENTUM)
-        if isinstance(act, nn.Module):
-            self.act = act
-        else:
-            self.act = nn.SiLU(inplace=True) if act else nn.Identity()
+        self.act = act if isinstance(act, nn.Module) else nn.SiLU(inplace=True) if act else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map [B, c1, H, W] to [B, c2, H/s, W/s]; a fused Conv has no bn."""
@@ -146,14 +143,7 @@ class C3SPP(C3):
     """C3 with spatial pyramid pooling inside; takes the kernel sizes before the repeats."""
 
     def __init__(
-        self,
-        c1: int,
-        c2: int,
-        k: tuple[int, ...] = (5, 9, 13),
-        n: int = 1,
-        shortcut: bool = True,
-        g: int = 1,
-        e: float = 0.5,
+        self, c1: int, c2: int, k: Sizes = (5, 9, 13), n: int = 1, shortcut: bool = True, g: int = 1, e: float = 0.5
     ) -> None:
         super().__init__(c1, c2, n, shortcut, g, e)
         hidden = int(c2 * e)
@@ -199,8 +189,7 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map [B, c1, H, W] to [B, c2, H, W]."""
-        if self.conv is not None:
-            x = self.conv(x)
+        x = x if self.conv is None else self.conv(x)
         b, _, h, w = x.shape
         tokens = x.flatten(2).permute(2, 0, 1)  # [H·W, B, C]
         return self.tr(tokens + self.linear(tokens)).permute(1, 2, 0).reshape(b, self.c2, h, w)
@@ -209,7 +198,7 @@ class TransformerBlock(nn.Module):
 class SPP(nn.Module):
     """Spatial pyramid pooling (He et al. 2014): max pools of several sizes in parallel."""
 
-    def __init__(self, c1: int, c2: int, k: tuple[int, ...] = (5, 9, 13)) -> None:
+    def __init__(self, c1: int, c2: int, k: Sizes = (5, 9, 13)) -> None:
         super().__init__()
         hidden = c1 // 2
         self.cv1 = Conv(c1, hidden, 1, 1)

@@ -27,6 +27,7 @@ def count_gflops(model: nn.Module, image_size: int | tuple[int, int] = 640, chan
     total = 0
 
     def count(module: Any, _: Any, output: Any) -> None:
+        """Add the operations of one layer."""
         nonlocal total
         if isinstance(module, nn.MultiheadAttention):  # does not call its projections as layers
             each = module.in_proj_weight.numel() + module.out_proj.weight.numel()

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import torch
 
 from models.cost import count_gflops, count_parameters
-from models.spec import SpecError, parse_spec, read_yaml
-from models.yolo import DetectionModel, layer_arguments
+from models.spec import SpecError, layer_arguments, parse_spec, read_yaml
+from models.yolo import DetectionModel
 
 FOLDER = Path(__file__).resolve().parent
 RUNS = 3  # timed passes after one to warm up
@@ -91,10 +91,12 @@ def layer_times(
     started: dict[Any, float] = {}
 
     def before(layer: Any, _: Any) -> None:
+        """Start the clock of a layer."""
         wait_for(images)
         started[layer] = clock()
 
     def after(layer: Any, *_: Any) -> None:
+        """Add what a layer took."""
         wait_for(images)
         seconds[layer.i] += clock() - started[layer]
 

@@ -218,6 +218,34 @@ def parse_anchors(anchors: Any, origin: str) -> int | tuple[tuple[float, ...], .
     )
 
 
+def layer_arguments(spec: Spec, row: Row, inputs: list[int]) -> tuple[list[Any], int, Any]:
+    """Return (constructor arguments, number of modules in a row, output channels) of one row, as for build_layer."""
+    repeats, args = spec.repeats(row), list(row.args)
+    width = inputs[0]
+    if row.name == DETECT:
+        anchors: Any = spec.anchors
+        if isinstance(anchors, int):  # as many placeholders, none of size 0, to be estimated from the data
+            anchors = [list(range(1, anchors * 2 + 1))] * len(inputs)
+        if len(anchors) != len(inputs):
+            raise ValueError(f"{len(anchors)} lists of anchors for {len(inputs)} scales")
+        return [spec.nc, anchors, inputs], 1, None
+    if row.name in CONVOLUTIONAL:
+        width = spec.width(args[0])
+        args[:1] = [inputs[0], width]
+        if row.name in REPEATS_INSIDE:
+            args.insert(2, repeats)
+            repeats = 1
+    elif row.name == "Concat":
+        width = sum(inputs)
+    elif row.name == "Contract":
+        width = inputs[0] * args[0] ** 2
+    elif row.name == "Expand":
+        width = inputs[0] // args[0] ** 2
+    elif row.name == "nn.BatchNorm2d":
+        args = inputs
+    return args, repeats, width
+
+
 def make_activation(text: str, where: str = "activation") -> nn.Module:
     """Return a new activation module from its description, such as "nn.LeakyReLU(0.1)".
 

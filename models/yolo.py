@@ -28,13 +28,11 @@ from models import common, limits
 from models.augmented import predict_augmented
 from models.cost import output_cells
 from models.spec import (
-    CONVOLUTIONAL,
-    DETECT,
     LAYERS,
-    REPEATS_INSIDE,
     Row,
     Spec,
     SpecError,
+    layer_arguments,
     make_activation,
     parse_spec,
     read_yaml,
@@ -200,10 +198,12 @@ class DetectionModel(nn.Module):
         sides: list[int] = []
 
         def arrive(layer: nn.Module, args: Any) -> None:
+            """Note the layer that runs and the sides of its inputs."""
             reached.update(layer=layer, args=args)
             sides.extend(x.shape[-2] for x in (args[0] if isinstance(args[0], list) else args))
 
-        def enlarge(module, args):
+        def enlarge(module: nn.Module, args: Any) -> None:
+            """Refuse a map that is too large, before it is made."""
             cells = output_cells(module, args)
             if cells > limits.CELLS:
                 raise ValueError(f"a map of {cells:,.0f} values; an image of {size} px gives at most {limits.CELLS:,}")
@@ -283,34 +283,6 @@ def build_layer(spec: Spec, row: Row, inputs: list[int]) -> tuple[Any, Any]:
     args, repeats, width = layer_arguments(spec, row, inputs)
     modules = [LAYERS.get(row.name, Detect)(*args) for _ in range(repeats)]
     return (modules[0] if repeats == 1 else nn.Sequential(*modules)), width
-
-
-def layer_arguments(spec: Spec, row: Row, inputs: list[int]) -> tuple[list[Any], int, Any]:
-    """Return (constructor arguments, number of modules in a row, output channels) of one row, as for build_layer."""
-    repeats, args = spec.repeats(row), list(row.args)
-    width = inputs[0]
-    if row.name == DETECT:
-        anchors: Any = spec.anchors
-        if isinstance(anchors, int):  # as many placeholders, none of size 0, to be estimated from the data
-            anchors = [list(range(1, anchors * 2 + 1))] * len(inputs)
-        if len(anchors) != len(inputs):
-            raise ValueError(f"{len(anchors)} lists of anchors for {len(inputs)} scales")
-        return [spec.nc, anchors, inputs], 1, None
-    if row.name in CONVOLUTIONAL:
-        width = spec.width(args[0])
-        args[:1] = [inputs[0], width]
-        if row.name in REPEATS_INSIDE:
-            args.insert(2, repeats)
-            repeats = 1
-    elif row.name == "Concat":
-        width = sum(inputs)
-    elif row.name == "Contract":
-        width = inputs[0] * args[0] ** 2
-    elif row.name == "Expand":
-        width = inputs[0] // args[0] ** 2
-    elif row.name == "nn.BatchNorm2d":
-        args = inputs
-    return args, repeats, width
 
 
 def set_activation(layers: Iterable[nn.Module], text: str, replaced: type[nn.Module] = nn.SiLU) -> None:

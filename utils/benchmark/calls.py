@@ -45,6 +45,7 @@ def single_call(
     call = Replay(call, runtime.device, cuda) if graph else call
 
     def finished() -> torch.Tensor:
+        """Run it and wait for the GPU."""
         output = call()
         cuda.synchronize(runtime.device)
         return output

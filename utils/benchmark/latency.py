@@ -111,6 +111,7 @@ def pytorch_call(runtime: TorchRuntime, image: torch.Tensor) -> Callable[[], tor
     image = image.to(runtime.device, runtime.dtype, memory_format=torch.channels_last)
 
     def call() -> torch.Tensor:
+        """Run it once, without gradients."""
         with torch.inference_mode():
             return network(image)[0]
 

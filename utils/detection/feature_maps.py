@@ -27,6 +27,7 @@ def feature_maps(model: DetectionModel, folder: Path) -> Iterator[None]:
     seen = {}
 
     def record(layer, _, output):
+        """Keep the maps of the first image."""
         if output.ndim == 4 and min(output.shape[2:]) > 1:
             name = f"stage{layer.i}_{layer.type.rpartition('.')[2]}_features"
             seen[name] = output[0].to("cpu", torch.float32, copy=True)  # later layers may change it in place

@@ -67,6 +67,7 @@ def make_entry(name: str) -> Callable[..., Any]:
     """Return the torch.hub entry point of one of the public models, such as yolov5n."""
 
     def entry(pretrained=True, channels=3, classes=80, autoshape=True, _verbose=True, device=None):
+        """Described below, by its name."""
         if pretrained and channels == 3 and classes == 80:
             return load_custom(f"{name}.pt", autoshape, _verbose, device)
         return start(name, pretrained, channels, classes, _verbose, device)

@@ -163,6 +163,7 @@ def output_widths(model: DetectionModel) -> list[Any]:
     widths: list[int | None] = [None] * len(model.model)
 
     def note(layer: Any, _: Any, output: Any) -> None:
+        """Keep the output channels of one layer."""
         widths[layer.i] = output.shape[1] if isinstance(output, torch.Tensor) else None
 
     handles = [layer.register_forward_hook(note) for layer in model.model]

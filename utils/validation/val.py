@@ -136,6 +136,7 @@ def all_of(*observers: Callable[..., Any] | None) -> Callable[..., None]:
     """Return one observer that calls all of them that are not None."""
 
     def observer(*batch: Any) -> None:
+        """Pass a batch on to all of them."""
         for one in filter(None, observers):
             one(*batch)
 
