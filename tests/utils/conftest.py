@@ -1,8 +1,11 @@
 """Networks and a data set small enough to train, prune and export within a test."""
 
 import math
+import re
 import shutil
+import subprocess
 from copy import deepcopy
+from html import escape
 from html.parser import HTMLParser
 
 import cv2
@@ -140,6 +143,34 @@ def read(html):
 def read_html():
     """Return a function that reads a page: its texts and attributes."""
     return read
+
+
+WRAPPER = """<!doctype html><body>{frames}<script>onload = () => {{
+document.title = [...document.querySelectorAll("iframe")].map(f => f.contentDocument).map(page =>
+page.documentElement.scrollWidth + (page.styleSheets[0].cssRules.length > 40 ? "" : " without style")) }}</script>"""
+
+
+@pytest.fixture
+def page_widths(tmp_path):
+    """Return a function: HTML texts → [widths in pixels of what is in each, shown 390 and 1200 pixels wide]."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not browser:
+        pytest.skip("no Chromium")
+
+    def widths(pages):
+        frames = [
+            f'<iframe width="{width}" style="border:0" srcdoc="{escape(page.replace("http-equiv", "name"))}"></iframe>'
+            for page in pages
+            for width in (390, 1200)
+        ]
+        (tmp_path / "all.html").write_text(WRAPPER.format(frames="".join(frames)))
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--dump-dom"]
+        command = [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "all.html").as_uri()]
+        dump = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+        found = list(map(int, re.search(r"<title>(.*?)</title>", dump)[1].split(",")))
+        return list(zip(found[::2], found[1::2]))
+
+    return widths
 
 
 def stir(model):

@@ -140,3 +140,8 @@ def test_no_script_of_a_file_gets_into_the_page(findings, markup, read_html):
     texts = " ".join(read_html(html).texts)
     for words in (findings["weights"], findings["command"], "24.m.0", "convolutions", "after", "P5 dropped", "90%"):
         assert markup + words in texts or markup + "model." + words in texts, words
+
+
+def test_the_page_is_no_wider_than_a_phone_whatever_the_names(findings, page_widths):
+    long = {**hostile(findings, "a_long_name_without_any_gap" * 5), "networks": findings["networks"]}
+    assert page_widths([page(findings), page(long)]) == [(390, 1200)] * 2
