@@ -23,6 +23,7 @@ FOLDERS = "utils|docs|data|tests|models|benchmarks|examples"
 PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*[\w/]")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:python |`)([\w/]+\.py)((?: [^`\n#]*)?)")
+MODULE = re.compile(r"\b[a-z_0-9]+\.py\b")
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?", re.ASCII)
 IMPORT = re.compile(r"from ((?:utils|models)[\w.]*) import (\w+(?:, \w+)*)")
 YOURS = re.compile(r"yours|DATA|images/|model\.onnx")  # what a reader puts in its place
@@ -119,6 +120,14 @@ def test_named_imports_work(document):
     for module, names in IMPORT.findall(text_of(document)):
         for name in names.split(", "):
             assert hasattr(importlib.import_module(module), name), (module, name)
+
+
+def test_modules_named_in_comments_exist():
+    sources = [file for folder in ("models", "utils") for file in (ROOT / folder).rglob("*.py")]
+    known = {file.name for folder in (ROOT, ROOT / "benchmarks") for file in folder.glob("*.py")}
+    known |= {file.name for file in [*sources, *(ROOT / "tests").rglob("*.py")]}
+    named = {(file.name, name) for file in sources for name in MODULE.findall(file.read_text(encoding="utf-8"))}
+    assert not sorted((file, name) for file, name in named if name not in known)
 
 
 def test_commands_are_found():

@@ -124,7 +124,7 @@ class Killed(BaseException):
 def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(whole, place, tmp_path, monkeypatch, unreported):
     """A step has 5 epochs and 3 measurements. Whatever was done when the run was killed is not done again."""
     options, moments = settings(place, tmp_path, flops=0.5), []
-    # What it is killed in, and at which call since the last time: in the middle of a training, at a measurement after it.
+    # What it is killed in, and at which call since the last time: in the middle of a training, then at a measurement.
     # The first one is that of the start: no run is there yet.
     for kind, moment in ((Gauge, 1), (Watch, 2), (Gauge, 1), (Gauge, 2), (Watch, 2), (Watch, 4), (Gauge, 3)):
         method = {Watch: "after_validation", Gauge: "__call__"}[kind]

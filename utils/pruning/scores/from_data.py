@@ -96,7 +96,7 @@ class InputStatistics:
 
 @torch.no_grad()
 def input_statistics(model, graph, calibration, device):
-    """Return {convolution: (mean [c_in], mean square [c_in])} of what each convolution reads on the calibration images."""
+    """Return {convolution: (mean [c_in], mean square [c_in])} of what each reads on the calibration images."""
     statistics = InputStatistics(model, graph)
     with evaluation_mode(model):
         for images, _ in calibration.batches(device):
