@@ -62,13 +62,14 @@ def test_every_file_gets_a_row_with_what_it_costs(weights, script, tmp_path, mon
     assert "64x96, 1 thread, cpu" in said and "small.torchscript  TorchScript" in said
 
 
-def test_with_data_the_map_and_a_picture_are_there(weights, drawn_data, tmp_path, monkeypatch):
+def test_with_data_the_map_and_a_picture_are_there(weights, detector, label_by, drawn_data, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "peak_memory", lambda *_: None)
     monkeypatch.setattr(module, "energy", lambda call: None)
     text = drawn_data.read_text().replace("blue", "circle").replace("green", "square").replace("red", "triangle")
     drawn_data.write_text(text)
+    label_by(detector)
     (row,) = benchmark(options(tmp_path, weights, data=str(drawn_data), imgsz=["64"]))
-    assert 0 <= row.map <= row.map50 <= 1
+    assert 0.01 < row.map <= row.map50 <= 1
     assert cv2.imread(str(tmp_path / "runs/exp/pareto.png")) is not None
 
 
@@ -82,15 +83,18 @@ def test_files_of_another_size_are_left_out_and_said(weights, script, tmp_path, 
     assert not (tmp_path / "runs/none").exists()
 
 
-def test_fp16_has_rows_and_an_accuracy_of_its_own(weights, drawn_data, tmp_path, monkeypatch, capsys):
+def test_fp16_has_rows_and_an_accuracy_of_its_own(
+    weights, detector, label_by, drawn_data, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(module, "peak_memory", lambda *_: None)
     monkeypatch.setattr(module, "energy", lambda call: None)
     monkeypatch.setattr(module, "forms", lambda *_: [Form(), Form(half=True)])  # as on a GPU
     text = drawn_data.read_text().replace("blue", "circle").replace("green", "square").replace("red", "triangle")
     drawn_data.write_text(text)
+    label_by(detector)
     plain, half = benchmark(options(tmp_path, weights, data=str(drawn_data), imgsz=["64"]))
     assert (plain.runtime, half.runtime) == ("PyTorch", "PyTorch half")
-    assert plain.speedup == 1 != half.speedup and half.map == pytest.approx(plain.map, abs=0.01)
+    assert plain.speedup == 1 != half.speedup and half.map == pytest.approx(plain.map, abs=0.01) and half.map > 0.02
     lines = [line for line in capsys.readouterr().out.splitlines() if "PyTorch" in line]
     assert len({line.index(f"{row.ms.median:8.2f}") for line, row in zip(lines, (plain, half))}) == 1  # one column
 

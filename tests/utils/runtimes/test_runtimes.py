@@ -38,12 +38,12 @@ def test_all_have_the_same_facts_and_take_any_number_of_images(exported):
         assert torch.allclose(runtime(images), expected, rtol=1e-3, atol=0.02), suffix
 
 
-def test_validation_gives_the_same_numbers_for_every_kind(exported, drawn_data, tmp_path, capsys):
-    results = {}
+def test_validation_gives_the_same_numbers_for_every_kind(exported, detector, label_by, tmp_path, capsys):
+    data, results = label_by(detector), {}
     for suffix, path in exported.items():
         results[suffix] = validate_checkpoint(
             ValidationOptions(
-                data=str(drawn_data),
+                data=str(data),
                 weights=str(path),
                 imgsz=64,
                 batch_size=3,
@@ -54,7 +54,7 @@ def test_validation_gives_the_same_numbers_for_every_kind(exported, drawn_data, 
             )
         )
     assert "64x64 pixels" in capsys.readouterr().out
-    assert results[".onnx"].map50 == pytest.approx(results[".torchscript"].map50, abs=1e-6)
+    assert results[".onnx"].map50 == pytest.approx(results[".torchscript"].map50, abs=1e-6) != 0
     assert results[".onnx"].images == results[".pt"].images == 4
 
 
