@@ -6,7 +6,7 @@ from utils.cli.options import run
 from utils.export.export import ExportOptions, export
 
 
-def main(options):
+def main(options: ExportOptions) -> None:
     """Export; end with exit code 1 when a file is not the same detector as the checkpoint."""
     if any(exported.broken for exported in export(options)):
         sys.exit(1)

@@ -17,7 +17,7 @@ class ShapesOptions:
     seed: int = option(0, "start of all random numbers", minimum=0)
 
 
-def main(options):
+def main(options: ShapesOptions) -> None:
     """Draw and say where."""
     data = draw_shapes(options.out, options.train, options.val, options.imgsz, options.seed)
     print(f"{options.train} training and {options.val} validation images; use them with --data {data}")

@@ -9,7 +9,7 @@ from utils.slimming.slim import slim
 from utils.slimming.sweep import sweep
 
 
-def main(options):
+def main(options: SlimOptions) -> None:
     """Slim as the SlimOptions and their config file say."""
     options = with_config(options, sys.argv[1:])
     (sweep if options.sweep else slim)(options)

@@ -9,7 +9,7 @@ from utils.training.resume import resolve
 from utils.training.train import train
 
 
-def main(options):
+def main(options: SparsityOptions) -> None:
     """Train as the SparsityOptions say, and say what may be cut."""
     options = resolve(options)
     options.check()

@@ -70,7 +70,7 @@ def make_model(size):
 
 
 def report(name, model, way, percent, clock):
-    """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's own."""
+    """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's."""
     before, start = reset_memory(), clock()
     narrow, times = way(model, percent, clock)
     parts = [b - a for a, b in zip([start, *times], times)]

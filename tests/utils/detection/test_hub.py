@@ -137,7 +137,7 @@ def test_values_beyond_a_byte_are_cut():
         (np.zeros((8, 8, 2), np.uint8), "image0: an array of shape (8, 8, 2)"),
         (np.zeros(8), "image0: an array of shape (8,)"),
         (np.zeros((0, 8, 3), np.uint8), "image0: an array of shape"),
-        ([np.zeros((8, 8, 3), np.uint8), "text".encode()], "image1: an array of shape ()"),
+        ([np.zeros((8, 8, 3), np.uint8), b"text"], "image1: an array of shape ()"),
         (np.full((8, 8, 3), 0.5), "image0: its values go from 0 to 1; must go from 0 to 255"),
     ],
 )

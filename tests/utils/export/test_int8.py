@@ -97,7 +97,7 @@ def test_plain_activations_need_no_float(activation, make_lively, tiny_config, t
 def test_calibration_takes_letterboxed_training_images(drawn_data):
     images = calibration_images(load_data(drawn_data), (64, 96), count=5)
     assert len(images) == 5 and all(image.shape == (1, 3, 64, 96) for image in images)
-    assert all(image.dtype == np.float32 and 0 <= image.min() and image.max() <= 1 for image in images)
+    assert all(image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1 for image in images)
     assert all(image[0, :, 0, 0] == pytest.approx(114 / 255) for image in images)  # grey borders left and right
     again = calibration_images(load_data(drawn_data), (64, 96), count=5)
     assert all(np.array_equal(a, b) for a, b in zip(images, again))

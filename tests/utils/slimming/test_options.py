@@ -59,11 +59,16 @@ def test_values_out_of_range(words, message):
 
 
 def test_criteria_are_free_without_sparse_training():
-    parse(SlimOptions, "--steps 1 --sparse-epochs 0 --criterion taylor --compensate lstsq".split()).check()
+    parse(
+        SlimOptions, ["--steps", "1", "--sparse-epochs", "0", "--criterion", "taylor", "--compensate", "lstsq"]
+    ).check()
 
 
 def test_a_sweep_may_ask_for_a_time():
-    parse(SlimOptions, "--sweep --weights a.pt b.pt --latency-ms 3 --runtime onnx --max-drop 0.02".split()).check()
+    parse(
+        SlimOptions,
+        ["--sweep", "--weights", "a.pt", "b.pt", "--latency-ms", "3", "--runtime", "onnx", "--max-drop", "0.02"],
+    ).check()
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_step_that_breaks_a_rule_is_undone_and_tried_smaller(play, tmp_path):
         (3, 2, 0.125, False),
         (3, 3, 0.0625, False),
     ]
-    assert "step 3 broke a rule in 3 attempts (mAP50-95 0.3000 is 0.2000 below the start's, more than 0.01)" == reason
+    assert reason == "step 3 broke a rule in 3 attempts (mAP50-95 0.3000 is 0.2000 below the start's, more than 0.01)"
     assert record.content["delivered"] == 2 and (tmp_path / "slim.pt").read_text() == "step2.2.pt"
     assert record.points[-1]["gflops"] == 4 * 0.5 * 0.75
 

@@ -214,7 +214,7 @@ def test_norms_of_frozen_layers_are_left_alone():
     hook = start(FadeOut(Goal("channels", 0.2), ANY), run)
     frozen = [p.detach().clone() for p in (model[0].bn.weight, model[1].cv2.bn.weight)]
     for _ in range(10):
-        for name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
         hook.before_step(run)
         run.step += 1

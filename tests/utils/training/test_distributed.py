@@ -50,14 +50,16 @@ with connected(processes, device):
     schedule = Schedule(101, len(loader), 32, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
     hyp = {"box": 0.05, "obj": 1.0, "cls": 0.5, "anchor_t": 4.0}
     loss = DetectionLoss(model, hyp, 64, processes.average)
-    run = Run(model, build_optimizer(model, "SGD", 0.01, 0.9, 5e-4), loss, schedule, RunFolder(None), device, RunSettings(64),
-              processes=processes)
+    optimizer = build_optimizer(model, "SGD", 0.01, 0.9, 5e-4)
+    settings = RunSettings(64)
+    run = Run(model, optimizer, loss, schedule, RunFolder(None), device, settings, processes=processes)
     run.epoch = 100
     validated, saved = [], []
     penalty = GammaPenalty(0.5, "proximal")
     penalty.prepare(model)
     hooks = [Settings(), penalty]
-    fit(run, loader, lambda run: validated.append(processes.rank), hooks, lambda run, hooks: saved.append(processes.rank))
+    rank = processes.rank
+    fit(run, loader, lambda run: validated.append(rank), hooks, lambda run, hooks: saved.append(rank))
     assert model.model[0].bn.weight.max() < 0.95  # one step of 0.01 · 0.5 / (1 − 0.9) takes 0.05
     assert validated == saved == ([0] if processes.main else []), (validated, saved)
     assert run.step == 2

@@ -79,7 +79,7 @@ class Recorder(Hook):
         self.events.append(f"after_step {run.step}")
 
     def after_batch(self, run, images, targets, paths):
-        assert images.shape[1:] == (3, 64, 64) and 0 <= images.min() and images.max() <= 1
+        assert images.shape[1:] == (3, 64, 64) and images.min() >= 0 and images.max() <= 1
         self.events.append(f"after_batch {run.batch.index}")
 
     def after_epoch(self, run):
