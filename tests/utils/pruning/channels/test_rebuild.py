@@ -26,7 +26,7 @@ from models.cost import count_parameters
 from models.yolo import DetectionModel
 from utils.files.paths import ROOT
 from utils.pruning.channels.groups import trace_channels
-from utils.pruning.channels.rebuild import masked, rebuild
+from utils.pruning.channels.rebuild import masked, rebuild, removed_labels
 
 BLOCKS = [
     Bottleneck(16, 16),
@@ -125,6 +125,57 @@ def test_counts_of_a_cut_by_hand():
     assert count_parameters(narrow) == 9 + 6 + 108 + 8 + 10
     assert torch.equal(narrow[1].conv.weight, model[1].conv.weight[2:][:, [0, 2, 3]])
     assert torch.equal(narrow[0].bn.running_mean, model[0].bn.running_mean[[0, 2, 3]])
+
+
+def test_without_a_batch_norm_the_convolution_itself_falls_silent():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), Conv(4, 4), nn.Conv2d(4, 4, 1, bias=False), nn.Conv2d(4, 2, 1))
+    graph = trace_channels(model)
+    keep = {name: np.array([True, False, True, True]) for name in ("0", "1.conv", "2.conv", "3")}
+    silent = masked(model, graph, keep)
+    before, after = model.state_dict(), silent.state_dict()
+    changed = {name: (before[name] != after[name]).flatten(1 if before[name].dim() > 1 else 0) for name in before}
+    rows = {
+        name: differs.reshape(len(before[name]), -1).any(1).nonzero()[:, 0].tolist()
+        for name, differs in changed.items()
+        if before[name].dim()
+    }
+    assert {name for name, where in rows.items() if where} == {"0.weight", "0.bias", "2.bn.weight", "3.weight"}
+    assert all(where in ([], [1]) for where in rows.values())
+    assert not after["0.weight"][1].any() and after["0.bias"][1] == after["2.bn.weight"][1] == 0
+    image = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(rebuild(model, graph, keep).eval()(image), silent.eval()(image))
+
+
+def test_a_network_without_batch_norms_is_silenced_and_rebuilt():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1))
+    graph = trace_channels(model)
+    keep = {"0": np.array([False, True, True, False])}
+    assert removed_labels(graph, keep).tolist() == graph.layers["0"].outputs[[0, 3]].tolist()
+    assert removed_labels(graph, {}).tolist() == [] and removed_labels(graph, {}).dtype == np.int64
+    image = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(rebuild(model, graph, keep)(image), masked(model, graph, keep)(image))
+
+
+def test_the_narrower_layers_say_their_widths():
+    model = nn.Sequential(Conv(3, 8), Conv(8, 8, 3, g=8), Conv(8, 6), nn.Conv2d(6, 2, 1))
+    keep = {"0.conv": np.arange(8) < 5, "2.conv": np.arange(6) % 2 == 0}
+    narrow = rebuild(model, trace_channels(model), keep)
+    convs = [m for m in narrow.modules() if isinstance(m, nn.Conv2d)]
+    assert [(c.in_channels, c.out_channels, c.groups) for c in convs] == [(3, 5, 1), (5, 5, 5), (5, 3, 1), (3, 2, 1)]
+    assert [m.num_features for m in narrow.modules() if isinstance(m, nn.BatchNorm2d)] == [5, 5, 3]
+    assert [c.groups for c in model.modules() if isinstance(c, nn.Conv2d)] == [1, 8, 1, 1]
+
+
+def test_what_is_frozen_stays_frozen_and_parameter_counts_follow(tiny_config):
+    model = DetectionModel(tiny_config)
+    model.model[0].requires_grad_(False)
+    model.model[1].bn.bias.requires_grad_(False)
+    graph = trace_channels(model)
+    narrow = rebuild(model, graph, random_masks(graph, np.random.default_rng(0)))
+    still = {name: p.requires_grad for name, p in model.named_parameters()}
+    assert {name: p.requires_grad for name, p in narrow.named_parameters()} == still
+    assert [layer.np for layer in narrow.model] == [count_parameters(layer) for layer in narrow.model]
+    assert all(isinstance(p, nn.Parameter) and p.is_leaf for p in narrow.parameters())
 
 
 def test_no_tensor_is_shared_with_the_given_network(tiny_config):

@@ -80,7 +80,7 @@ def test_no_floor_is_broken_at_the_ceiling():
 
 def test_a_share_above_the_ceiling_is_refused_with_the_ceiling():
     scores = {"a": np.arange(1.0, 17.0)}
-    with pytest.raises(InputError, match="at most 50.0%"):
+    with pytest.raises(InputError, match="^80.0% of the channels cannot go: at most 50.0%"):
         select(scores, costs_like(scores), 0.8, Limits(8, 1.0, 8))
 
 
@@ -118,6 +118,17 @@ def test_the_guard_lets_only_outliers_go():
     assert len(blocks_of("g", scores, ANY)) == 7
     # On a grid of 4, what the guard allows is not enough for a block.
     assert blocks_of("g", scores, Limits(1, 1.0, 4, std_guard=1.0)) == []
+
+
+def test_channels_that_score_alike_are_no_outliers():
+    assert blocks_of("g", np.full(4, 2.0), Limits(1, 1.0, 1, std_guard=1.0)) == []
+
+
+def test_limits_say_what_they_leave():
+    assert (
+        str(Limits(8, 0.7, 8)) == "at least 8 channels and 30% of those in use left in every layer, in multiples of 8"
+    )
+    assert "only those 1.5 deviations below their layer's mean" in str(Limits(8, 0.7, 8, 1.5))
 
 
 def test_a_block_too_large_for_the_budget_lets_smaller_ones_go():
