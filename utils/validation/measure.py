@@ -69,13 +69,16 @@ def check_classes(model: DetectionModel | Runtime, config: DataConfig) -> None:
     """Raise InputError when a model's classes are not those of a data set."""
     if model.nc != config.nc:
         problem = f"{config.nc} classes, but the model has {model.nc}; they must be the same"
-    elif all(
-        model.names[index] == f"class{index}" or same_name(model.names[index], config.names[index])
-        for index in config.names
-    ):
-        return
     else:
-        problem = "names: not those of the model; give the names in the order that it was trained with"
+        called = ((index, name, model.names[index]) for index, name in config.names.items())
+        other = [each for each in called if each[2] != f"class{each[0]}" and not same_name(*each[1:])]
+        if not other:
+            return
+        index, name, own = other[0]
+        problem = (
+            f"names: class {index} is {name!r}, but the model calls it {own!r}; "
+            "give the names in the order that the model was trained with"
+        )
     raise InputError(f"{config.file}: {problem}\n{side_by_side(config.names, model.names)}")
 
 

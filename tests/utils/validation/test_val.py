@@ -113,7 +113,8 @@ def test_other_classes_are_refused(tiny_model, drawn_data):
     check_classes(tiny_model, config)  # a network that was never told names
     tiny_model.names = {0: "blue", 1: "red", 2: "green"}
     with pytest.raises(
-        InputError, match=r"names: not those of the model(.|\n)*\n  1 +green +red +<\n  2 +red +green +<$"
+        InputError,
+        match=r"class 1 is 'green', but the model calls it 'red'(.|\n)*\n  1 +green +red +<\n  2 +red +green +<$",
     ):
         check_classes(tiny_model, config)
     tiny_model.names = {0: "Blue", 1: " green", 2: "RED"}

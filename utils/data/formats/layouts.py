@@ -59,6 +59,8 @@ def _darknet(file):
         raise InputError(f"{file}: key names is missing; it is the file that lists the classes")
     names = Finder(file.parent, Path.cwd()).find(content["names"])
     if not names.is_file():
+        names = file.parent / names.name
+    if not names.is_file():
         raise InputError(f"{file}: names {content['names']}: not found beside it, nor from {Path.cwd()}")
     splits = {"train": content.get("train"), "val": content.get("valid"), "test": content.get("test")}
     return {"names": read_names(names), **{split: value for split, value in splits.items() if value}}
