@@ -81,6 +81,7 @@ class QuadCollate:
         self.dataset = dataset
 
     def __call__(self, items):
+        """Return the batch of a list of training items, QUAD of them in each image."""
         groups = [items[start : start + QUAD] for start in range(0, len(items), QUAD)]
         return collate([self._join(group) for group in groups])
 

@@ -142,7 +142,8 @@ class Distillation(Hook):
     """Adds the two losses to that of the labels; see this module. The teacher stays as it is, and in no checkpoint."""
 
     def __init__(self, teacher, name, output_gain, feature_gain):
-        """
+        """Let a teacher take the place of the labels, of the features, or of both.
+
         Args:
             teacher: DetectionModel; it is fused in place.
             name: what messages call it.

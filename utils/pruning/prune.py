@@ -1,4 +1,4 @@
-"""From a checkpoint to a narrower one: what prune.py does, stage by stage: read, score, select, rebuild, report, write."""
+"""What prune.py does, stage by stage: read a checkpoint, score, select, rebuild, report, write the narrower one."""
 
 import shlex
 from dataclasses import dataclass, replace
@@ -122,7 +122,7 @@ def check_output(name):
 
 
 def read(options):
-    """Return the Job of PruneOptions: everything that is read, and checked, before anything is done. Raises InputError."""
+    """Return the Job of PruneOptions: all that is read, and checked, before anything is done. Raises InputError."""
     device = select_device(options.device)
     cfg = find_file(options.cfg, "models", "models/hub", what="model yaml") if options.cfg else None
     checkpoint = load_checkpoint(find_weights(options.weights), cfg)
@@ -169,7 +169,7 @@ def score(job):
 
 
 def choose(job, scores):
-    """Return the masks {group: bool [width]} that meet the budget; says what a search found, and by how much it misses."""
+    """Return the masks {group: bool [width]} that meet the budget; says what a search found and by how much it misses."""
     cost, left = budget(job, scores)
     name, value = job.options.budget
     with blaming(f"--{name.replace('_', '-')} {value:g}:"):
@@ -203,7 +203,7 @@ def budget(job, scores):
 
 
 def search(job, scores, cost):
-    """Return the share of a cost that stays under a budget that has to be measured. Raises InputError when none does."""
+    """Return the share of a cost that stays under a budget that must be measured. Raises InputError when none does."""
     o, floor = job.options, 1 - largest_share(scores, cost, job.limits)
 
     def masks(left):

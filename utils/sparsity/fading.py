@@ -1,4 +1,4 @@
-"""Sparse training without a strength to tune: the channels that are to go are chosen, and exactly those fade to zero."""
+"""Sparse training without a strength to tune: the channels that are to go are chosen, and just those fade to zero."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -70,7 +70,8 @@ class FadeOut(GammaHook):
     """
 
     def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None, baseline=None, say=None):
-        """
+        """Plan the course of the fade.
+
         Args:
             goal: Goal.
             limits: of the selection.

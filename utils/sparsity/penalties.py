@@ -62,7 +62,8 @@ class GammaPenalty(GammaHook):
     """L1 on gamma, network slimming (Liu et al. 2017): the same strength sr for every channel that may go."""
 
     def __init__(self, sr, penalty="subgradient", schedule="constant", sr_beta=0.0):
-        """
+        """Choose strength and kind of the step.
+
         Args:
             sr: strength on gamma.
             penalty: subgradient (sign), proximal (soft threshold, exact zeros), group (tied gammas die together).

@@ -1,4 +1,4 @@
-"""What pruning now would leave, during sparse training: size every epoch, accuracy with the channels masked every few."""
+"""What pruning now would leave, during sparse training: size every epoch, mAP with the channels masked every few."""
 
 import numpy as np
 

@@ -59,8 +59,8 @@ class Hook:
     def extra_loss(self, run, images, raw):
         """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
 
-        images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled of them with labels; raw: its outputs,
-        nl maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
+        images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled of them with labels; raw: its
+        outputs, nl maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
         """
 
     def before_step(self, run):
@@ -178,7 +178,7 @@ def fit(run, loader, validate, hooks, save):
     Args:
         run: Run.
         loader: yields (images uint8 [B, 3, H, W], targets [N, 6], paths, shapes); its dataset has set_epoch.
-        validate: callable(run) → utils.validation.evaluate.Evaluation of run.ema.model, or None to skip this epoch; rank 0 only.
+        validate: callable(run) → Evaluation of run.ema.model, or None to skip this epoch; rank 0 only.
         hooks: list of Hook.
         save: callable(run, hooks), called in rank 0 after each epoch.
 

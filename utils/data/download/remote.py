@@ -57,7 +57,7 @@ def obtain(config, *, fetch=download):
     staging = place / f".{config.path.name}.unpacking"
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of an earlier try that was interrupted
-        for number, (file, archive) in enumerate(zip(files, config.download)):
+        for number, file in enumerate(files):
             try:
                 unpack(file, staging / str(number))
             except InputError as error:

@@ -12,7 +12,7 @@ from utils.data.labels import Objects
 class LabelFiles:
     """The annotations of images that each have a label file.
 
-    Attributes: images (list of Path, there or not), rules (LabelRules), key (text that changes with the way of reading).
+    Attributes: images (list of Path, there or not), rules (LabelRules), key (text that changes with the way to read).
     """
 
     def __init__(self, images: list[Path], config: DataConfig):

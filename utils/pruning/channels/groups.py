@@ -21,9 +21,7 @@ from utils.pruning.channels.tracing import ChannelTracer, ChannelWalk, Layer
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Channels that are decided about together: label k stands for one channel of each member layer, which share a
-    fate.
-    """
+    """Channels that are decided about together: label k stands for one channel of each member layer."""
 
     name: str  # its first convolution
     labels: np.ndarray  # [width] labels
@@ -60,8 +58,7 @@ class ChannelGraph:
         return [group for group in self.groups if not group.protected]
 
     def protect(self, patterns):
-        """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below such a
-        module.
+        """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below one that does.
 
         Raises InputError for a pattern that matches nothing.
         """
@@ -77,9 +74,7 @@ class ChannelGraph:
                 self.groups[i] = replace(self.groups[i], protected=reason)
 
     def prunable_channels(self):
-        """Return how many output channels of convolutions may go (tied ones each counted): what --percent is a share
-        of.
-        """
+        """Return how many output channels of convolutions may go, tied ones each counted: --percent is a share of it."""
         return sum(int(counts.sum()) for counts in self.channel_counts().values())
 
     def channel_counts(self):

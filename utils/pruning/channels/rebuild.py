@@ -17,7 +17,7 @@ def removed_labels(graph, keep):
 
 
 def masked(model, graph, keep):
-    """Return a copy of a network in which the removed channels are silent: gamma and beta zero, all widths as before."""
+    """Return a copy of a network in which the removed channels are silent: gamma and beta zero, widths as before."""
     model = deepcopy(model)
     silence(model, graph, removed_labels(graph, keep))
     return model
@@ -25,7 +25,7 @@ def masked(model, graph, keep):
 
 @torch.no_grad()
 def silence(model, graph, removed):
-    """Set gamma and beta of the removed labels to zero, in place; where no batch norm acts, the convolution's weights."""
+    """Set gamma and beta of the removed labels to zero, in place; where no batch norm acts, the weights."""
     with_norm = [layer.outputs for layer in graph.layers.values() if not layer.is_conv]
     covered = np.concatenate(with_norm) if with_norm else np.empty(0, dtype=np.int64)
     for layer in graph.layers.values():

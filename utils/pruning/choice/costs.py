@@ -1,5 +1,4 @@
-"""What channels cost: FLOPs, parameters, milliseconds or plain counts of the network that masks leave, without
-rebuilding it.
+"""What channels cost: FLOPs, parameters, milliseconds or counts of the network that masks leave, without building it.
 
 A cost has `name` (what is counted), `total` (of the whole network), `block` (widths are paid for in whole blocks of so
 many channels), `of(keep)`, and `ledger()`, which follows a cut block by block: `left`, `gain(group, channels)` and
@@ -24,7 +23,7 @@ class ChannelCost:
         self.total = float(sum(values.sum() for values in costs.values()))
 
     def of(self, keep):
-        """Return the cost of the channels that masks {group: bool [width]} keep; groups that are not named stay whole."""
+        """Return the cost of the channels that masks {group: bool [width]} keep; groups not named stay whole."""
         return self.total - sum(float(self.costs[name][~mask].sum()) for name, mask in keep.items())
 
     def ledger(self):
@@ -54,7 +53,8 @@ class NetworkCost:
     """
 
     def __init__(self, name, graph, functions, constant=0.0, block=1):
-        """
+        """Take over what each layer costs.
+
         Args:
             name: what is counted.
             graph: ChannelGraph.
@@ -124,9 +124,7 @@ def product(each, layer, conv, bias=False):
 
 
 def touched_layers(graph, layers):
-    """Return {free group: [(index into layers, [width] how often each channel is read there, [width] how often
-    given)]}.
-    """
+    """Return {free group: [(index into layers, [width] how often each channel is read there, … is given there)]}."""
     place = {label: (g, i) for g in graph.free_groups for i, label in enumerate(g.labels.tolist())}
     touched = defaultdict(dict)
     for number, layer in enumerate(layers):
@@ -148,9 +146,7 @@ class NetworkLedger:
         self.values = [f(*row) for f, row in zip(cost.functions, self.counts)]
 
     def without(self, group, channels):
-        """Return [(layer index, inputs, outputs, cost)] of the layers around a group after channels (indices) have
-        gone.
-        """
+        """Return [(layer index, inputs, outputs, cost)] of the layers around a group once channels (indices) are gone."""
         after = []
         for layer, inputs, outputs in self.cost.touched.get(group, ()):
             reads, gives = self.counts[layer]

@@ -22,8 +22,10 @@ SPREAD = 0.5  # a group keeps between (1 − this) and (1 + this) times the shar
 
 @dataclass(frozen=True)
 class Rates:
-    """What a network's time is made of on one machine. `parts` of a layer are [multiply-adds of a 1×1 kernel, of a
-    larger one, values of its input and output maps], with widths rounded up to whole blocks.
+    """What a network's time is made of on one machine.
+
+    `parts` of a layer are [multiply-adds of a 1×1 kernel, of a larger one, values of its input and output maps], with
+    widths rounded up to whole blocks.
     """
 
     rates: tuple[float, float, float]  # milliseconds for one of each part

@@ -34,16 +34,12 @@ def largest_fitting(measure, limit, floor, flag, unit):
 
 
 def smallest_within(drop, limit, floor):
-    """Return the smallest share left, from `floor` to 1, at which drop(share) is at most `limit`; the whole network's
-    drop is 0.
-    """
+    """Return the smallest share left, from `floor` to 1, at which drop(share) is at most `limit`; drop(1) is 0."""
     return floor if drop(floor) <= limit else bisect(lambda left: drop(left) <= limit, 1.0, floor)
 
 
 def confirmed(measure, limit, left, floor):
-    """Return (share left, what was measured): a network that meets the limit when it is measured anew, cut further if
-    it must be.
-    """
+    """Return (share left, what was measured) of a network that meets the limit when measured anew, cut further if not."""
     while True:
         value = measure(left)
         if value <= limit or left <= floor:

@@ -77,8 +77,7 @@ def fold(narrow, model, graph, keep, constants):
 
 
 def shift_output(narrow, graph, removed, name, amount):
-    """Add `amount` [c_out of narrow] to what a convolution gives, in its bias or in the running mean behind it, in
-    place.
+    """Add `amount` [c_out of narrow] to what a convolution gives, in place: in its bias or the running mean behind it.
 
     Returns False when it has neither: then nothing changes.
     """

@@ -1,5 +1,4 @@
-"""Least-squares reconstruction: every convolution gets the weights that best give its old outputs from the channels
-left.
+"""Least-squares reconstruction: convolutions get the weights that best give their old outputs from what is left.
 
 After He, Zhang & Sun 2017 (channel pruning) and Luo et al. 2017 (ThiNet): the original and the narrow network run side
 by side over calibration images, layer by layer; each convolution is fitted on what it really reads, errors of earlier
@@ -34,9 +33,7 @@ class Pair:
 
 
 class SideBySide(fx.Interpreter):
-    """Runs two networks of the same graph; the convolutions of the narrow one are fitted, in place, as they are
-    reached.
-    """
+    """Runs two networks of one graph; convolutions of the narrow one are fitted, in place, as they are reached."""
 
     def __init__(self, model, narrow, graph, keep, generator):
         """narrow: what rebuild made of `model` with masks `keep`; generator: draws the pixels."""
@@ -70,9 +67,7 @@ class SideBySide(fx.Interpreter):
         return getattr(self, node.op)(node.target, args, kwargs)
 
     def fit(self, name, x, wanted):
-        """Fit a convolution of the narrow network that reads x [B, c_in, H, W] to give `wanted` [B, c_out before, h,
-        w].
-        """
+        """Fit a convolution of the narrow network: it reads x [B, c_in, H, W], `wanted` is [B, c_out before, h, w]."""
         conv, layer = self.narrow.get_submodule(name), self.channels.layers.get(name)
         if layer is None or conv.groups > 1 or name in self.fitted:
             return
@@ -89,9 +84,7 @@ class SideBySide(fx.Interpreter):
         shift_output(self.narrow, self.channels, self.removed, name, offset)
 
     def draw(self, shape, inputs):
-        """Return (image, row, column) of the pixels of an output map that a layer with so many inputs a filter is
-        fitted on.
-        """
+        """Return (image, row, column) of the pixels of an output map that a layer is fitted on, by inputs a filter."""
         batch, _, height, width = shape
         count = min(max(SAMPLES, SAMPLES_PER_INPUT * inputs), batch * height * width)
         index = torch.randperm(batch * height * width, generator=self.generator)[:count]
@@ -112,8 +105,7 @@ def patches(conv, x, places):
 
 
 def least_squares(inputs, target, weights, ridge=RIDGE):
-    """Return (weights [o, d], offset [o]) with inputs · weightsᵀ + offset nearest to the target, pulled towards given
-    weights.
+    """Return (weights [o, d], offset [o]) with inputs · weightsᵀ + offset nearest to the target; given weights pull.
 
     inputs: [n, d]; target: [n, o]; weights: [o, d]; ridge: strength of the pull, a share of the mean power of the
     inputs.

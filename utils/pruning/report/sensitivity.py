@@ -43,7 +43,8 @@ class FewImages:
     """Measures the mAP50 of networks on the same few images, spread evenly over a split and read once."""
 
     def __init__(self, model, config, split, imgsz, device, images=IMAGES, batch_size=16):
-        """
+        """Load the images to measure on.
+
         Args:
             model: DetectionModel that fixes classes and size multiple.
             config, split: DataConfig, and which of its splits.

@@ -29,7 +29,7 @@ def totals(name, model, image_size, size, evaluation=None, ms=None):
 
 
 def group_table(graph, model, image_size):
-    """Return the table of the channel groups: width, what hangs on one channel (the mean over them), members and ties."""
+    """Return the table of the channel groups: width, what hangs on one channel (their mean), members and ties."""
     ledgers = [NetworkCost.parameters(graph, model).ledger(), NetworkCost.flops(graph, model, image_size).ledger()]
     wide = max(len(group.name) for group in graph.groups)
     lines = [

@@ -1,4 +1,4 @@
-"""A few images of the training split, without augmentation: what scores, compensation and statistics are measured on."""
+"""A few images of the training split, not augmented: what scores, compensation and statistics are measured on."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,7 @@ from utils.errors import InputError
 
 @dataclass(frozen=True)
 class Calibration:
-    """Letterboxed images uint8 [N, 3, S, S] in RGB, and their boxes: per image float32 [n, 5] class, cx, cy, w, h
-    normalised.
-    """
+    """Letterboxed images uint8 [N, 3, S, S] in RGB, and their boxes, float32 [n, 5] class, normalised cx, cy, w, h."""
 
     images: torch.Tensor
     labels: list
@@ -36,8 +34,7 @@ class Calibration:
 
 
 def load_calibration(config, count, imgsz, rng, progress=True):
-    """Return a Calibration of `count` images (or all there are), drawn with `rng` from the training split, else from
-    val.
+    """Return a Calibration of `count` images (or all there are), drawn with `rng` from the training split, else val.
 
     Raises InputError when the data yaml has neither.
     """

@@ -1,5 +1,6 @@
-"""Criteria that look at calibration images. Each returns {group: [width] numpy}: a channel is judged with all that is
-tied to it.
+"""Criteria that look at calibration images.
+
+Each returns {group: [width] numpy}: a channel is judged with all that is tied to it.
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,7 @@ class Evidence:
 
 
 def gate_slopes(model, graph, evidence):
-    """Return [images, count] ∂loss/∂gate of a gate of size 1 on each channel of ChannelParameters, one for all that is
-    tied to it.
+    """Return [images, count] ∂loss/∂gate of a gate of size 1 on each channel of ChannelParameters and its ties.
 
     A gate multiplies gamma and beta; so its slope is Σ gamma · ∂gamma + beta · ∂beta over the batch norms of the
     channel.
@@ -59,8 +59,9 @@ def taylor(model, graph, evidence):
 
 
 def fisher(model, graph, evidence):
-    """Half the mean square of that: the second-order change by the Fisher information (Theis et al. 2018), tied
-    channels sharing one gate (Liu et al. 2021).
+    """Half the mean square of that: the second-order change by the Fisher information (Theis et al. 2018).
+
+    Tied channels share one gate (Liu et al. 2021).
     """
     parameters, slopes = gate_slopes(model, graph, evidence)
     return parameters.by_group(slopes.square().mean(0) / 2)
@@ -106,8 +107,7 @@ def input_statistics(model, graph, calibration, device):
 
 @torch.no_grad()
 def activation(model, graph, evidence):
-    """Energy that a channel brings into its consumers, as they pass it on behind their batch norms, summed over the
-    consumers.
+    """Energy that a channel brings into its consumers, as they pass it on behind their batch norms; their sum.
 
     It is the channel's variance over images and pixels (its mean can be put back, see repair/constants.py) times the
     squared weights that read it: the reconstruction error of ThiNet (Luo et al. 2017), correlations between channels
@@ -149,8 +149,7 @@ def mean_loss(model, evidence):
 
 
 def ablation(model, graph, evidence):
-    """How much the loss really grows when channels are silenced: the relevance of Mozer & Smolensky (1989), part by
-    part of a group.
+    """How much the loss really grows when parts of a group are silenced: the relevance of Mozer & Smolensky (1989).
 
     Measured at ABLATION_DEPTHS of each group, in the order of |gamma|; each rise is shared out among the channels of
     its step in proportion to |gamma|, and the channels beyond the last step are rated like those of the last.

@@ -1,5 +1,6 @@
-"""Criteria that read the weights alone. Each returns {layer: [c_out] scores of its outputs}; parameters.py joins tied
-ones.
+"""Criteria that read the weights alone.
+
+Each returns {layer: [c_out] scores of its outputs}; parameters.py joins tied ones.
 """
 
 import torch
@@ -29,9 +30,10 @@ def l2(model, graph):
 
 
 def l1_std(model, graph):
-    """The l1 norm (Li et al. 2017) where its layer puts it: the share of a normal distribution with the mean and
-    deviation of the layer's norms that lies below. So layers of large and small weights lose alike. A filter of zeros
-    scores zero.
+    """The l1 norm (Li et al. 2017) where its layer puts it, so that layers of large and small weights lose alike.
+
+    It is the share of a normal distribution with the mean and deviation of the layer's norms that lies below. A filter
+    of zeros scores zero.
     """
     scores = {}
     for name, norms in l1(model, graph).items():
@@ -41,9 +43,7 @@ def l1_std(model, graph):
 
 
 def fpgm(model, graph):
-    """Sum of the distances to the layer's other filters: what lies near their geometric median is replaceable (He et
-    al. 2019).
-    """
+    """Sum of the distances to the layer's other filters: near their geometric median is replaceable (He et al. 2019)."""
     return {
         name: torch.cdist(weights, weights, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
         for name, weights in filters(model, graph)

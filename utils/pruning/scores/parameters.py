@@ -17,9 +17,7 @@ class ChannelParameters:
     """
 
     def __init__(self, model, graph, groups=None):
-        """groups: which ChannelGroups count as free, default all that may be cut. Raises InputError when none has a
-        norm.
-        """
+        """groups: which ChannelGroups count as free, default all that may be cut. InputError when none has a norm."""
         self.groups = [group for group in groups or graph.free_groups if group.norms]
         if not self.groups:
             raise InputError(
@@ -118,9 +116,7 @@ def gamma_scores(model, graph):
 
 
 def check_finite(scores, source):
-    """Return scores {group: [width]}. Raises InputError when one is not a finite number; source: what they were made
-    of.
-    """
+    """Return scores {group: [width]}, made of `source`. Raises InputError when one is not a finite number."""
     for name, values in scores.items():
         if not np.isfinite(values).all():
             raise InputError(f"{name}: {source} contains NaN or infinity; the checkpoint is damaged")

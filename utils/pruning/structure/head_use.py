@@ -33,7 +33,7 @@ class ScaleUse:
 def scale_uses(model, sizes, anchor_t=ANCHOR_T):
     """Return the ScaleUse of every scale of a DetectionModel for boxes [n, 2] in pixels, n at least 1.
 
-    An anchor learns a box when neither side differs by a factor of anchor_t or more, as in utils.boxes.loss.assign_targets.
+    An anchor learns a box when neither side differs by a factor of anchor_t or more, as the loss assigns targets.
     """
     detect = model.model[-1]
     anchors = (detect.anchors * detect.stride.view(-1, 1, 1)).numpy()  # [nl, na, 2]
