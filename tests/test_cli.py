@@ -104,7 +104,7 @@ def test_prune_says_what_it_did_and_keeps_the_earlier_file(walk):
     _, said, _ = walk
     assert "model.2.cv1.conv" in said["prune"] and "before" in said["prune"] and "mAP50-95" in said["prune"]
     assert "written to pruned_model.pt" in said["prune"]
-    assert "channels that are in use go with them" in said["prune"]
+    assert "channels in use go too" in said["prune"]
     assert "kept as pruned_model_1.pt" in said["prune2"]
 
 

@@ -275,10 +275,12 @@ def removal_lines(cut):
     gammas = gamma_scores(cut.before, cut.graph)
     means = [(gammas[name] / counts[name])[~mask] for name, mask in cut.keep.items() if name in gammas]
     largest = float(max((m.max() for m in means if len(m)), default=0.0))
-    line = f"{removed} of {total} channels go ({removed / total:.1%}), the largest gamma among them is {largest:.4g}"
+    line = f"{removed} of {total} channels go ({removed / total:.1%})"
+    if removed:
+        line += f", the largest gamma among them is {largest:.4g}"
     if largest > IN_USE:
         line += (
-            "\nchannels that are in use go with them: expect a low mAP until fine-tuning. It is lost less after "
-            "train_sparsity.py --st,\nor with --criterion taylor --power 0.5 --compensate lstsq"
+            "\nchannels in use go too: expect a low mAP until fine-tuning. Less is lost after train_sparsity.py --st,"
+            "\nor with --criterion taylor --power 0.5 --compensate lstsq"
         )
     return line

@@ -87,7 +87,7 @@ def test_a_time(prune, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert f"{2 + count_parameters(cut.after) / 1000:.1f} ms an image in onnx" in told
     assert (
-        f"at {left_of(cut, lambda m: count_gflops(m, 64)):.1%} of the FLOPs" in told and "was not measured" not in told
+        f"at {left_of(cut, lambda m: count_gflops(m, 64)):.1%} of the FLOPs" in told and "the time was not measured" not in told
     )
 
 
