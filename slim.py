@@ -12,7 +12,10 @@ from utils.slimming.sweep import sweep
 def main(options: SlimOptions) -> None:
     """Slim as the SlimOptions and their config file say."""
     options = with_config(options, sys.argv[1:])
-    (sweep if options.sweep else slim)(options)
+    if options.sweep:
+        sweep(options)
+    else:
+        slim(options)
 
 
 if __name__ == "__main__":

@@ -70,10 +70,10 @@ def milliseconds(
     image_size: int,
     runtime: str,
     rounds: int = SINGLE,
-    clock: Callable[[], float] = OWN_CLOCK,
+    latency: Callable[..., dict] = measure_latency,
 ) -> float:
-    """Return what `measure_latency` gives for a single network, where there is nothing to take turns with."""
-    return measure_latency({"": model}, image_size, runtime, rounds, clock)[""]
+    """Return what `latency`, called as measure_latency is, gives for a network that nothing takes turns with."""
+    return latency({"": model}, image_size, runtime, rounds)[""]
 
 
 def affordable_rounds(models: Iterable[DetectionModel], image_size: int) -> int:

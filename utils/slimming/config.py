@@ -3,13 +3,16 @@
 import difflib
 import typing
 from argparse import Namespace
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 from utils.cli.options import build_parser, value_type
 from utils.errors import InputError
 from utils.files.paths import find_file
 from utils.files.yaml import read_mapping
-from utils.slimming.options import GOALS, SlimOptions
+from utils.slimming.options import GOALS, PHASE_EPOCHS, SlimOptions
 from utils.training.resume import check_type
 
 OLDER = {  # key of the older tool → (key here, what it means)
@@ -22,10 +25,11 @@ OLDER = {  # key of the older tool → (key here, what it means)
 }
 
 
-def with_config(options, argv, say=print):
+def with_config(options: SlimOptions, argv: Sequence[str], say: Callable[[str], object] = print) -> SlimOptions:
     """Return the SlimOptions of a command line (list of words) and of the file that its --config names, if any.
 
-    The file overrides the defaults, flags override the file; a size goal among the flags replaces that of the file.
+    The file overrides the defaults, flags override the file; a size goal among the flags replaces that of the file, and
+    --epochs the epochs of both phases there.
     `say` gets a line for every key of the older tool. Raises InputError for unknown keys and values of another type.
     """
     if not options.config:
@@ -36,10 +40,12 @@ def with_config(options, argv, say=print):
     stored = read_config(find_file(options.config, "data", what="config file"), say)
     if set(GOALS).intersection(given):
         stored = {key: value for key, value in stored.items() if key not in GOALS}
+    if "epochs" in given:
+        stored = {key: value for key, value in stored.items() if key not in PHASE_EPOCHS}
     return SlimOptions(**{**stored, **given})
 
 
-def read_config(file, say=print):
+def read_config(file: Path, say: Callable[[str], object] = print) -> dict[str, Any]:
     """Return {name of an option: value} of a config file; empty values are left out. Raises InputError."""
     known, types = spellings(), typing.get_type_hints(SlimOptions)
     values = {}
@@ -58,7 +64,7 @@ def read_config(file, say=print):
     return values
 
 
-def spellings():
+def spellings() -> dict[str, str]:
     """Return {key: name of the option}: names and other spellings of the flags, with underscores."""
     found = {}
     for field in fields(SlimOptions):
@@ -68,26 +74,25 @@ def spellings():
     return found
 
 
-def nearest(key, known):
+def nearest(key: object, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown key: the key that may have been meant, or where all are listed."""
     close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else "; data/slim.yaml lists the keys"
 
 
-def converted(file, key, value, annotation):
+def converted(file: Path, key: str, value: Any, annotation: Any) -> Any:
     """Return a value of a file as its option has it, a list where one is asked for. Raises InputError."""
     if typing.get_origin(annotation) is list and not isinstance(value, list):
         value = [value]
     if isinstance(value, str) and value_type(annotation) is float:
         value = number(value)  # 1e-2 is a text to YAML
-    truths = isinstance(value, bool), value_type(annotation) is bool
-    if truths == (True, False):
+    if isinstance(value, bool) and value_type(annotation) is not bool:
         raise InputError(f"{file}: {key}: {value} must be of type {value_type(annotation).__name__}")
     check_type(file, key, value, annotation)
     return value
 
 
-def number(text):
+def number(text: str) -> float | str:
     """Return a text as a number where it is one, otherwise as it is."""
     try:
         return float(text)
@@ -95,7 +100,7 @@ def number(text):
         return text
 
 
-def check_choice(file, key, value, name):
+def check_choice(file: Path, key: str, value: object, name: str) -> None:
     """Raise InputError when an option has a list of choices and a value is not among them."""
     flag = SlimOptions.__dataclass_fields__[name].metadata["flag"]
     if flag.choices and value not in flag.choices:

@@ -1,7 +1,9 @@
 """The flags of slim.py, which are the keys of its config file too."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
 
 from models.spec import make_activation
 from utils.cli.options import check, option
@@ -13,6 +15,9 @@ from utils.training.train import TrainOptions
 
 GOALS = ("flops", "params", "latency_ms", "size_mb")
 GUARDS = ("max_drop", "min_map", "stop_loss")
+MAP_RULES = ("max_drop", "min_map")  # the guards that rest on mAP
+PHASE_EPOCHS = ("sparse_epochs", "finetune_epochs")
+EPOCHS = 60  # of each training of a step, where nothing else is asked for
 LABELS = ("skip_bad_labels", "accept_conf")
 # As in train.py, and as in finetune_pruned.py.
 TRAINING = (
@@ -46,7 +51,7 @@ CUTTING = (
 SMALLEST_STEP = 0.02  # share of the FLOPs: what lacks less than that to a goal has met it, as prune.py sees it
 
 
-def like(owner, name, **changes):
+def like(owner: type, name: str, **changes: Any) -> Any:
     """Return the option that another options dataclass has under a name; changes: default."""
     theirs = next(field for field in fields(owner) if field.name == name)
     if theirs.default is MISSING:
@@ -91,8 +96,13 @@ class SlimOptions:
         below=1,
     )
     retries: int = option(2, "how often a step that breaks a rule is tried again, with half the share", minimum=0)
-    sparse_epochs: int = option(60, "epochs of sparse training in a step; 0: cut by --criterion at once", minimum=0)
-    finetune_epochs: int = option(60, "epochs of fine-tuning in a step", minimum=1)
+    epochs: int | None = option(
+        None, f"epochs of sparse training and of fine-tuning in a step, each; {EPOCHS} if not given", minimum=1
+    )
+    sparse_epochs: int | None = option(
+        None, "epochs of sparse training in a step, if not --epochs; 0: cut by --criterion at once", minimum=0
+    )
+    finetune_epochs: int | None = option(None, "epochs of fine-tuning in a step, if not --epochs", minimum=1)
     teacher: str = option("", "checkpoint that teaches in fine-tuning; the one that the run started with if not given")
     distill_output: float = like(FinetuneOptions, "distill_output")
     distill_feature: float = like(FinetuneOptions, "distill_feature")
@@ -124,7 +134,13 @@ class SlimOptions:
     project: str = option("runs/slim", "folder of the runs")
     name: str = option("exp", "folder of this run; one that is unfinished is continued")
 
-    def check(self):
+    def __post_init__(self):
+        """Give both phases of a step their epochs."""
+        usual = EPOCHS if self.epochs is None else self.epochs
+        self.sparse_epochs = usual if self.sparse_epochs is None else self.sparse_epochs
+        self.finetune_epochs = usual if self.finetune_epochs is None else self.finetune_epochs
+
+    def check(self) -> None:
         """Raise InputError or SpecError for values that are wrong alone or exclude each other."""
         check(self)
         goals = [name for name in GOALS if getattr(self, name) is not None]
@@ -150,9 +166,12 @@ class SlimOptions:
             raise InputError("--no-distill: fine-tuning has no teacher; leave out --teacher and --unlabelled")
         if self.runtime != PruneOptions.runtime and self.latency_ms is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --latency-ms")
-        (self.check_sweep if self.sweep else self.check_single)(goals)
+        if self.sweep:
+            self.check_sweep(goals)
+        else:
+            self.check_single(goals)
 
-    def check_single(self, goals):
+    def check_single(self, goals: list[str]) -> None:
         """Raise InputError for what one run cannot do. goals: names of those given."""
         if len(self.weights) != 1:
             raise InputError(
@@ -162,7 +181,7 @@ class SlimOptions:
         if not goals and all(getattr(self, name) is None for name in ends):
             raise InputError(f"no goal: give one of {flags(GOALS, ', ')}, or how far to go: {flags(ends, ', ')}")
 
-    def check_sweep(self, goals):
+    def check_sweep(self, goals: list[str]) -> None:
         """Raise InputError for what a sweep cannot do. goals: names of those given."""
         other = [name for name in goals if name != "latency_ms"]
         if other:
@@ -173,15 +192,15 @@ class SlimOptions:
             raise InputError(f"--out {self.out}: a --sweep has many results; they stay in the folder of the run")
 
     @property
-    def limits(self):
+    def limits(self) -> Limits:
         """Limits of the selection, without the guard, which sparse training sees to in its own way."""
         return Limits(self.min_channels, self.max_layer_share, self.round)
 
-    def settings(self):
-        """Return {key: plain value} of everything that a run depends on."""
-        return {key: value for key, value in asdict(self).items() if key != "config"}
+    def settings(self) -> dict[str, Any]:
+        """Return {key: plain value} of everything that a run depends on; `epochs` is in those of the phases."""
+        return {key: value for key, value in asdict(self).items() if key not in ("config", "epochs")}
 
-    def goal_words(self):
+    def goal_words(self) -> str:
         """Return what is to be reached, and what must be kept, in words."""
         words = {
             "flops": "FLOPs {:g}",
@@ -201,6 +220,6 @@ class SlimOptions:
         return ", ".join(smallest + given)
 
 
-def flags(names, joint=" and "):
+def flags(names: Iterable[str], joint: str = " and ") -> str:
     """Return option names as flags: "--max-drop and --steps"."""
     return joint.join("--" + name.replace("_", "-") for name in names)

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -15,23 +16,48 @@ from utils.files.checkpoint import finished_content, load_checkpoint, save_check
 from utils.files.downloads import find_weights
 from utils.files.hyp import load_hyp
 from utils.files.paths import free_name, new_run
+from utils.pruning.choice.milliseconds import Rates, fit_rates
 from utils.pruning.prune import check_output
-from utils.slimming.gauge import Gauge
+from utils.slimming.evaluator import CheckpointEvaluator
+from utils.slimming.hooks import TimeIsUp
+from utils.slimming.options import SlimOptions
 from utils.slimming.planning import planned_share
-from utils.slimming.rules import broken, conclusion, goal_name, goal_value, in_words, next_share, over, reached
-from utils.slimming.state import Record, result, unfinished
-from utils.slimming.steps import HYP, START, Work, take_step
-from utils.slimming.terminal import Display, final_table
-from utils.slimming.watch import TimeIsUp
+from utils.slimming.rules import (
+    broken,
+    conclusion,
+    goal_name,
+    next_share,
+    over,
+    reached,
+    refuse_start,
+)
+from utils.slimming.state import SlimRun, Step, unfinished
+from utils.slimming.steps import HYP, START, Pipeline, take_step
+from utils.slimming.terminal import Console, final_table, outcome
 from utils.training.distributed import process_group
 from utils.training.loop import TrainingError
 
 BEST = "slim.pt"
 SETTINGS = "slim.yaml"
+Plan = Callable[..., tuple[float, Rates | None] | None]
 
 
-def slim(options):
-    """Make a model smaller as the SlimOptions say, or go on with the run that was interrupted; return its Record.
+def slim(
+    options: SlimOptions,
+    *,
+    console: Console | None = None,
+    latency: Callable[..., dict] = measure_latency,
+    fit: Callable[..., Rates] = fit_rates,
+    reports: bool = True,
+) -> SlimRun:
+    """Make a model smaller as the SlimOptions say, or go on with the run that was interrupted; return the run.
+
+    Args:
+        options: SlimOptions.
+        console: what tells how it goes.
+        latency: how networks are timed, see measure_latency.
+        fit: how this machine's Rates are found, see fit_rates.
+        reports: whether charts and page are written.
 
     Raises InputError.
     """
@@ -40,138 +66,123 @@ def slim(options):
         raise InputError("slim.py runs in one process; start it with python, not with torchrun")
     if options.out:
         check_output(options.out)
-    folder = unfinished(options)
-    work = go_on(options, folder) if folder else begin(options)
-    reason = conclusion(options, work.record, steps(work))
-    deliver(work, reason)
-    return work.record
+    folder, console = unfinished(options), console or Console(options)
+    if folder:
+        pipeline = resume_run(options, folder, console, latency, reports)
+    else:
+        pipeline = start_run(options, console, latency, reports)
+
+    def plan(*args):
+        return planned_share(*args, latency=latency, fit=fit)
+
+    deliver(pipeline, conclusion(options, pipeline.run, take_steps(pipeline, plan)))
+    return pipeline.run
 
 
-def begin(options):
-    """Measure the start, check that the goal is ahead, and create the folder of the run; return the Work."""
+def start_run(options: SlimOptions, console: Console, latency: Callable[..., dict], reports: bool) -> Pipeline:
+    """Measure the start, check that the goal is ahead, and create the folder of the run."""
     hyp = load_hyp(options.hyp) | ({} if options.lr0 is None else {"lr0": options.lr0})
     checkpoint = load_checkpoint(find_weights(options.weights[0]))
     model = checkpoint.ema or checkpoint.model
-    gauge = Gauge.of(options, hyp, model)
+    evaluator = CheckpointEvaluator.of(options, hyp, model, latency)
     with tempfile.TemporaryDirectory() as place:
         save_checkpoint(Path(place) / START, finished_content(model))
-        start = gauge(Path(place) / START, place)
+        start = evaluator.measure(Path(place) / START, place)
         refuse_start(options, start)
         folder = new_run(options.project, options.name)
         shutil.copytree(Path(place) / START.parent, folder / START.parent)
     for name, content in ((HYP, hyp), (SETTINGS, options.settings())):
         write_atomically(folder / name, yaml.safe_dump(content, sort_keys=False).encode())
     shutil.copyfile(folder / START, folder / BEST)
-    record = Record.create(folder, options.settings(), options.goal_words(), start)
-    record.save()
-    work = Work(options, record, gauge, Display(options))
-    work.display.run_begins(record, goes_on=False)
-    work.report()
-    return work
+    run = SlimRun.create(folder, options.settings(), options.goal_words(), start)
+    run.save()
+    pipeline = Pipeline(options, run, evaluator, console, reports)
+    console.run_begins(run, goes_on=False)
+    pipeline.report()
+    return pipeline
 
 
-def refuse_start(options, start):
-    """Raise InputError when a start with these measurements has met the goal, or breaks a rule."""
-    if reached(options, start, start):
-        name = goal_name(options)
-        value = in_words(name, goal_value(name, start, start))
-        raise InputError(
-            f"--{name.replace('_', '-')} {getattr(options, name):g}: the start has {value}: the goal is met already"
-        )
-    rule = broken(options, start, start)
-    if rule:
-        raise InputError(f"{options.weights[0]}: breaks a rule as it is: {rule}")
-
-
-def go_on(options, folder):
-    """Return the Work of an unfinished run."""
-    record = Record.read(folder)
+def resume_run(
+    options: SlimOptions, folder: Path, console: Console, latency: Callable[..., dict], reports: bool
+) -> Pipeline:
+    """Return the Pipeline of the unfinished run in a folder."""
+    run = SlimRun.read(folder)
     model = load_checkpoint(folder / START).model
-    display = Display(options)
-    display.run_begins(record, goes_on=True)
-    return Work(options, record, Gauge.of(options, load_hyp(folder / HYP), model), display)
+    console.run_begins(run, goes_on=True)
+    evaluator = CheckpointEvaluator.of(options, load_hyp(folder / HYP), model, latency)
+    return Pipeline(options, run, evaluator, console, reports)
 
 
-def steps(work):
-    """Take steps until something ends it; return what, in words."""
-    record = work.record
+def take_steps(pipeline: Pipeline, plan: Plan = planned_share, take: Callable[[Pipeline], None] = take_step) -> str:
+    """Take steps until something ends it; return what, in words. plan, take: how a step is planned and taken."""
+    run = pipeline.run
     while True:
-        if record.current is None:
-            reason = over(work.options, record) or next_step(work)
+        if run.state.current is None:
+            reason = over(pipeline.options, run) or plan_step(pipeline, plan)
             if reason:
                 return reason
-        work.display.step_begins(record)
+        pipeline.console.step_begins(run)
         try:
-            take_step(work)
-            judge(work)
+            take(pipeline)
+            keep_or_undo(pipeline)
         except TrainingError as error:
-            record.conclude_step(False, f"a training failed: {error}")
+            run.conclude_step(False, f"a training failed: {error}")
         except TimeIsUp as error:
             return str(error)
-        work.display.step_ends(record)
-        work.report()
+        pipeline.console.step_ends(run)
+        pipeline.report()
 
 
-def next_step(work):
-    """Begin the next step, or attempt at one; return in words why that is not possible, or None."""
-    record, last = work.record, (work.record.content["steps"] or [None])[-1]
-    start, now = record.content["start"], record.points[-1]
-    asked = next_share(work.options, record.content["steps"])
-    if goal_name(work.options) == "latency_ms":
-        work.display.say("measuring what widths cost in milliseconds")
-    planned = planned_share(work.options, record.folder / now["file"], asked, start)
+def plan_step(pipeline: Pipeline, plan: Plan) -> str | None:
+    """Begin the next step, or the next attempt at one; return in words why there is none, otherwise None."""
+    run, options = pipeline.run, pipeline.options
+    steps, start, now = run.state.steps, run.state.start, run.state.networks[-1]
+    last = steps[-1] if steps else None
+    if goal_name(options) == "latency_ms":
+        pipeline.console.say("measuring what widths cost in milliseconds")
+    planned = plan(options, run.folder / now.file, next_share(options, steps), start)
     if planned is None:
-        return f"no more can be cut with {replace(work.options.limits, std_guard=work.options.std_guard)}"
+        return f"no more can be cut with {replace(options.limits, std_guard=options.std_guard)}"
     share, rates = planned
-    counted = "goal_ms" if rates else "gflops"
-    attempt = last["attempt"] + 1 if last and not last["kept"] else 1
-    record.content["current"] = {
-        "number": len(record.kept) + 1,
-        "attempt": attempt,
-        "share": share,
-        "rates": rates,
-        "left": (1 - share) * now[counted] / start[counted],
-        "sparse": None,
-        "pruned": None,
-        "finetuned": None,
-        "result": None,
-        "seconds": {},
-    }
-    record.save()
+    left = (1 - share) * (now.goal_ms / start.goal_ms if rates else now.gflops / start.gflops)
+    attempt = last.attempt + 1 if last and not last.kept else 1
+    run.begin_step(Step(len(run.state.kept) + 1, attempt, share, left, rates))
     return None
 
 
-def judge(work):
-    """Keep the step under way, or not."""
-    record = work.record
-    start, found = record.content["start"], result(record.current)
-    rule = broken(work.options, found, start)
+def keep_or_undo(pipeline: Pipeline) -> None:
+    """Keep the result of the step under way when it breaks no rule."""
+    run, options = pipeline.run, pipeline.options
+    start, found = run.state.start, run.state.current.network
+    rule = broken(options, found, start)
     if rule is None:
-        write_atomically(record.folder / BEST, (record.folder / found["file"]).read_bytes())
-    met = "the goal is reached" if reached(work.options, found, start) else "it keeps the rules"
-    record.conclude_step(rule is None, rule or met)
+        write_atomically(run.folder / BEST, (run.folder / found.file).read_bytes())
+    met = "the goal is reached" if reached(options, found, start) else "it keeps the rules"
+    run.conclude_step(rule is None, rule or met)
 
 
-def deliver(work, reason):
-    """Write --out, end the record, and show the table."""
-    record, file = work.record, work.record.folder / BEST
-    if work.options.out:
-        out, data = Path(work.options.out), file.read_bytes()
+def deliver(pipeline: Pipeline, reason: str) -> None:
+    """Write --out, end the run, and show the table; the last line says what was reached and what it cost."""
+    run, options, file = pipeline.run, pipeline.options, pipeline.run.folder / BEST
+    if options.out:
+        out, data = Path(options.out), file.read_bytes()
         if out.exists() and out.read_bytes() != data:
             kept = free_name(out)
             out.rename(kept)
-            work.display.say(f"{out} existed; the earlier one is kept as {kept}")
+            pipeline.console.say(f"{out} existed; the earlier one is kept as {kept}")
         write_atomically(out, data)
         file = out
-    retime(work)
-    record.finish(reason, file)
-    work.report()
-    work.display.say(f"\n{reason}\n{final_table(record)}\n{file}\nnext: python export.py --weights {quote(str(file))}")
+    time_again(pipeline)
+    run.finish(reason, file)
+    pipeline.report()
+    for line in (f"\n{final_table(run)}", file, f"next: python export.py --weights {quote(str(file))}"):
+        pipeline.console.say(line)
+    pipeline.console.say(f"{reason}; {outcome(run)}")
 
 
-def retime(work):
+def time_again(pipeline: Pipeline) -> None:
     """Measure the milliseconds of the start and all kept steps anew, in turns, so that they compare."""
-    points = work.record.points
-    models = {i: load_checkpoint(work.record.folder / found["file"]).model for i, found in enumerate(points)}
-    for i, ms in measure_latency(models, work.gauge.imgsz).items():
-        points[i]["ms"] = ms
+    networks, evaluator = pipeline.run.state.networks, pipeline.evaluator
+    models = {i: load_checkpoint(pipeline.folder / found.file).model for i, found in enumerate(networks)}
+    for i, ms in evaluator.latency(models, evaluator.imgsz).items():
+        networks[i].ms = ms

@@ -1,153 +1,248 @@
-"""slim.json: all that a run of slim.py has done and is doing, from which it also continues."""
+"""slim.json: the state of a slim.py run, saved after every change, from which an interrupted run goes on."""
 
-import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal
 
 from utils.errors import InputError
-from utils.files.atomic import write_atomically
+from utils.files.typed_json import read_json, write_json
+from utils.pruning.choice.milliseconds import Rates
+from utils.slimming.options import SlimOptions
 
 VERSION = 1
 FILE = "slim.json"
 ABSENT = "not set"
 
 
-class Record:
-    """The content of a slim.json, written anew whenever it changes.
+@dataclass
+class Measurement:
+    """What was measured of a network of the run: of the checkpoint as it lies on disk."""
 
-    content: plain values. Besides what the report shows it holds `current`, the step that is under way, in the form of
-    those in `steps`; what is None in it is still to be done.
-    """
+    file: str  # relative to the folder of the run
+    map50: float
+    map: float  # mean over IoU 0.50:0.05:0.95
+    loss: float | None  # on the validation images, box + objectness + class; None: not finite
+    parameters: int
+    gflops: float
+    bytes: int
+    ms: float  # milliseconds an image in PyTorch
+    l1: dict[str, list[float]]  # see filter_norms
+    goal_ms: float | None = None  # milliseconds an image in the runtime of a goal in time
 
-    def __init__(self, folder, content, clock=time.monotonic):
-        """folder: Path of the run; clock: callable that returns seconds."""
-        self.folder, self.content, self.clock = Path(folder), content, clock
-        self.before, self.began = content["seconds"], clock()
 
-    @classmethod
-    def create(cls, folder, settings, goal, start, clock=time.monotonic, now=datetime.now):
-        """Return the Record of a new run: settings {key: value}, its goal in words, measurements of its start."""
-        content = {
-            "version": VERSION,
-            "options": settings,
-            "goal": goal,
-            "begun": now().isoformat(timespec="seconds"),
-            "seconds": 0.0,
-            "finished": False,
-            "reason": None,
-            "delivered": 0,
-            "output": None,
-            "phase": None,
-            "start": start,
-            "steps": [],
-            "current": None,
-        }
-        return cls(folder, content, clock)
+@dataclass
+class Step:
+    """One attempt at a step, finished or under way; what is None is still to be done."""
 
-    @classmethod
-    def read(cls, folder, clock=time.monotonic):
-        """Return the Record in a folder. Raises InputError when it cannot be read."""
-        return cls(folder, read_content(Path(folder) / FILE), clock)
+    number: int
+    attempt: int  # from 1
+    share: float  # of the current FLOPs, or milliseconds, to remove
+    left: float  # of the start's
+    rates: Rates | None = None  # where the share is one of milliseconds
+    sparse: Measurement | None = None  # after sparse training
+    pruned: Measurement | None = None  # after the cut
+    finetuned: Measurement | None = None
+    result: Literal["finetuned", "pruned"] | None = None  # the better of the two
+    seconds: dict[str, float] = field(default_factory=dict)  # that each phase took
+    kept: bool | None = None  # None: under way
+    why: str | None = None  # it was kept or undone
 
     @property
-    def seconds(self):
+    def network(self) -> Measurement | None:
+        """The network that the attempt ended with, as far as it went."""
+        named = self.pruned if self.result == "pruned" else self.finetuned
+        return named or self.pruned
+
+    @property
+    def label(self) -> str:
+        """What the attempt is called: 2, or 2.3 for the third attempt at step 2."""
+        return f"{self.number}.{self.attempt}" if self.attempt > 1 else str(self.number)
+
+
+@dataclass
+class Phase:
+    """The part of a step that is under way."""
+
+    step: int
+    attempt: int
+    name: Literal["sparse", "cut", "finetune"]
+    epoch: int  # epochs done
+    epochs: int | None  # of the whole phase; None where there are none
+    began: float  # seconds of the run
+
+
+@dataclass(kw_only=True)
+class SlimState:
+    """The content of slim.json."""
+
+    version: Literal[1]
+    options: dict[str, Any]
+    goal: str  # in words
+    begun: str  # date and time
+    seconds: float  # of all runs of the command together
+    finished: bool
+    reason: str | None  # why the run is over
+    delivered: int  # steps kept
+    output: str | None  # path of the result
+    phase: Phase | None
+    start: Measurement
+    steps: list[Step]  # finished attempts, kept and undone
+    current: Step | None  # the attempt under way
+
+    @property
+    def kept(self) -> list[Step]:
+        """The steps that were kept."""
+        return [step for step in self.steps if step.kept]
+
+    @property
+    def networks(self) -> list[Measurement]:
+        """The start and the result of every kept step."""
+        return [self.start, *(step.network for step in self.kept)]
+
+    def check(self, file: Path) -> None:
+        """Raise InputError for values that contradict each other; file: where they were read."""
+        for place, step in enumerate(self.steps):
+            if step.kept is None:
+                raise InputError(f"{file}: steps[{place}].kept: must be true or false")
+            if step.kept and step.network is None:
+                raise InputError(f"{file}: steps[{place}].finetuned: null must be measurements: the step was kept")
+        if self.delivered != len(self.kept):
+            raise InputError(f"{file}: delivered: {self.delivered} must be {len(self.kept)}, the steps that were kept")
+        if self.phase and not self.current:
+            raise InputError(f"{file}: phase: must be null where no step is under way")
+
+
+class SlimRun:
+    """A run of slim.py: its folder, its state, and the clock; every change is written to slim.json."""
+
+    def __init__(self, folder: Path, state: SlimState, clock: Callable[[], float] = time.monotonic):
+        """clock: returns seconds."""
+        self.folder, self.state, self.clock = Path(folder), state, clock
+        self.before, self.began = state.seconds, clock()
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        settings: dict[str, Any],
+        goal: str,
+        start: Measurement,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> "SlimRun":
+        """Return a new run: its settings, its goal in words, measurements of its start."""
+        state = SlimState(
+            version=VERSION,
+            options=settings,
+            goal=goal,
+            begun=now().isoformat(timespec="seconds"),
+            seconds=0.0,
+            finished=False,
+            reason=None,
+            delivered=0,
+            output=None,
+            phase=None,
+            start=start,
+            steps=[],
+            current=None,
+        )
+        return cls(folder, state, clock)
+
+    @classmethod
+    def read(cls, folder: Path, clock: Callable[[], float] = time.monotonic) -> "SlimRun":
+        """Return the run in a folder. Raises InputError when its slim.json is not as slim.py writes it."""
+        return cls(folder, read_state(Path(folder) / FILE), clock)
+
+    @property
+    def seconds(self) -> float:
         """Seconds that all runs of the command took together."""
         return self.before + self.clock() - self.began
 
     @property
-    def current(self):
-        """The step under way, or None."""
-        return self.content["current"]
-
-    @property
-    def kept(self):
-        """The steps that were kept."""
-        return [step for step in self.content["steps"] if step["kept"]]
-
-    @property
-    def points(self):
-        """Measurements of the start and of the result of every kept step."""
-        return [self.content["start"], *map(result, self.kept)]
-
-    def save(self):
-        """Write the file."""
-        self.content["seconds"] = round(self.seconds, 3)
-        write_atomically(self.folder / FILE, json.dumps(self.content, indent=1).encode())
-
-    def enter(self, name, epochs=None):
-        """Note that a phase of the current step begins, or goes on when it is the one that was interrupted."""
-        place = {"step": self.current["number"], "attempt": self.current["attempt"], "name": name}
-        phase = self.content["phase"] or {}
-        if {key: phase.get(key) for key in place} != place:
-            self.content["phase"] = {**place, "epoch": 0, "epochs": epochs, "began": self.seconds}
-        self.save()
-
-    def epoch_done(self, epoch):
-        """Note how many epochs of the phase are done."""
-        self.content["phase"]["epoch"] = epoch
-        self.save()
-
-    @property
-    def phase_seconds(self):
+    def phase_seconds(self) -> float:
         """Seconds that the phase has taken so far."""
-        return self.seconds - self.content["phase"]["began"]
+        return self.seconds - self.state.phase.began
 
-    def leave(self, **found):
-        """Note that the phase is over, and what it found."""
-        self.current.update(found)
-        self.current["seconds"][self.content["phase"]["name"]] = round(self.phase_seconds, 3)
+    def save(self) -> None:
+        """Write slim.json."""
+        self.state.seconds = round(self.seconds, 3)
+        write_json(self.folder / FILE, self.state)
+
+    def begin_step(self, step: Step) -> None:
+        """Note that a step begins."""
+        self.state.current = step
         self.save()
 
-    def conclude_step(self, kept, why):
+    def enter(self, name: str, epochs: int | None = None) -> None:
+        """Note that a phase of the current step begins, or goes on when it is the one that was interrupted."""
+        step, phase = self.state.current, self.state.phase
+        place = (step.number, step.attempt, name)
+        if phase is None or (phase.step, phase.attempt, phase.name) != place:
+            self.state.phase = Phase(*place, epoch=0, epochs=epochs, began=self.seconds)
+        self.save()
+
+    def epoch_done(self, epoch: int) -> None:
+        """Note how many epochs of the phase are done."""
+        self.state.phase.epoch = epoch
+        self.save()
+
+    def leave(self, key: str, found: Measurement) -> None:
+        """Note that the phase is over, and what it made: key is sparse, pruned or finetuned."""
+        setattr(self.state.current, key, found)
+        self.state.current.seconds[self.state.phase.name] = round(self.phase_seconds, 3)
+        self.save()
+
+    def conclude_step(self, kept: bool, why: str) -> None:
         """Move the current step to the finished ones."""
-        self.content["steps"].append({**self.current, "kept": kept, "why": why})
-        self.content["delivered"] = len(self.kept)
-        self.content["current"] = self.content["phase"] = None
+        step, state = self.state.current, self.state
+        step.kept, step.why = kept, why
+        state.steps.append(step)
+        state.delivered = len(state.kept)
+        state.current = state.phase = None
         self.save()
 
-    def finish(self, reason, output):
+    def finish(self, reason: str, output: Path) -> None:
         """Note why the run is over and where its result lies."""
-        self.content |= {"finished": True, "reason": reason, "output": str(output), "current": None, "phase": None}
+        state = self.state
+        state.finished, state.reason, state.output = True, reason, str(output)
+        state.current = state.phase = None
         self.save()
 
 
-def result(step):
-    """Return the measurements of the network that a finished step ended with."""
-    return step[step["result"]]
+def read_state(file: Path) -> SlimState:
+    """Return the content of a slim.json. Raises InputError that names the file and the key."""
+    state = read_json(file, SlimState, "the state of a run")
+    state.check(file)
+    return state
 
 
-def read_content(file):
-    """Return the content of a slim.json or sweep.json. Raises InputError when it cannot be read."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); remove its folder or give another --name") from None
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise InputError(f"{file}: is of another version; give another --name")
-    return content
-
-
-def unfinished(options, file=FILE):
+def unfinished(options: SlimOptions, file: str = FILE, read: Callable[[Path], Any] = read_state) -> Path | None:
     """Return the folder of the unfinished run that SlimOptions continue, or None.
 
-    It is project/name or what new_run made of that: name2, name3, … file: name of the record in it. Raises InputError
-    that lists the differences when its settings are others.
+    It is project/name or what new_run made of that: name2, name3, … file, read: name of the state in it, and what reads
+    it. Raises InputError that lists the differences when its settings are others.
     """
     number, folder = 2, Path(options.project) / options.name
     while folder.exists():
         if (folder / file).is_file():
-            content = read_content(folder / file)
-            if not content["finished"]:
-                defaults = type(options)().settings()  # a run may be older than a flag
-                refuse_others(folder, defaults | content["options"], options.settings())
+            state = read(folder / file)
+            if not state.finished:
+                refuse_others(folder, state.options, options.settings())
                 return folder
         folder, number = Path(options.project) / f"{options.name}{number}", number + 1
     return None
 
 
-def refuse_others(folder, stored, given):
-    """Raise InputError when the settings of an unfinished run are not those given, both {key: value}."""
+def refuse_others(folder: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise InputError when the settings of an unfinished run are not those given, both {key: value}.
+
+    A setting that slim.py did not have when the run began counts as being at its default.
+    """
+    usual = SlimOptions().settings()
+    stored = {**{key: usual[key] for key in given if key in usual}, **stored}
     other = [key for key in {**stored, **given} if stored.get(key, ABSENT) != given.get(key, ABSENT)]
     if other:
         lines = [f"  {key}: {stored.get(key, ABSENT)} there, {given.get(key, ABSENT)} now" for key in other]

@@ -136,7 +136,18 @@ def test_time_is_what_the_clock_says(detector, runtime):
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
     ticks = iter(0.003 * number for number in range(1000))
-    assert milliseconds(detector, 64, runtime, rounds=3, clock=lambda: next(ticks)) == pytest.approx(3.0)
+    times = measure_latency({"a": detector}, 64, runtime, 3, clock=lambda: next(ticks))
+    assert times == pytest.approx({"a": 3.0})
+
+
+def test_a_single_network_is_measured_in_the_same_way(detector):
+    asked = []
+
+    def latency(models, *args):
+        asked.append((*models.values(), *args))
+        return dict.fromkeys(models, 2.5)
+
+    assert milliseconds(detector, 64, "onnx", 7, latency) == 2.5 and asked == [(detector, 64, "onnx", 7)]
 
 
 def test_waiting_for_a_busy_machine_is_not_counted():

@@ -1,10 +1,14 @@
-"""Records of slim.py runs, written by hand."""
+"""States of slim.py runs, written by hand."""
+
+from dataclasses import replace
 
 import pytest
 
+from utils.slimming.state import Measurement, Phase, SlimState, Step
+
 LAYERS = ["model.0.conv", "model.1.conv", "model.2.cv1.conv", "model.2.m.0.cv1.conv", "model.24.m.0"]
 START = {
-    "file": "start/weights/best.pt",
+    "file": "start/start.pt",
     "map50": 0.914,
     "map": 0.586,
     "loss": 0.062,
@@ -16,28 +20,17 @@ START = {
 
 
 def measure(scale=1.0, names=LAYERS, **values):
-    """Return measurements of a network; scale: of the filters' norms."""
+    """Return the Measurement of a network; scale: of the filters' norms."""
     l1 = {
         name: [round(scale * 0.01 * (i + 1) * q, 6) for q in (0.4, 0.8, 1.0, 1.3, 2.0)] for i, name in enumerate(names)
     }
-    return {**START, "file": "step/pruned.pt", **values, "l1": l1}
+    return Measurement(**{**START, "file": "step/pruned.pt", "l1": l1, **values})
 
 
 def step(number, attempt=1, kept=True, why="all rules are kept", share=0.5, left=0.5, **stages):
     """Return one attempt; stages: sparse, pruned, finetuned, None where they are not given."""
-    return {
-        "number": number,
-        "attempt": attempt,
-        "share": share,
-        "left": left,
-        "sparse": None,
-        "pruned": None,
-        "finetuned": None,
-        **stages,
-        "kept": kept,
-        "why": why,
-        "seconds": {"sparse": 420.0, "finetune": 300.0},
-    }
+    seconds = {"sparse": 420.0, "finetune": 300.0}
+    return Step(number, attempt, share, left, kept=kept, why=why, **{"seconds": seconds, **stages})
 
 
 @pytest.fixture
@@ -54,26 +47,27 @@ def attempt():
 
 @pytest.fixture
 def unfinished():
-    """The record of a run that has measured its start and trains the first step."""
-    return {
-        "version": 1,
-        "goal": "FLOPs 0.25, mAP50-95 at most 0.01 lower",
-        "begun": "2026-05-04T10:00:00",
-        "seconds": 90.4,
-        "options": {"weights": "dense.pt", "data": "bccd.yaml", "imgsz": 320, "hyp": "", "freeze": [0], "sweep": False},
-        "finished": False,
-        "reason": None,
-        "delivered": 0,
-        "output": None,
-        "phase": {"step": 1, "attempt": 1, "name": "sparse", "epoch": 7, "epochs": 30},
-        "start": measure(),
-        "steps": [],
-    }
+    """The state of a run that has measured its start and trains the first step."""
+    return SlimState(
+        version=1,
+        goal="FLOPs 0.25, mAP50-95 at most 0.01 lower",
+        begun="2026-05-04T10:00:00",
+        seconds=90.4,
+        options={"weights": "dense.pt", "data": "bccd.yaml", "imgsz": 320, "hyp": "", "freeze": [0], "sweep": False},
+        finished=False,
+        reason=None,
+        delivered=0,
+        output=None,
+        phase=Phase(1, 1, "sparse", epoch=7, epochs=30, began=2.0),
+        start=measure(),
+        steps=[],
+        current=step(1, kept=None, why=None, seconds={}),
+    )
 
 
 @pytest.fixture
 def finished(unfinished):
-    """The record of a run of three steps, the second of which needed two attempts and the third of which was undone."""
+    """The state of a run of three steps, the second of which needed two attempts and the third of which was undone."""
     sizes = [
         {"parameters": 900_000, "gflops": 0.52, "bytes": 1_950_000, "ms": 4.9},
         {"parameters": 300_000, "gflops": 0.21, "bytes": 730_000, "ms": 2.9},
@@ -106,5 +100,14 @@ def finished(unfinished):
             pruned=measure(map50=0.7, map=0.4, loss=0.09, **sizes[3]),
         ),
     ]
-    done = {"finished": True, "reason": "the goal is reached", "phase": None, "seconds": 2912.4, "delivered": 2}
-    return {**unfinished, **done, "steps": steps, "output": "runs/slim/exp/slim.pt"}
+    return replace(
+        unfinished,
+        finished=True,
+        reason="the goal is reached",
+        phase=None,
+        current=None,
+        seconds=2912.4,
+        delivered=2,
+        steps=steps,
+        output="runs/slim/exp/slim.pt",
+    )

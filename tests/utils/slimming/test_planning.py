@@ -1,6 +1,6 @@
 """How much a step removes: its share, what the goal lacks, what the limits allow."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,9 +12,9 @@ from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.choice.search import file_megabytes
 from utils.pruning.prune import make_cut, read, score
-from utils.slimming import planning
 from utils.slimming.options import SlimOptions
-from utils.slimming.planning import planned_share, step_cut, step_goal
+from utils.slimming.planning import cut_options, planned_share, step_cut, step_goal
+from utils.slimming.state import Measurement, Step
 from utils.sparsity.fading import Goal
 
 
@@ -27,11 +27,9 @@ def network(tiny_cfg, tmp_path):
             if name.endswith("bn.weight"):
                 parameter.uniform_(0.1, 1.5)
     save_checkpoint(tmp_path / "a.pt", finished_content(model))
-    return tmp_path / "a.pt", {
-        "gflops": count_gflops(model, 64),
-        "parameters": count_parameters(model),
-        "mb": file_megabytes(model),
-    }
+    size = int(1e6 * file_megabytes(model))
+    costs = {"parameters": count_parameters(model), "gflops": count_gflops(model, 64), "bytes": size}
+    return tmp_path / "a.pt", Measurement("a.pt", 0.7, 0.5, 0.1, **costs, ms=10.0, l1={})
 
 
 def plan(network, share=0.5, start=None, **goal):
@@ -49,7 +47,7 @@ def test_a_step_ends_at_the_goal(network):
     assert plan(network, flops=0.47) == pytest.approx(0.53, abs=1e-6)  # a little more than a step, rather than one more
     assert plan(network, flops=0.4) == 0.5
     # The network is a step's result: the goal is a share of what the run started with.
-    start = {**network[1], "gflops": 2 * network[1]["gflops"]}
+    start = replace(network[1], gflops=2 * network[1].gflops)
     assert plan(network, start=start, flops=0.4) == pytest.approx(0.2, abs=1e-6)
 
 
@@ -57,34 +55,36 @@ def test_goals_other_than_flops_are_aimed_at_by_trial(network):
     # Parameters and bytes fall with the FLOPs; what is planned lies between nothing and a whole step.
     few, more = plan(network, params=0.9), plan(network, params=0.6)
     assert 0 < few < more <= 0.5
-    assert 0 < plan(network, size_mb=0.95 * network[1]["mb"]) < 0.5
+    assert 0 < plan(network, size_mb=0.95 * network[1].bytes / 1e6) < 0.5
     assert plan(network, params=0.01) == 0.5  # out of reach: a whole step
 
 
-def test_a_goal_in_time_is_a_share_of_the_milliseconds(network, monkeypatch):
+def test_a_goal_in_time_is_a_share_of_the_milliseconds(network):
     rates = Rates((0.0, 1e-6, 0.0), 1.0, 4, 64, 0.0)
 
     def fit(graph, model, image_size, runtime, rng):
         assert (image_size, runtime) == (64, "onnx")
         return rates
 
-    def modelled(model, image_size, runtime):
+    def modelled(model):
         return rates.cost(trace_channels(model), model).total
 
-    monkeypatch.setattr(planning, "fit_rates", fit)
-    monkeypatch.setattr(planning, "milliseconds", modelled)
+    def latency(models, image_size, runtime, rounds):
+        assert (image_size, runtime) == (64, "onnx")
+        return {name: modelled(model) for name, model in models.items()}
+
     options = SlimOptions(imgsz=64, round=2, min_channels=2, workers=0, device="cpu", latency_ms=1.0, runtime="onnx")
-    whole = modelled(load_checkpoint(network[0]).model, 64, "onnx")
+    whole = modelled(load_checkpoint(network[0]).model)
     options.latency_ms = 0.7 * whole
-    share, found = planned_share(options, network[0], 0.5, network[1])
-    assert 0.1 < share < 0.32 and Rates(**found) == rates  # the widths of so small a network come in coarse steps
-    step = {"share": share, "rates": json.loads(json.dumps(found))}
+    share, found = planned_share(options, network[0], 0.5, network[1], latency, fit)
+    assert 0.1 < share < 0.32 and found == rates  # the widths of so small a network come in coarse steps
+    step = Step(1, 1, share, 1 - share, rates=found)
     goal = step_goal(options, step)
     assert (goal.kind, goal.left, goal.image_size, goal.runtime) == ("time", 1 - share, 64, "onnx")
-    job = read(planning.cut_options(options, network[0], 1 - share))
+    job = read(cut_options(options, network[0], 1 - share))
     narrow = make_cut(job, step_cut(step, job, score(job))).after
-    assert 0.5 * whole < modelled(narrow, 64, "onnx") <= options.latency_ms
-    assert step_goal(options, {"share": 0.4, "rates": None}) == Goal("FLOPs", 0.6)
+    assert 0.5 * whole < modelled(narrow) <= options.latency_ms
+    assert step_goal(options, Step(1, 1, 0.4, 0.6)) == Goal("FLOPs", 0.6)
 
 
 def test_the_limits_bound_a_step(network):

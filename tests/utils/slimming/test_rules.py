@@ -2,33 +2,46 @@
 
 import pytest
 
+from utils.errors import InputError
 from utils.slimming.options import SlimOptions
-from utils.slimming.rules import broken, conclusion, next_share, over, reached, steps_to_go
-from utils.slimming.state import Record
-
-START = {"map": 0.5, "loss": 0.1, "gflops": 4.0, "parameters": 1000, "bytes": 4_000_000, "ms": 10.0, "goal_ms": 10.0}
+from utils.slimming.rules import (
+    broken,
+    conclusion,
+    next_share,
+    over,
+    reached,
+    refuse_start,
+    steps_to_go,
+)
+from utils.slimming.state import Measurement, SlimRun, Step
 
 
 def found(**values):
-    return {**START, **values}
+    """Return a Measurement, of the start unless values say otherwise."""
+    usual = {
+        "map": 0.5,
+        "loss": 0.1,
+        "gflops": 4.0,
+        "parameters": 1000,
+        "bytes": 4_000_000,
+        "ms": 10.0,
+        "goal_ms": 10.0,
+    }
+    return Measurement(**{"file": "a.pt", "map50": 0.7, "l1": {}, **usual, **values})
+
+
+START = found()
 
 
 def step(number, kept=True, attempt=1, share=0.5, **values):
-    return {
-        "number": number,
-        "attempt": attempt,
-        "share": share,
-        "kept": kept,
-        "why": "for the test",
-        "result": "finetuned",
-        "finetuned": found(**values),
-        "seconds": {},
-    }
+    return Step(
+        number, attempt, share, 0.5, finetuned=found(**values), result="finetuned", kept=kept, why="for the test"
+    )
 
 
-def record(tmp_path, *steps, seconds=0.0):
-    made = Record.create(tmp_path, {}, "", START, clock=lambda: 0.0)
-    made.content["steps"], made.before = list(steps), seconds
+def slim_run(tmp_path, *steps, seconds=0.0):
+    made = SlimRun.create(tmp_path, {}, "", START, clock=lambda: 0.0)
+    made.state.steps, made.before = list(steps), seconds
     return made
 
 
@@ -80,47 +93,54 @@ def test_every_undone_attempt_halves_what_follows():
 
 
 def test_the_goal_ends_a_run(tmp_path):
-    reason = over(SlimOptions(flops=0.5), record(tmp_path, step(1, gflops=2.0)))
+    reason = over(SlimOptions(flops=0.5), slim_run(tmp_path, step(1, gflops=2.0)))
     assert reason == "the goal is reached: 50.0% of the FLOPs"
 
 
 def test_a_step_is_retried_as_often_as_allowed(tmp_path):
     undone = [step(1, kept=False, attempt=number, share=0.5 / 2 ** (number - 1)) for number in (1, 2, 3)]
     options = SlimOptions(max_drop=0.01, retries=2)
-    assert over(options, record(tmp_path, *undone[:2])) is None
-    assert over(options, record(tmp_path, *undone)) == "step 1 broke a rule in 3 attempts (for the test)"
-    assert over(SlimOptions(max_drop=0.01, retries=0), record(tmp_path, undone[0])).startswith(
+    assert over(options, slim_run(tmp_path, *undone[:2])) is None
+    assert over(options, slim_run(tmp_path, *undone)) == "step 1 broke a rule in 3 attempts (for the test)"
+    assert over(SlimOptions(max_drop=0.01, retries=0), slim_run(tmp_path, undone[0])).startswith(
         "step 1 broke a rule in its only"
     )
 
 
 def test_tiny_steps_are_not_tried(tmp_path):
-    reason = over(SlimOptions(max_drop=0.01, retries=9), record(tmp_path, step(1, kept=False, share=0.03)))
+    reason = over(SlimOptions(max_drop=0.01, retries=9), slim_run(tmp_path, step(1, kept=False, share=0.03)))
     assert reason == "step 1 broke a rule, and less than 2% is no step (for the test)"
 
 
 def test_steps_and_hours_end_a_run(tmp_path):
-    assert over(SlimOptions(steps=2), record(tmp_path, step(1))) is None
+    assert over(SlimOptions(steps=2), slim_run(tmp_path, step(1))) is None
     # Attempts that were undone are not counted.
-    assert over(SlimOptions(steps=2), record(tmp_path, step(1), step(2, kept=False), step(2, attempt=2))) == (
+    assert over(SlimOptions(steps=2), slim_run(tmp_path, step(1), step(2, kept=False), step(2, attempt=2))) == (
         "--steps 2: as many are kept"
     )
-    assert over(SlimOptions(hours=1), record(tmp_path, seconds=3599)) is None
-    assert over(SlimOptions(hours=1), record(tmp_path, seconds=3600)) == "--hours 1: the time is up"
+    assert over(SlimOptions(hours=1), slim_run(tmp_path, seconds=3599)) is None
+    assert over(SlimOptions(hours=1), slim_run(tmp_path, seconds=3600)) == "--hours 1: the time is up"
 
 
 def test_how_many_steps_are_to_go(tmp_path):
-    assert steps_to_go(SlimOptions(flops=0.25), record(tmp_path)) == 2  # 1 → 0.5 → 0.25
-    assert steps_to_go(SlimOptions(flops=0.2), record(tmp_path)) == 3
-    assert steps_to_go(SlimOptions(flops=0.25), record(tmp_path, step(1, gflops=2.0))) == 1
-    assert steps_to_go(SlimOptions(flops=0.25, steps=1), record(tmp_path)) == 1
-    assert steps_to_go(SlimOptions(max_drop=0.01), record(tmp_path)) is None
+    assert steps_to_go(SlimOptions(flops=0.25), slim_run(tmp_path)) == 2  # 1 → 0.5 → 0.25
+    assert steps_to_go(SlimOptions(flops=0.2), slim_run(tmp_path)) == 3
+    assert steps_to_go(SlimOptions(flops=0.25), slim_run(tmp_path, step(1, gflops=2.0))) == 1
+    assert steps_to_go(SlimOptions(flops=0.25, steps=1), slim_run(tmp_path)) == 1
+    assert steps_to_go(SlimOptions(max_drop=0.01), slim_run(tmp_path)) is None
 
 
 def test_a_goal_that_was_missed_is_named(tmp_path):
-    ended = record(tmp_path, step(1, gflops=2.0))
+    ended = slim_run(tmp_path, step(1, gflops=2.0))
     assert (
         conclusion(SlimOptions(flops=0.25), ended, "why")
         == "25.0% of the FLOPs not reached, 50.0% of the FLOPs is the best: why"
     )
     assert conclusion(SlimOptions(flops=0.5), ended, "why") == conclusion(SlimOptions(steps=1), ended, "why") == "why"
+
+
+@pytest.mark.parametrize("rules", [{"flops": 1.0}, {"size_mb": 5}, {"min_map": 0.6}, {"stop_loss": 0.05}])
+def test_a_start_that_met_the_goal_or_breaks_a_rule_is_refused(rules):
+    with pytest.raises(InputError):
+        refuse_start(SlimOptions(**rules), START)
+    refuse_start(SlimOptions(flops=0.5, min_map=0.4, stop_loss=0.2), START)

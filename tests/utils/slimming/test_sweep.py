@@ -1,12 +1,11 @@
 """The runs of a sweep, its table and the sentence under it."""
 
 from utils.slimming.options import SlimOptions
-from utils.slimming.sweep import planned_runs, recommendation, table
+from utils.slimming.sweep import Row, planned_runs, recommendation, table
 
 
 def row(model, share, file, accuracy, ms, unbeaten):
-    sizes = {"gflops": 4 * (1 - share), "parameters": int(2000 * (1 - share))}
-    return {"model": model, "share": share, "file": file, **sizes, "map": accuracy, "ms": ms, "unbeaten": unbeaten}
+    return Row(model, share, file, 4 * (1 - share), int(2000 * (1 - share)), accuracy, ms, unbeaten)
 
 
 ROWS = [

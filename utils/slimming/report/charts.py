@@ -1,15 +1,18 @@
 """The charts of a slim.py run as PNG: what each step changed, accuracy over time, the filters' norms by layer."""
 
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from utils.benchmark.pareto import front
 from utils.slimming.report.norms import shown_range
-from utils.slimming.report.points import courses, measured
+from utils.slimming.report.points import Point, courses, measured
 from utils.slimming.report.sentences import layer_label
 
 DPI = 130
@@ -22,7 +25,7 @@ STYLES = {
 }
 
 
-def draw_course(points):
+def draw_course(points: Sequence[Point]) -> Figure:
     """Return the Figure of all measurements by step, the start's = 1; undone attempts are hollow and off the line."""
     figure, axes = canvas(9, 5)
     kept = [i for i, point in enumerate(points) if point.state != "undone"]
@@ -42,7 +45,7 @@ def draw_course(points):
     return figure
 
 
-def draw_latency(points):
+def draw_latency(points: Sequence[Point]) -> Figure:
     """Return the Figure of mAP50-95 over milliseconds an image; a line joins what no other network beats in both."""
     figure, axes = canvas(8, 5)
     found = measured(points, "ms", "map")
@@ -70,12 +73,12 @@ def draw_latency(points):
     return figure
 
 
-def draw_norms(point, start):
+def draw_norms(point: Point, start: Point) -> Figure:
     """Return the Figure of the filters' L1 norms of a Point's network: a box and whiskers a layer, in their order.
 
     start: the Point whose medians are marked, where it has the layer.
     """
-    norms, before = point.measure.get("l1") or {}, {} if point is start else start.measure.get("l1") or {}
+    norms, before = point.norms, {} if point is start else start.norms
     figure, axes = canvas(max(7, 0.18 * len(norms) + 2), 5.5)
     marks = [(place, before[name][2]) for place, name in enumerate(norms) if name in before]
     low, high = shown_range(norms, [value for _, value in marks])
@@ -107,14 +110,14 @@ def draw_norms(point, start):
     return figure
 
 
-def canvas(width, height):
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of a size in inches and its axes."""
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
-def legend(axes, nothing, **place):
+def legend(axes: Axes, nothing: str | None, **place: Any) -> None:
     """Add a legend; where nothing was drawn, say so instead, if there is a word for it."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9, **place)
@@ -122,18 +125,18 @@ def legend(axes, nothing, **place):
         axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", color="#5c6773")
 
 
-def thinned(points):
+def thinned(points: Sequence[Point]) -> tuple[range, list[str]]:
     """Return (places, labels) of an axis with one place for each of the Points; of many, some evenly spread."""
     places = range(0, len(points), -(-len(points) // NAMED))
     return places, [points[i].label for i in places]
 
 
-def plain(name):
+def plain(name: str) -> str:
     """Return a layer's name for matplotlib, to which a dollar would begin a formula."""
     return layer_label(name, LONG).replace("$", r"\$")
 
 
-def png_bytes(figure):
+def png_bytes(figure: Figure) -> bytes:
     """Return a Figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")

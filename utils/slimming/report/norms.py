@@ -1,4 +1,6 @@
-"""How large the filters of a network are: a guide for how much can still be cut, and where."""
+"""The L1 norms of a network's filters: a guide for how much can still be cut, and where."""
+
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DECADES = 3
 
 
-def filter_norms(model):
+def filter_norms(model: nn.Module) -> dict[str, list[float]]:
     """Return {name of a convolution: [smallest, lower quartile, median, upper quartile, largest]}, plain numbers.
 
     They are of the L1 norms of its filters, each divided by the number of weights in a filter: the mean magnitude of a
@@ -22,7 +24,7 @@ def filter_norms(model):
     return found
 
 
-def shown_range(norms, reference):
+def shown_range(norms: Mapping[str, list[float]], reference: Iterable[float | None]) -> tuple[float, float]:
     """Return (lowest, highest) value of a logarithmic axis for one or more distributions of filter_norms.
 
     It spans DECADES at most, or a few silent filters would push all others together; what is lower stands at the edge.

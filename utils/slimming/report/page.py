@@ -12,14 +12,14 @@ from utils.slimming.report.points import (
     SERIES,
     Point,
     delivered_point,
-    label_of,
     newest_point,
     points_of,
     ratio,
     state_of,
 )
-from utils.slimming.report.sentences import comparison, duration, headline, story, tails
+from utils.slimming.report.sentences import accuracy_kept, comparison, duration, headline, story, tails
 from utils.slimming.report.svg import course_figure, latency_figure, norm_figures
+from utils.slimming.state import SlimState
 
 REFRESH = 10  # seconds after which the page of an unfinished run is read again
 
@@ -52,57 +52,63 @@ COLUMNS = (
 )
 
 
-def page(record: Mapping[str, Any], output: str | None) -> str:
-    """Return the page (HTML text) of a slim.json record.
+def page(run: SlimState, output: str | None) -> str:
+    """Return the page (HTML text) of a run's state.
 
     output: path of the best network so far, as a command would name it; None when there is none yet.
     """
-    points = points_of(record)
-    best, start, done = delivered_point(points), points[0], record["finished"]
-    columns = columns_of(record)
+    points = points_of(run)
+    best, start, done = delivered_point(points), points[0], run.finished
+    columns = columns_of(run)
     charts, missing = charts_of(points, best)
-    attempts = [*record["steps"], *filter(None, [record.get("current")])]
+    attempts = [*run.steps, *([run.current] if run.current else [])]
     return render(
         "slimming.html",
-        title=f"Slimming: {headline(record, best, start)}",
+        title=f"Slimming: {headline(run, best, start)}",
         refresh=None if done else REFRESH,
         series=SERIES,
-        tone=("bad" if best is start else "good") if done else "",
-        headline=headline(record, best, start),
+        tone=tone(run, best, start),
+        headline=headline(run, best, start),
         best_so_far=None if done else best_so_far(best, start),
-        goal=record["goal"],
-        state=state(record),
+        goal=run.goal,
+        state=state(run),
         columns=columns,
         rows=rows_of(points, best, columns, done),
-        units=units(record, points, columns),
+        units=units(run, points, columns),
         charts=charts,
         missing=missing,
         norms=norms(newest_point(points), start),
-        steps=[{"label": label_of(step), "state": state_of(step), "story": " ".join(story(step))} for step in attempts],
-        settings=[(name, spelled(value)) for name, value in record["options"].items()],
+        steps=[{"label": step.label, "state": state_of(step), "story": " ".join(story(step))} for step in attempts],
+        settings=[(name, spelled(value)) for name, value in run.options.items()],
         next="Next" if done else "The best so far can be used already",
-        commands=commands(record["options"], output) if output else [],
+        commands=commands(run.options, output) if output else [],
     )
 
 
 def best_so_far(best: Point, start: Point) -> str | None:
     """Return the sentence on what an unfinished run has reached, or None when that is nothing yet."""
-    reached = comparison(best, start)
-    return f"Best so far, step {best.label}: {reached}." if best is not start and reached else None
+    return None if best is start else f"Best so far, step {best.label}: {comparison(best, start)}."
 
 
-def state(record: Mapping[str, Any]) -> str:
+def tone(run: SlimState, best: Point, start: Point) -> str:
+    """Return how the headline stands out: good only where a step was kept and the accuracy with it."""
+    if not run.finished:
+        return ""
+    return "good" if best is not start and accuracy_kept(run, best, start) else "bad"
+
+
+def state(run: SlimState) -> str:
     """Return for how long the run has worked, and why it is over if it is."""
-    when = f"{duration(record['seconds'] or 0)} of work, begun {record['begun'].replace('T', ' ')[:16]}"
-    if record["finished"]:
-        return f"Finished after {when}" + (f": {record['reason'].rstrip('.')}." if record["reason"] else ".")
+    when = f"{duration(run.seconds)} of work, begun {run.begun.replace('T', ' ')[:16]}"
+    if run.finished:
+        return f"Finished after {when}" + (f": {run.reason.rstrip('.')}." if run.reason else ".")
     return f"After {when}. This page reads itself again every {REFRESH} seconds until the run is finished."
 
 
-def columns_of(record: Mapping[str, Any]) -> Sequence[Column]:
+def columns_of(run: SlimState) -> Sequence[Column]:
     """Return the columns of the table: the usual ones, and the time in another runtime if that is the goal."""
-    runtime = record["options"].get("runtime")
-    timed = runtime not in (None, "torch") and "goal_ms" in (record["start"] or {})
+    runtime = run.options.get("runtime")
+    timed = runtime not in (None, "torch") and run.start.goal_ms is not None
     return [*COLUMNS, Column("ms", runtime, "goal_ms", 1, "{:.1f}")] if timed else COLUMNS
 
 
@@ -138,9 +144,9 @@ def shares(best: Point, start: Point, columns: Sequence[Column]) -> list[str]:
     return found
 
 
-def units(record: Mapping[str, Any], points: Sequence[Point], columns: Sequence[Column]) -> str:
+def units(run: SlimState, points: Sequence[Point], columns: Sequence[Column]) -> str:
     """Return what the table's numbers mean, and the dashes if there are any."""
-    size = record["options"].get("imgsz")
+    size = run.options.get("imgsz")
     at = f" at {size} px" if size else ""
     gaps = any(point.value(column.key) is None for point in points for column in columns)
     return f"ms: an image{at}, {CONDITIONS}. GFLOPs{at}." + (" –: not measured." if gaps else "")
@@ -163,7 +169,7 @@ def norms(point: Point, start: Point) -> dict[str, Any] | None:
     if not figures:
         return None
     which = "the start" if point.state == "start" else f"the network after step {point.label}"
-    room = ", ".join(f"{name} ({share:.2f})" for name, share in tails(point.measure["l1"]))
+    room = ", ".join(f"{name} ({share:.2f})" for name, share in tails(point.norms))
     mark = "" if point is start else " Orange: the start's median."
     note = (
         f"Filters of {which}, by depth: mean magnitude of a filter's weights, smallest to largest (line), middle half "

@@ -1,8 +1,11 @@
-"""What a slim.json record says, in sentences."""
+"""The sentences of a run's report and of its last line."""
+
+from collections.abc import Mapping
 
 from utils.benchmark.latency import FASTER
 from utils.pictures.html import short_name
-from utils.slimming.report.points import MEGA, finite, ratio, result_of, state_of
+from utils.slimming.report.points import MEGA, Point, ratio, state_of
+from utils.slimming.state import SlimState, Step
 
 FRACTIONS = {
     1 / 10: "a tenth",
@@ -14,71 +17,59 @@ FRACTIONS = {
     2 / 3: "two thirds",
     3 / 4: "three quarters",
 }
+SEEN = 0.0005  # of mAP50-95: less is not seen in three digits
+DROP = 0.01  # of mAP50-95: without --max-drop, up to so much counts as kept
 NEAR = 0.01  # a share that is this close to a fraction is called by its name
-PHASES = {"sparse": "sparse training", "cut": "cutting", "finetune": "fine-tuning", "measure": "measuring"}
+PHASES = {"sparse": "sparse training", "cut": "cutting", "finetune": "fine-tuning"}
 STAGES = {"sparse": "after sparse training", "pruned": "after the cut", "finetuned": "after fine-tuning"}
 
 
-def headline(record, best, start):
-    """Return the first sentence of a report.
-
-    Args:
-        record: content of slim.json.
-        best, start: Points of the delivered network and of the one that the run began with.
-    """
-    if not record["finished"]:
-        return progress(record)
+def headline(state: SlimState, best: Point, start: Point) -> str:
+    """Return the first sentence of a report; best, start: the delivered network and the one that the run began with."""
+    if not state.finished:
+        return progress(state)
     if best is start:
         return "No step was kept: the network stays as it was"
     found = comparison(best, start)
-    if found:
-        return found if found.startswith("mAP") else found[0].upper() + found[1:]
-    return f"Step {best.label} is delivered; nothing was measured"
+    return found[0].upper() + found[1:]
 
 
-def progress(record):
+def progress(state: SlimState) -> str:
     """Return in words where an unfinished run stands."""
-    if record["reason"]:
-        return f"Stopped: {record['reason']}"
-    phase = record["phase"]
+    phase = state.phase
     if not phase:
-        return f"Running: {steps_done(record)}"
-    total = record["options"].get("steps")
-    of = f" of at most {total}" if isinstance(total, int) and total >= phase["step"] else ""
-    attempt = f", attempt {phase['attempt']}" if (phase.get("attempt") or 1) > 1 else ""
-    where = f"Step {phase['step']}{of}{attempt}" if phase["step"] else "Before the first step"
-    epoch = (
-        f", epoch {phase['epoch']} of {phase['epochs']}"
-        if phase.get("epochs") and phase.get("epoch") is not None
-        else ""
-    )
-    return f"{where}: {PHASES.get(phase['name'], phase['name'])}{epoch}"
+        return f"Running: {steps_done(state)}"
+    total = state.options.get("steps")
+    of = f" of at most {total}" if isinstance(total, int) and total >= phase.step else ""
+    attempt = f", attempt {phase.attempt}" if phase.attempt > 1 else ""
+    epoch = f", epoch {phase.epoch} of {phase.epochs}" if phase.epochs else ""
+    return f"Step {phase.step}{of}{attempt}: {PHASES[phase.name]}{epoch}"
 
 
-def steps_done(record):
+def steps_done(state: SlimState) -> str:
     """Return how many attempts are finished, in words."""
-    count = len(record["steps"])
-    undone = sum(not step["kept"] for step in record["steps"])
+    count = len(state.steps)
+    undone = sum(not step.kept for step in state.steps)
     if not count:
         return "no step is finished yet"
-    return f"{count} step{'s' * (count > 1)} finished" + (f", {undone} of them undone" if undone else "")
+    return f"{count} step{'' if count == 1 else 's'} finished" + (f", {undone} of them undone" if undone else "")
 
 
-def comparison(best, start):
+def comparison(best: Point, start: Point) -> str:
     """Return what became of FLOPs, time and accuracy between two Points, as part of a sentence."""
     share = ratio(best, start, "gflops")
     parts = [f"{fraction(share)} of the FLOPs"] if share is not None else []
-    parts += [part for part in (speed(best, start), accuracy(best, start)) if part]
-    return ", ".join(parts)
+    parts += [part for part in (speed(best, start),) if part]
+    return ", ".join([*parts, accuracy_change(start.value("map"), best.value("map"))])
 
 
-def fraction(share):
+def fraction(share: float) -> str:
     """Return a share as a fraction in words when it is near one, otherwise in percent."""
     near = min(FRACTIONS, key=lambda known: abs(known - share))
     return FRACTIONS[near] if abs(near - share) <= NEAR else f"{share:.0%}"
 
 
-def speed(best, start):
+def speed(best: Point, start: Point) -> str | None:
     """Return in words how much faster one Point is than another, or None when that was not measured."""
     times = (start.value("ms"), best.value("ms"))
     if not all(times):
@@ -90,62 +81,67 @@ def speed(best, start):
     return f"{word} ({times[1]:.1f} instead of {times[0]:.1f} ms an image)"
 
 
-def accuracy(best, start):
-    """Return in words what became of the mAP50-95, or None when that was not measured."""
-    now, before = best.value("map"), start.value("map")
-    return None if None in (now, before) else f"mAP50-95 {now:.3f} instead of {before:.3f}"
+def accuracy_change(before: float, after: float) -> str:
+    """Return a mAP50-95 before and after in words, with what was lost of it."""
+    change = after - before
+    if not before:
+        words = "the start found nothing"
+    elif abs(change) < SEEN:
+        words = "nothing lost"
+    elif change > 0:
+        words = f"{change:.3f} gained"
+    else:
+        words = f"{-change:.3f} lost, {-change / before:.0%} of it"
+    return f"mAP50-95 {before:.3f} → {after:.3f} ({words})"
 
 
-def counted(step):
+def accuracy_kept(state: SlimState, best: Point, start: Point) -> bool:
+    """Tell whether a network kept the accuracy of the start: as far as --max-drop allows, otherwise within DROP."""
+    allowed = state.options.get("max_drop")
+    return start.value("map") - best.value("map") <= (DROP if allowed is None else allowed) + SEEN
+
+
+def counted(step: Step) -> str:
     """Return what the share of a step is one of."""
-    return "milliseconds" if step.get("rates") else "FLOPs"
+    return "milliseconds" if step.rates else "FLOPs"
 
 
-def story(step):
+def story(step: Step) -> list[str]:
     """Return sentences on what happened at one attempt, finished or under way."""
-    aim = f"remove {step['share']:.0%} of the {counted(step)}, down to {step['left']:.0%} of the start's"
+    aim = f"remove {step.share:.0%} of the {counted(step)}, down to {step.left:.0%} of the start's"
     sentences = [f"It set out to {aim}."]
-    found = [(words, finite(step[key]["map"])) for key, words in STAGES.items() if step[key]]
-    scores = ", ".join(f"{score:.3f} {words}" for words, score in found if score is not None)
+    found = [(words, getattr(step, key)) for key, words in STAGES.items()]
+    scores = ", ".join(f"{network.map:.3f} {words}" for words, network in found if network)
     sentences += [f"mAP50-95: {scores}."] if scores else []
-    result = result_of(step)
-    sizes = [
-        form.format(result[key] / unit)
-        for key, unit, form in (
-            ("gflops", 1, "{:.3f} GFLOPs"),
-            ("bytes", MEGA, "{:.2f} MB"),
-            ("ms", 1, "{:.1f} ms an image"),
-        )
-        if finite(result.get(key)) is not None
-    ]
-    sentences += [f"Result: {', '.join(sizes)}."] if sizes else []
-    sentences += [f"{state_of(step).capitalize()}: {step['why'].rstrip('.')}."] if step.get("why") else []
-    return [*sentences, *durations(step["seconds"])]
+    if result := step.network:
+        sizes = f"{result.gflops:.3f} GFLOPs, {result.bytes / MEGA:.2f} MB, {result.ms:.1f} ms an image"
+        sentences.append(f"Result: {sizes}.")
+    sentences += [f"{state_of(step).capitalize()}: {step.why.rstrip('.')}."] if step.why else []
+    return [*sentences, *durations(step.seconds)]
 
 
-def durations(seconds):
-    """Return a sentence on how long the parts {name: seconds} of a step took, in a list; empty when that is unknown."""
-    known = {name: value for name, value in (seconds or {}).items() if value is not None}
-    if not known:
+def durations(seconds: Mapping[str, float]) -> list[str]:
+    """Return a sentence on how long the parts {name: seconds} of a step took, in a list; empty when it has none."""
+    if not seconds:
         return []
-    parts = ", ".join(f"{PHASES.get(name, name)} {duration(value)}" for name, value in known.items())
-    return [f"It took {duration(sum(known.values()))}" + (f": {parts}." if len(known) > 1 else ".")]
+    parts = ", ".join(f"{PHASES.get(name, name)} {duration(value)}" for name, value in seconds.items())
+    return [f"It took {duration(sum(seconds.values()))}" + (f": {parts}." if len(seconds) > 1 else ".")]
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Return a time span in the unit that suits it."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def layer_label(name, length):
+def layer_label(name: str, length: int) -> str:
     """Return a layer's name without what all have in common, and of one longer than `length` letters the end."""
     name = short_name(name)
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
-def tails(norms, count=5):
+def tails(norms: Mapping[str, list[float]], count: int = 5) -> list[tuple[str, float]]:
     """Return up to `count` layers whose filters reach furthest towards zero: [(name, lower quartile over median)].
 
     norms: {layer: [min, q25, median, q75, max]}. A low value says that the layer has many filters much smaller than

@@ -61,7 +61,7 @@ def norm_figures(point: Point, start: Point) -> list[Figure]:
 
     A row is a layer. It has a mark at the median of the Point `start`, where that has the layer.
     """
-    norms, before = point.measure.get("l1") or {}, {} if point is start else start.measure.get("l1") or {}
+    norms, before = point.norms, {} if point is start else start.norms
     medians = {name: before[name][2] for name in norms if name in before}
     span = shown_range(norms, medians.values())
     rows = [Box(name, layer_label(name, LONG), values, medians.get(name)) for name, values in norms.items()]

@@ -1,11 +1,13 @@
 """The pictures hold the record's numbers, whatever is missing."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 
 from utils.slimming.report.charts import LONG, draw_course, draw_latency, draw_norms, plain, png_bytes
-from utils.slimming.report.points import points_of
+from utils.slimming.report.points import Point, points_of
 
 
 def lines(figure):
@@ -35,13 +37,13 @@ def test_the_course_by_step(finished):
 
 
 def test_the_course_leaves_out_what_is_missing(finished):
-    finished["start"]["map"] = finished["steps"][0]["finetuned"]["ms"] = None
+    finished.start.map = finished.steps[0].finetuned.ms = math.nan
     found = {row[0]: row for row in lines(draw_course(points_of(finished)))}
     assert "mAP50-95" not in found and list(found["time an image"][1]) == [0, 3]
 
 
 def test_of_many_steps_some_are_named(unfinished, attempt, measurements):
-    unfinished["steps"] = [attempt(i, finetuned=measurements()) for i in range(1, 41)]
+    unfinished.steps = [attempt(i, finetuned=measurements()) for i in range(1, 41)]
     names = [t.get_text() for t in draw_course(points_of(unfinished)).axes[0].get_xticklabels()]
     assert names[:2] == ["start", "3"] and len(names) <= 16
 
@@ -57,23 +59,23 @@ def test_accuracy_over_time(finished):
 
 
 def test_only_undone_attempts(unfinished, attempt, measurements):
-    unfinished["steps"] = [attempt(1, i, kept=False, finetuned=measurements(ms=3.0 + i, map=0.5)) for i in (1, 2)]
+    unfinished.steps = [attempt(1, i, kept=False, finetuned=measurements(ms=3.0 + i, map=0.5)) for i in (1, 2)]
     found = {row[0]: list(row[1]) for row in lines(draw_latency(points_of(unfinished)))}
     assert "kept" not in found and found["undone"] == [4.0, 5.0] and found["delivered"] == found["start"] == [7.1]
     assert len(lines(draw_course(points_of(unfinished)))) == 12
 
 
 def test_nothing_measured_is_said(unfinished):
-    points = points_of({**unfinished, "start": None})
-    for figure in (draw_course(points), draw_latency(points), draw_norms(points[0], points[0])):
+    point = Point("1", "undone", None, False)
+    for figure in (draw_course([point]), draw_latency([point]), draw_norms(point, point)):
         assert len(words(figure)) == 1 and "measured" in words(figure)[0]
 
 
 def test_boxes_of_the_norms(unfinished, attempt, measurements):
     after = measurements()
-    after["l1"] = {"model.0.conv": [0.01, 0.02, 0.04, 0.08, 0.16], "new": [0.0, 0.1, 0.2, 0.3, 0.4]}
-    unfinished["start"]["l1"]["model.0.conv"] = [0.01, 0.01, 0.03, 0.05, 0.05]
-    unfinished["steps"] = [attempt(1, finetuned=after)]
+    after.l1 = {"model.0.conv": [0.01, 0.02, 0.04, 0.08, 0.16], "new": [0.0, 0.1, 0.2, 0.3, 0.4]}
+    unfinished.start.l1["model.0.conv"] = [0.01, 0.01, 0.03, 0.05, 0.05]
+    unfinished.steps = [attempt(1, finetuned=after)]
     start, newest = points_of(unfinished)
     figure = draw_norms(newest, start)
     (axes,) = figure.axes
@@ -89,14 +91,14 @@ def test_boxes_of_the_norms(unfinished, attempt, measurements):
 def test_names_are_no_formulas_and_not_too_long(unfinished, measurements):
     name = "model.$x_{$\\frac<b>&" + "long" * LONG
     assert plain("model.2.cv1.conv") == "2.cv1" and plain("a$") == r"a\$" and len(plain(name)) == LONG
-    unfinished["start"] = measurements(names=["$x_{$", name, "a$b$\\q"])
+    unfinished.start = measurements(names=["$x_{$", name, "a$b$\\q"])
     (start,) = points_of(unfinished)
     picture = cv2.imdecode(np.frombuffer(png_bytes(draw_norms(start, start)), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[0] > 400 and picture.min() < 100
 
 
 def test_a_hundred_layers_each_have_their_box(unfinished, measurements):
-    unfinished["start"] = measurements(names=[f"model.{i}.conv" for i in range(100)])
+    unfinished.start = measurements(names=[f"model.{i}.conv" for i in range(100)])
     (start,) = points_of(unfinished)
     (axes,) = draw_norms(start, start).axes
     assert len(axes.patches) == 100 and [t.get_text() for t in axes.get_xticklabels()] == [str(i) for i in range(100)]

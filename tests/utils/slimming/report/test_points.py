@@ -21,19 +21,19 @@ def test_before_the_first_step_the_start_is_delivered(unfinished):
 
 
 def test_an_undone_attempt_is_neither_delivered_nor_what_the_next_step_begins_with(unfinished, attempt, measurements):
-    unfinished["steps"] = [attempt(1, kept=False, finetuned=measurements())]
+    unfinished.steps = [attempt(1, kept=False, finetuned=measurements())]
     start, undone = points_of(unfinished)
     assert delivered_point([start, undone]) is newest_point([start, undone]) is start
 
 
 def test_an_attempt_is_measured_by_its_last_stage_or_the_one_it_names(unfinished, attempt, measurements):
     cut, tuned = measurements(map=0.3), measurements(map=0.4)
-    unfinished["steps"] = [
+    unfinished.steps = [
         attempt(1, pruned=cut),
         attempt(2, pruned=cut, finetuned=tuned),
         attempt(3, sparse=tuned),
-        {**attempt(4, pruned=cut, finetuned=tuned), "result": "pruned"},
-        {**attempt(5, pruned=cut), "result": "finetuned"},
+        attempt(4, pruned=cut, finetuned=tuned, result="pruned"),
+        attempt(5, pruned=cut, result="finetuned"),
     ]
     assert [p.value("map") for p in points_of(unfinished)] == [0.586, 0.3, 0.4, None, 0.3, 0.3]
 
@@ -41,16 +41,16 @@ def test_an_attempt_is_measured_by_its_last_stage_or_the_one_it_names(unfinished
 def test_ratios(finished):
     start, first, *_ = points_of(finished)
     assert ratio(first, start, "gflops") == pytest.approx(0.52 / 1.03)
-    start.measure["gflops"] = 0.0
+    start.measure.gflops = 0.0
     assert ratio(first, start, "gflops") is None
-    first.measure["ms"] = None
+    first.measure.ms = math.inf
     assert ratio(first, start, "ms") is None
 
 
 def test_courses_begin_at_one_and_leave_out_what_is_not_measured(finished):
     points = points_of(finished)
-    points[0].measure["ms"] = None
-    points[1].measure["loss"] = math.nan
+    points[0].measure.ms = math.nan
+    points[1].measure.loss = math.nan
     found = {series.key: values for series, values in courses(points)}
     assert set(found) == {"gflops", "parameters", "bytes", "map", "loss"}
     assert {values[0] for values in found.values()} == {1.0}
@@ -60,5 +60,5 @@ def test_courses_begin_at_one_and_leave_out_what_is_not_measured(finished):
 
 def test_measured(finished):
     points = points_of(finished)
-    points[2].measure["ms"], points[3].measure["map"] = None, math.inf
+    points[2].measure.ms, points[3].measure.map = math.nan, math.inf
     assert [p.label for p in measured(points, "ms", "map")] == ["start", "1", "3"]

@@ -1,9 +1,12 @@
 """The sentences of the report, with numbers worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from utils.slimming.report.points import delivered_point, points_of
 from utils.slimming.report.sentences import (
+    accuracy_change,
     comparison,
     duration,
     fraction,
@@ -22,21 +25,13 @@ def first_sentence(record):
 
 
 def test_a_finished_run_says_what_became_of_the_network(finished):
-    assert first_sentence(finished) == "A quarter of the FLOPs, 2.1 times as fast, mAP50-95 0.588 instead of 0.586"
-
-
-def test_what_was_not_measured_is_not_said(finished):
-    delivered = finished["steps"][2]["finetuned"]
-    delivered["ms"] = None
-    assert first_sentence(finished) == "A quarter of the FLOPs, mAP50-95 0.588 instead of 0.586"
-    delivered["gflops"] = None
-    assert first_sentence(finished) == "mAP50-95 0.588 instead of 0.586"
-    delivered["map"] = None
-    assert first_sentence(finished) == "Step 2.2 is delivered; nothing was measured"
+    assert (
+        first_sentence(finished) == "A quarter of the FLOPs, 2.1 times as fast, mAP50-95 0.586 → 0.588 (0.002 gained)"
+    )
 
 
 def test_a_run_that_kept_nothing_says_so(finished):
-    finished["delivered"] = 0
+    finished.delivered = 0
     assert first_sentence(finished) == "No step was kept: the network stays as it was"
 
 
@@ -50,21 +45,19 @@ def test_a_run_that_kept_nothing_says_so(finished):
             {"steps": None},
             "Step 2, attempt 3: fine-tuning, epoch 7 of 30",
         ),
-        ({"name": "cut", "epoch": None, "epochs": None}, {}, "Step 1: cutting"),
-        ({"step": 0, "name": "measure", "epoch": 0, "epochs": None}, {}, "Before the first step: measuring"),
+        ({"name": "cut", "epochs": None}, {}, "Step 1: cutting"),
     ],
 )
 def test_progress_names_step_phase_and_epoch(unfinished, changes, options, words):
-    unfinished["phase"] |= changes
-    unfinished["options"] |= options
+    unfinished.phase = replace(unfinished.phase, **changes)
+    unfinished.options |= options
     assert progress(unfinished) == first_sentence(unfinished) == words
 
 
 def test_progress_between_phases(unfinished, finished, attempt):
-    assert progress({**unfinished, "phase": None}) == "Running: no step is finished yet"
-    assert progress({**unfinished, "phase": None, "steps": [attempt(1)]}) == "Running: 1 step finished"
-    assert progress({**finished, "finished": False, "reason": None}) == "Running: 4 steps finished, 2 of them undone"
-    assert progress({**unfinished, "reason": "interrupted"}) == "Stopped: interrupted"
+    assert progress(replace(unfinished, phase=None)) == "Running: no step is finished yet"
+    assert progress(replace(unfinished, phase=None, steps=[attempt(1)])) == "Running: 1 step finished"
+    assert progress(replace(finished, finished=False, reason=None)) == "Running: 4 steps finished, 2 of them undone"
 
 
 @pytest.mark.parametrize(
@@ -91,22 +84,36 @@ def test_fractions(share, words):
         (7.0, "no faster (7.0 instead of 7.1 ms an image)"),
         (7.2, "no faster (7.2 instead of 7.1 ms an image)"),
         (8.0, "slower (8.0 instead of 7.1 ms an image)"),
-        (None, None),
+        (0.0, None),
     ],
 )
 def test_speed(unfinished, attempt, measurements, ms, words):
-    unfinished["steps"] = [attempt(1, finetuned=measurements(ms=ms))]
+    unfinished.steps = [attempt(1, finetuned=measurements(ms=ms))]
     start, after = points_of(unfinished)
     assert speed(after, start) == words
 
 
 def test_a_comparison_is_part_of_a_sentence(finished):
     start, first, *_ = points_of(finished)
-    assert comparison(first, start) == "half of the FLOPs, 1.4 times as fast, mAP50-95 0.602 instead of 0.586"
+    assert comparison(first, start) == "half of the FLOPs, 1.4 times as fast, mAP50-95 0.586 → 0.602 (0.016 gained)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.64, 0.315, "0.325 lost, 51% of it"),
+        (0.5, 0.5004, "nothing lost"),
+        (0.5, 0.4996, "nothing lost"),
+        (0.5, 0.512, "0.012 gained"),
+        (0.0, 0.0, "the start found nothing"),
+    ],
+)
+def test_what_was_lost_is_said(before, after, words):
+    assert accuracy_change(before, after) == f"mAP50-95 {before:.3f} → {after:.3f} ({words})"
 
 
 def test_the_story_of_an_attempt(finished):
-    assert story(finished["steps"][1]) == [
+    assert story(finished.steps[1]) == [
         "It set out to remove 60% of the FLOPs, down to 20% of the start's.",
         "mAP50-95: 0.604 after sparse training, 0.500 after the cut, 0.561 after fine-tuning.",
         "Result: 0.210 GFLOPs, 0.73 MB, 2.9 ms an image.",
@@ -116,15 +123,13 @@ def test_the_story_of_an_attempt(finished):
 
 
 def test_the_story_of_one_that_is_under_way(attempt, measurements):
-    step = {
-        key: value for key, value in attempt(1, sparse=measurements(map=0.611)).items() if key not in ("kept", "why")
-    }
-    assert story({**step, "seconds": {"sparse": 30, "cut": None}}) == [
+    step = attempt(1, sparse=measurements(map=0.611), kept=None, why=None, seconds={"sparse": 30.0})
+    assert story(step) == [
         "It set out to remove 50% of the FLOPs, down to 50% of the start's.",
         "mAP50-95: 0.611 after sparse training.",
         "It took 30 s.",
     ]
-    assert len(story({**step, "seconds": {}})) == 2
+    assert len(story(replace(step, seconds={}))) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Every mark of the page's charts is where its value is, inside the frame."""
 
+import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -40,11 +42,11 @@ def test_the_course_goes_through_what_was_kept(finished):
 
 
 def test_a_value_that_is_missing_is_left_out_of_the_course(finished):
-    finished["steps"][0]["finetuned"]["ms"] = finished["start"]["loss"] = None
+    finished.steps[0].finetuned.ms, finished.start.loss = math.nan, None
     chart = drawn_course(finished)
     assert len([m for m in marks(chart, "circle") if m["class"].endswith(" ms")]) == 4
     assert not [m for m in marks(chart, "circle") if m["class"].endswith(" loss")]
-    (point, *_) = points = points_of({**finished, "start": None})
+    (point, *_) = points = points_of(replace(finished, start=None))
     assert course_figure(points, point) is None
 
 
@@ -60,7 +62,7 @@ def test_the_legend_has_the_values_of_the_delivered_network(finished):
         "loss 0.98",
     ]
     assert [entry.dashed for entry in figure.legend] == [False, True, True, False, False, True]
-    finished["steps"][2]["finetuned"]["ms"] = None
+    finished.steps[2].finetuned.ms = math.nan
     assert "time an image –" in [entry.words for entry in course_figure(points, points[3]).legend]
 
 
@@ -76,21 +78,21 @@ def test_points_are_joined_along_the_front(finished):
 
 
 def test_no_latency_chart_without_times_or_accuracy(finished):
-    for key, value in (("ms", None), ("map", None), ("map", 0.0), ("ms", 0.0)):
+    for key, value in (("ms", math.nan), ("map", math.nan), ("map", 0.0), ("ms", 0.0)):
         points = points_of(finished)
         for point in points:
-            point.measure[key] = value
+            setattr(point.measure, key, value)
         assert latency_figure(points) is None, (key, value)
         for point, fresh in zip(points, (7.1, 4.9, 2.9, 3.4, 2.6)):
-            point.measure.update(ms=fresh, map=0.5)
+            point.measure.ms, point.measure.map = fresh, 0.5
     assert latency_figure(points_of(finished)) is not None
 
 
 def test_boxes_are_where_the_quartiles_are(unfinished, attempt, measurements):
     after = measurements(names=["model.0.conv"])
-    after["l1"] = {"model.0.conv": [0.01, 0.02, 0.04, 0.08, 0.16], "new <layer>": [0.0, 0.01, 0.01, 0.01, 0.16]}
-    unfinished["start"]["l1"] = {"model.0.conv": [0.1, 0.1, 0.02, 0.3, 0.3]}
-    unfinished["steps"] = [attempt(1, finetuned=after)]
+    after.l1 = {"model.0.conv": [0.01, 0.02, 0.04, 0.08, 0.16], "new <layer>": [0.0, 0.01, 0.01, 0.01, 0.16]}
+    unfinished.start.l1 = {"model.0.conv": [0.1, 0.1, 0.02, 0.3, 0.3]}
+    unfinished.steps = [attempt(1, finetuned=after)]
     start, newest = points_of(unfinished)
     ((chart, caption, _),) = norm_figures(newest, start)
     assert caption == "0 to new <layer>"
@@ -108,7 +110,7 @@ def test_boxes_are_where_the_quartiles_are(unfinished, attempt, measurements):
 
 
 def test_many_layers_are_spread_over_charts_with_one_axis(unfinished, measurements):
-    unfinished["start"] = measurements(
+    unfinished.start = measurements(
         names=[f"model.{i}.a_very_long_name_of_a_layer.conv" for i in range(2 * LAYERS + 1)]
     )
     (start,) = points_of(unfinished)
@@ -119,6 +121,6 @@ def test_many_layers_are_spread_over_charts_with_one_axis(unfinished, measuremen
 
 
 def test_a_network_without_norms_has_no_chart(unfinished):
-    unfinished["start"]["l1"] = None
+    unfinished.start.l1 = {}
     (start,) = points_of(unfinished)
     assert norm_figures(start, start) == []

@@ -1,10 +1,9 @@
 """write_report leaves readable files in every state of a run, and the page is right for a phone in a real browser."""
 
-import copy
-import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import escape
 
 import cv2
@@ -14,7 +13,6 @@ from utils.errors import InputError
 from utils.slimming.report.write import write_page, write_report
 
 CHARTS = ("course", "latency", "norms")
-NULLS = {"map50": None, "map": None, "loss": None, "ms": None, "l1": None}
 
 
 @pytest.fixture
@@ -25,33 +23,28 @@ def many(finished, attempt, measurements):
         attempt(i, kept=i % 3 > 0, finetuned=measurements(names=names, ms=7 - i / 6, gflops=0.95**i))
         for i in range(1, 31)
     ]
-    return {**finished, "start": measurements(names=names), "steps": steps, "delivered": 29}
+    return replace(finished, start=measurements(names=names), steps=steps, delivered=29)
 
 
 @pytest.fixture
 def states(finished, unfinished, many, attempt, measurements):
     """Records in every state that a run can be in."""
-    nulls = copy.deepcopy(finished)
-    for place in [nulls["start"], *(step[key] for step in nulls["steps"] for key in ("sparse", "pruned", "finetuned"))]:
-        (place or {}).update(NULLS)
     other = measurements(names=["b"])
-    bad = attempt(1, kept=False, finetuned=measurements(ms=0.0, map=0.0, loss=math.inf))
+    bad = attempt(1, kept=False, finetuned=measurements(ms=0.0, map=0.0, loss=None))
     return {
-        "before the start is measured": {**unfinished, "start": None},
         "before the first step": unfinished,
         "finished": finished,
-        "nothing measured": nulls,
-        "only undone": {**unfinished, "steps": [bad, {**bad, "attempt": 2}]},
-        "nothing left of an attempt": {**unfinished, "steps": [attempt(1, kept=False)]},
+        "only undone": replace(unfinished, steps=[bad, replace(bad, attempt=2)]),
+        "nothing left of an attempt": replace(unfinished, steps=[attempt(1, kept=False)]),
         "many": many,
-        "one layer": {**unfinished, "start": measurements(names=["a"]), "steps": [attempt(1, finetuned=other)]},
-        "silent filters": {**unfinished, "start": measurements(0.0)},
-        "no layers": {**unfinished, "start": measurements(names=[])},
+        "one layer": replace(unfinished, start=measurements(names=["a"]), steps=[attempt(1, finetuned=other)]),
+        "silent filters": replace(unfinished, start=measurements(0.0)),
+        "no layers": replace(unfinished, start=measurements(names=[])),
     }
 
 
 def test_charts_and_page_are_written(states, tmp_path):
-    for name in ("before the start is measured", "finished"):
+    for name in ("before the first step", "finished"):
         folder = tmp_path / name
         write_report(states[name], folder)
         files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
@@ -81,7 +74,7 @@ def test_commands_name_the_best_so_far_once_it_is_there(finished, unfinished, tm
     (tmp_path / "slim.pt").write_bytes(b"")
     write_page(unfinished, tmp_path)
     assert f"--weights {tmp_path / 'slim.pt'} --include onnx" in (tmp_path / "slim.html").read_text()
-    write_page({**finished, "output": "my out.pt"}, tmp_path)
+    write_page(replace(finished, output="my out.pt"), tmp_path)
     assert "--weights &#39;my out.pt&#39; --include" in (tmp_path / "slim.html").read_text()
 
 
