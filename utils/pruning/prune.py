@@ -169,7 +169,7 @@ def score(job):
 
 
 def choose(job, scores):
-    """Return the masks {group: bool [width]} that meet the budget; says what a search found and by how much it misses."""
+    """Return the masks {group: bool [width]} that meet the budget; says what a search found, how much it misses."""
     cost, left = budget(job, scores)
     name, value = job.options.budget
     with blaming(f"--{name.replace('_', '-')} {value:g}:"):

@@ -59,8 +59,8 @@ class Hook:
     def extra_loss(self, run, images, raw):
         """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
 
-        images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled of them with labels; raw: its
-        outputs, nl maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
+        images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled of them with labels;
+        raw: its outputs, nl maps [B + M, na, ny, nx, 5+nc]. The network computes in the precision of run.autocast().
         """
 
     def before_step(self, run):

@@ -58,7 +58,7 @@ class ChannelGraph:
         return [group for group in self.groups if not group.protected]
 
     def protect(self, patterns):
-        """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below one that does.
+        """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below one.
 
         Raises InputError for a pattern that matches nothing.
         """
@@ -74,7 +74,7 @@ class ChannelGraph:
                 self.groups[i] = replace(self.groups[i], protected=reason)
 
     def prunable_channels(self):
-        """Return how many output channels of convolutions may go, tied ones each counted: --percent is a share of it."""
+        """Return how many output channels of convolutions may go, tied ones each counted; --percent is a share."""
         return sum(int(counts.sum()) for counts in self.channel_counts().values())
 
     def channel_counts(self):

@@ -146,7 +146,7 @@ class NetworkLedger:
         self.values = [f(*row) for f, row in zip(cost.functions, self.counts)]
 
     def without(self, group, channels):
-        """Return [(layer index, inputs, outputs, cost)] of the layers around a group once channels (indices) are gone."""
+        """Return [(layer index, inputs, outputs, cost)] of the layers around a group once channels (indices) go."""
         after = []
         for layer, inputs, outputs in self.cost.touched.get(group, ()):
             reads, gives = self.counts[layer]

@@ -39,7 +39,7 @@ def smallest_within(drop, limit, floor):
 
 
 def confirmed(measure, limit, left, floor):
-    """Return (share left, what was measured) of a network that meets the limit when measured anew, cut further if not."""
+    """Return (share left, what was measured) of a network that meets the limit when measured anew, else cut further."""
     while True:
         value = measure(left)
         if value <= limit or left <= floor:

@@ -43,7 +43,7 @@ def l1_std(model, graph):
 
 
 def fpgm(model, graph):
-    """Sum of the distances to the layer's other filters: near their geometric median is replaceable (He et al. 2019)."""
+    """Sum of the distances to the layer's other filters: at their geometric median is replaceable (He et al. 2019)."""
     return {
         name: torch.cdist(weights, weights, compute_mode="donot_use_mm_for_euclid_dist").sum(1)
         for name, weights in filters(model, graph)
