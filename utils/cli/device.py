@@ -5,7 +5,7 @@ import torch
 from utils.errors import InputError
 
 
-def select_device(name=""):
+def select_device(name: str | int = "") -> torch.device:
     """Return the torch device for "" (the first GPU if there is one, otherwise the CPU), "cpu", "mps", "0", "cuda:0".
 
     Raises InputError for a device that this computer does not have.

@@ -4,8 +4,10 @@ import argparse
 import dataclasses
 import sys
 import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import UnionType
+from typing import Any, NoReturn
 
 from models.spec import SpecError
 from utils.cli.public_flags import INSTEAD
@@ -29,7 +31,7 @@ class Flag:
     below: float | None = None  # values must be smaller than this
 
 
-def option(default, help, *aliases, **rules):
+def option(default: Any, help: str, *aliases: str, **rules: Any) -> Any:
     """Return a dataclass field that is also the flag --field-name (and its aliases).
 
     rules: choices, nargs, const, minimum, maximum, below; see Flag. A bool field is a switch (store_true).
@@ -40,7 +42,7 @@ def option(default, help, *aliases, **rules):
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def value_type(annotation):
+def value_type(annotation: Any) -> Any:
     """Return the type that one word of the command line is converted to: int for `int | None` and for `list[int]`."""
     if typing.get_origin(annotation) in (UnionType, typing.Union):
         inner = [a for a in typing.get_args(annotation) if a is not type(None)]
@@ -53,7 +55,7 @@ def value_type(annotation):
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are the one line that every other bad input gives."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Raise InputError."""
         unknown = message.removeprefix("unrecognized arguments: ").split() if message.startswith("unrec") else []
         for flag in (word.partition("=")[0] for word in unknown):
@@ -62,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; --help lists the flags")
 
 
-def build_parser(cls, description, prog=None):
+def build_parser(cls: type, description: str | None, prog: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of an options dataclass."""
     parser = Parser(
         prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -72,7 +74,8 @@ def build_parser(cls, description, prog=None):
         flag = field.metadata["flag"]
         spellings = list(dict.fromkeys(["--" + field.name.replace("_", "-"), *flag.aliases]))
         kind = value_type(types[field.name])
-        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        factory: Any = field.default_factory
+        default = factory() if field.default is dataclasses.MISSING else field.default
         shared = {"dest": field.name, "default": default, "help": flag.help}
         if kind is bool:
             parser.add_argument(*spellings, action="store_true", **shared)
@@ -83,7 +86,7 @@ def build_parser(cls, description, prog=None):
     return parser
 
 
-def check(options):
+def check(options: Any) -> None:
     """Raise InputError when a value of an options dataclass breaks the limits that its field states."""
     for field in dataclasses.fields(options):
         flag, value = field.metadata["flag"], getattr(options, field.name)
@@ -102,7 +105,7 @@ def check(options):
                 raise InputError(f"--{name} {number}: must be {' and '.join(limits)}")
 
 
-def parse(cls, argv=None, description="", prog=None):
+def parse(cls: type, argv: Sequence[str] | None = None, description: str | None = "", prog: str | None = None) -> Any:
     """Return an instance of the options dataclass `cls` filled from a list of words (default: the command line).
 
     Raises InputError for an unknown flag, a value of another type and one outside its limits.
@@ -112,7 +115,7 @@ def parse(cls, argv=None, description="", prog=None):
     return options
 
 
-def run(cls, main, description):
+def run(cls: type, main: Callable[..., object], description: str | None) -> None:
     """Run a script: parse the options, call main(options).
 
     Bad input and unusable files become one line and exit code 2.

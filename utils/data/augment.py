@@ -4,8 +4,9 @@ Boxes travel as float32 [n, 5]: class, x1, y1, x2, y2 in pixels of the image the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,14 +30,16 @@ class Scene:
     boxes: np.ndarray
     polygons: list
 
-    def shifted(self, right, down):
+    def shifted(self, right: float, down: float) -> Any:
         """Return the boxes and polygons, moved by pixels."""
         boxes = self.boxes + np.array([0, right, down, right, down], np.float32)
         move = np.array([right, down], np.float32)
         return boxes, [None if polygon is None else polygon + move for polygon in self.polygons]
 
 
-def letterbox(image, shape, enlarge=True):
+def letterbox(
+    image: np.ndarray, shape: tuple[int, int], enlarge: bool = True
+) -> tuple[np.ndarray, float, tuple[float, float]]:
     """Fit [h, w, 3] into shape (h, w) with even grey borders, keeping the aspect.
 
     Returns (image, scale, (left, top)): original pixels times scale plus (left, top) are pixels of the result; left
@@ -59,7 +62,7 @@ def letterbox(image, shape, enlarge=True):
     return image, scale, (left, top)
 
 
-def mosaic(scenes, imgsz, rng):
+def mosaic(scenes: Sequence[Scene], imgsz: int, rng: np.random.Generator) -> Scene:
     """Return four scenes around a random centre on a grey canvas of twice imgsz, boxes cut at the canvas.
 
     The scenes' long sides are imgsz; each touches the centre with one corner, in the order top left, top right,
@@ -78,12 +81,12 @@ def mosaic(scenes, imgsz, rng):
         moved_boxes, moved_polygons = scene.shifted(left, top)
         boxes.append(moved_boxes)
         polygons += moved_polygons
-    boxes = np.concatenate(boxes)
-    np.clip(boxes[:, 1:], 0, side, out=boxes[:, 1:])
-    return Scene(canvas, boxes, [None if polygon is None else polygon.clip(0, side) for polygon in polygons])
+    joined = np.concatenate(boxes)
+    np.clip(joined[:, 1:], 0, side, out=joined[:, 1:])
+    return Scene(canvas, joined, [None if polygon is None else polygon.clip(0, side) for polygon in polygons])
 
 
-def random_affine(scene, shape, hyp, rng):
+def random_affine(scene: Scene, shape: tuple[int, int], hyp: Mapping[str, float], rng: np.random.Generator) -> Scene:
     """Turn, scale, shear and move a scene around its centre and crop it to shape (h, w); grey where nothing is.
 
     hyp: degrees and shear in ± degrees, scale as 1 ± scale, translate as 0.5 ± translate of the result's size,
@@ -102,7 +105,9 @@ def random_affine(scene, shape, hyp, rng):
     return Scene(image, boxes, [None] * len(boxes))
 
 
-def affine_matrix(source, shape, hyp, rng):
+def affine_matrix(
+    source: Sequence[int], shape: tuple[int, int], hyp: Mapping[str, float], rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
     """Draw the matrix [3, 3] from pixels of a source (h, w, …) to pixels of a result (h, w), and its scale."""
     to_centre = np.eye(3)
     to_centre[:2, 2] = -source[1] / 2, -source[0] / 2
@@ -121,7 +126,7 @@ def affine_matrix(source, shape, hyp, rng):
     return to_place @ shear @ rotation @ perspective @ to_centre, scale
 
 
-def transform_boxes(scene, matrix, scale, shape):
+def transform_boxes(scene: Scene, matrix: np.ndarray, scale: float, shape: tuple[int, int]) -> Any:
     """Return the boxes of a scene after a matrix [3, 3] of the given scale, cut at shape (h, w), the lost ones dropped.
 
     A box becomes the bounds of its four moved corners, or of its moved polygon where there is one.
@@ -147,14 +152,14 @@ def transform_boxes(scene, matrix, scale, shape):
     return np.concatenate([scene.boxes[kept, :1], bounds[kept].astype(np.float32)], 1)
 
 
-def mixup(first, second, rng):
+def mixup(first: Scene, second: Scene, rng: np.random.Generator) -> Scene:
     """Return the blend of two scenes of one size, with the boxes of both."""
     share = rng.beta(MIXUP_BETA, MIXUP_BETA)
     image = cv2.addWeighted(first.image, share, second.image, 1 - share, 0)
     return Scene(image, np.concatenate([first.boxes, second.boxes]), first.polygons + second.polygons)
 
 
-def copy_paste(scene, probability, rng):
+def copy_paste(scene: Scene, probability: float, rng: np.random.Generator) -> Scene:
     """Paste mirrored copies of a share of the objects that have polygons where they hide no other box.
 
     Simple copy-paste (Ghiasi et al. 2021) within one image, as the public YOLOv5 does it.
@@ -175,7 +180,7 @@ def copy_paste(scene, probability, rng):
     return Scene(image, boxes, polygons)
 
 
-def jitter_colour(image, hyp, rng):
+def jitter_colour(image: np.ndarray, hyp: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
     """Return a BGR image with hue, saturation and value multiplied by 1 ± hsv_h, hsv_s, hsv_v; hue wraps around."""
     gains = 1 + rng.uniform(-1, 1, 3) * (hyp["hsv_h"], hyp["hsv_s"], hyp["hsv_v"])
     levels = np.arange(256)
@@ -197,7 +202,7 @@ def vary(scene: Scene, hyp: Mapping[str, float], rng: np.random.Generator) -> Sc
     return scene
 
 
-def flip_vertically(scene):
+def flip_vertically(scene: Scene) -> Scene:
     """Return the scene upside down, without polygons."""
     height = scene.image.shape[0]
     boxes = scene.boxes.copy()
@@ -205,7 +210,7 @@ def flip_vertically(scene):
     return Scene(cv2.flip(scene.image, 0), boxes, [None] * len(boxes))
 
 
-def flip_sideways(scene):
+def flip_sideways(scene: Scene) -> Scene:
     """Return the scene mirrored left to right, without polygons."""
     width = scene.image.shape[1]
     boxes = scene.boxes.copy()

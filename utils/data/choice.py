@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ ROWS = 20  # of class names side by side
 class ChosenClasses(DataConfig):
     """A DataConfig whose names are some of those of the `whole` data set, which its files are numbered by."""
 
-    whole: DataConfig | None = None
+    whole: Any = None  # DataConfig
 
 
 def same_name(first: str, second: str) -> bool:
@@ -59,7 +60,7 @@ def match_classes(config: DataConfig, names: dict[int, str], say: Callable[[str]
     return ChosenClasses(**{**vars(config), "names": dict(names)}, whole=whole)
 
 
-def choose_labels(samples, config):
+def choose_labels(samples: Any, config: Any) -> Any:
     """Return the Samples of a whole data set as those of a ChosenClasses: its classes only, with its numbers."""
     number = {name: index for index, name in config.names.items()}
     new = np.array(
@@ -68,7 +69,7 @@ def choose_labels(samples, config):
     return [narrow(sample, new) for sample in samples]
 
 
-def narrow(sample, new):
+def narrow(sample: Any, new: np.ndarray) -> Any:
     """Return a Sample with its classes numbered by `new`, without those that it maps to −1."""
     classes = new[sample.labels[:, 0].astype(int)]
     kept = np.flatnonzero(classes >= 0)

@@ -1,7 +1,9 @@
 """The data yaml: which images belong to which split, and what the classes are called."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.data.download.remote import Archive, by_hand, obtain, read_download
 from utils.data.formats.layouts import data_file, read_data, read_names, spellings
@@ -21,7 +23,7 @@ class LabelRules:
     accept_conf: bool = False  # a sixth number in a row is a confidence, and not used
 
 
-def label_rules(options) -> LabelRules:
+def label_rules(options: Any) -> LabelRules:
     """Return the LabelRules that the options of a script ask for, with --skip-bad-labels and --accept-conf."""
     return LabelRules(options.skip_bad_labels, options.accept_conf)
 
@@ -47,17 +49,17 @@ class DataConfig:
     difficult: bool = False  # of Pascal VOC xml: keep the objects that are marked so
 
     @property
-    def nc(self):
+    def nc(self) -> int:
         """Number of classes."""
         return len(self.names)
 
-    def place(self, entry):
+    def place(self, entry: str) -> Path:
         """Return the path of an entry of a split; where nothing is, the one that it says."""
         named = self.path / Path(entry).expanduser()
         meant = (root / text for root in dict.fromkeys([self.path, *self.looked]) for text in spellings(entry))
         return named if named.exists() else next((path for path in meant if path.exists()), named)
 
-    def present(self):
+    def present(self) -> bool:
         """Tell whether any entry of any split is there."""
         entries = [entry for split in SPLITS for entry in getattr(self, split) or ()]
         return any(self.place(entry).exists() for entry in entries)
@@ -84,12 +86,12 @@ def load_data(name: str | Path, rules: LabelRules | None = None) -> DataConfig:
     difficult = content.get("difficult", False)
     if not isinstance(difficult, bool):
         raise InputError(f"{file}: difficult {difficult!r}: must be true or false")
-    more = {"named": content.get("names") is not None, "difficult": difficult}
+    more: dict[str, Any] = {"named": content.get("names") is not None, "difficult": difficult}
     download = read_download(content.get("download"), file)
     return DataConfig(file, path, looked, **splits, names=names, download=download, rules=rules or LabelRules(), **more)
 
 
-def split_images(config, split, *, get=obtain):
+def split_images(config: DataConfig, split: str, *, get: Callable[..., Any] = obtain) -> list[Path]:
     """Return the images of one split, sorted within each entry, or the COCO instances files that describe them.
 
     Where nothing of the data set is there, `get(config)` first fetches the archives that the yaml names.
@@ -199,7 +201,7 @@ def _entry_images(config, split, entry):
     return _some(place, _listed_images(config, place))
 
 
-def folder_images(folder):
+def folder_images(folder: Path) -> list[Path]:
     """Return the image files in a folder and below it, sorted. Raises InputError when there is none."""
     return _some(folder, sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
 

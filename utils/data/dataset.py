@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,21 +36,21 @@ class DetectionDataset(Dataset):
 
     def __init__(
         self,
-        samples,
-        imgsz,
+        samples: Any,
+        imgsz: int,
         *,
-        hyp=None,
-        rect=False,
-        batch_size=16,
-        stride=32,
-        pad=0.0,
-        cache=None,
-        seed=0,
-        single_cls=False,
-        shape=None,
-        workers=1,
-        progress=True,
-    ):
+        hyp: Any = None,
+        rect: bool = False,
+        batch_size: int = 16,
+        stride: int = 32,
+        pad: float = 0.0,
+        cache: str | None = None,
+        seed: int = 0,
+        single_cls: bool = False,
+        shape: tuple[int, int] | None = None,
+        workers: int = 1,
+        progress: bool = True,
+    ) -> None:
         shapes = np.array([sample.shape[::-1] for sample in samples]).reshape(-1, 2)
         self.rect = rect
         self.shape = shape or (imgsz, imgsz)
@@ -72,18 +73,18 @@ class DetectionDataset(Dataset):
         self.cache = cache
         self._images = self._fill_cache(workers, progress)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose random numbers items are drawn with."""
         self.epoch = epoch
 
-    def generator(self, index):
+    def generator(self, index: int) -> np.random.Generator:
         """Return the numpy generator of one item: the same in every process, however many there are."""
         return np.random.default_rng([self.seed, self.epoch, index])
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         """Return (image, labels, path, shapes).
 
         image is uint8 [3, h, w] in RGB; labels float32 [n, 5]: class, cx, cy, w, h normalised by that image. shapes is
@@ -100,11 +101,11 @@ class DetectionDataset(Dataset):
         image = np.ascontiguousarray(scene.image[..., ::-1].transpose(2, 0, 1))
         return torch.from_numpy(image), torch.from_numpy(labels), sample.path, shapes
 
-    def item_shape(self, index):
+    def item_shape(self, index: int) -> Any:
         """Return (h, w) of the item."""
         return self.batch_shapes[index // self.batch_size] if self.rect else self.shape
 
-    def read(self, index):
+    def read(self, index: int) -> Any:
         """Return (image fitted to imgsz uint8 [h, w, 3] BGR, (h0, w0) of the file); from the cache where it is there.
 
         Raises InputError when the file cannot be read any more.
@@ -188,7 +189,7 @@ class DetectionDataset(Dataset):
         return augment.random_affine(scene, (self.imgsz, self.imgsz), self.hyp, rng)
 
 
-def batch_shapes(aspects, imgsz, batch_size, stride, pad):
+def batch_shapes(aspects: np.ndarray, imgsz: int, batch_size: int, stride: int, pad: float) -> Any:
     """Return one (h, w) a batch for sorted aspects (h / w): the least multiple of stride that the batch's images fit.
 
     The long side is imgsz; pad is added in units of the stride before rounding up.

@@ -117,22 +117,22 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     Path(path).write_bytes(data.tobytes())
 
 
-def fitted_size(height, width, imgsz):
+def fitted_size(height: int, width: int, imgsz: int) -> tuple[int, int]:
     """Return (h, w) with the long side equal to imgsz and the short side rounded up."""
     longest = max(height, width)
     return -(-height * imgsz // longest), -(-width * imgsz // longest)
 
 
-def fit_image(image, imgsz, shrink_by_area):
+def fit_image(image: np.ndarray, imgsz: int, shrink_by_area: bool) -> np.ndarray:
     """Resize [h, w, c] so that its long side is imgsz: linear, or by area when shrinking and shrink_by_area is set."""
-    height, width = fitted_size(*image.shape[:2], imgsz)
+    height, width = fitted_size(image.shape[0], image.shape[1], imgsz)
     if (height, width) == image.shape[:2]:
         return image
     by_area = shrink_by_area and imgsz < max(image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if by_area else cv2.INTER_LINEAR)
 
 
-def check_writable(folder):
+def check_writable(folder: Path) -> None:
     """Raise PermissionError for a folder that is marked read-only.
 
     Root, the usual user in containers, could write there all the same, into data that its owner wants left alone.
@@ -141,7 +141,7 @@ def check_writable(folder):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def write_array(path, array, tail: bytes = b""):
+def write_array(path: str | Path, array: np.ndarray, tail: bytes = b"") -> None:
     """Write an array as .npy beside `path` and rename, so that no half-written file is ever read.
 
     tail: bytes behind the array, which readers of .npy do not look at. Raises OSError where that is not possible or not

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Scanned(NamedTuple):
     objects: Objects | None
 
 
-def fingerprint(annotations) -> str:
+def fingerprint(annotations: Any) -> str:
     """Return a hash that changes with every image or label file that is added, removed, replaced or edited."""
     digest = hashlib.sha256(f"{VERSION} {annotations.key}".encode("utf-8", "surrogateescape"))
     for image in annotations.images:
@@ -51,7 +51,8 @@ def read_cache(path: Path, key: str, number: int) -> list[Scanned] | None:
     ends, corners = np.cumsum(np.maximum(objects, 0)), np.cumsum(lengths)
     scanned = []
     for index, count in enumerate(objects):
-        shape = tuple(map(int, shapes[index])) if shapes[index].any() else None
+        height, width = map(int, shapes[index])
+        shape = (height, width) if height or width else None
         if count < 0:
             scanned.append(Scanned(shape, None))
             continue
@@ -72,7 +73,7 @@ def write_cache(path: Path, key: str, scanned: list[Scanned]) -> None:
     found = [entry.objects for entry in scanned if entry.objects]
     segments = [s for objects in found for s in objects.segments or [None] * len(objects.boxes)]
     tallies = [[entry.objects.counts[kind] if entry.objects else 0 for kind in KINDS] for entry in scanned]
-    arrays = {
+    arrays: dict[str, Any] = {
         "key": np.array(key),
         "shapes": np.array([entry.shape or (0, 0) for entry in scanned], np.int32).reshape(-1, 2),
         "objects": np.array(

@@ -75,7 +75,7 @@ def gather(rows: list[tuple], counts: Counter, problems: list[Problem]) -> Objec
     A polygon's box is its bounds. Objects that reach out of the image are clipped, those outside it and those of no
     size are dropped, and so are repeated ones; all are counted.
     """
-    unique = {}
+    unique: dict = {}
     for row in rows:
         inside = clip(row, counts)
         if inside is not None:

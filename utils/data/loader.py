@@ -2,6 +2,7 @@
 
 import sys
 import zlib
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ class EpochBatches(Sampler):
         return [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
 
 
-def collate(items):
+def collate(items: Any) -> Any:
     """Join items of DetectionDataset into images uint8 [B, 3, H, W], targets float32 [N, 6], paths, shapes.
 
     A target is image index, class, cx, cy, w, h, normalised.
@@ -80,7 +81,7 @@ class QuadCollate:
     def __init__(self, dataset):
         self.dataset = dataset
 
-    def __call__(self, items):
+    def __call__(self, items: Any) -> Any:
         """Return the batch of a list of training items, QUAD of them in each image."""
         groups = [items[start : start + QUAD] for start in range(0, len(items), QUAD)]
         return collate([self._join(group) for group in groups])
@@ -96,8 +97,17 @@ class QuadCollate:
 
 
 def make_loader(
-    dataset, batch_size, workers=0, *, shuffle=False, seed=0, rank=0, world_size=1, quad=False, pin_memory=False
-):
+    dataset: Any,
+    batch_size: int,
+    workers: int = 0,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    quad: bool = False,
+    pin_memory: bool = False,
+) -> DataLoader:
     """Return the DataLoader of a DetectionDataset; its batches are those of collate.
 
     Workers live for one epoch, so that dataset.set_epoch before iterating reaches them. The global generator of torch

@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ class Recipe:
     version: int = 1
 
 
-def draw_shapes(folder, train=400, val=100, imgsz=160, seed=0):
+def draw_shapes(folder: str | Path, train: int = 400, val: int = 100, imgsz: int = 160, seed: int = 0) -> Path:
     """Draw the data set into a folder and return the path of its data yaml; one that is there already is used again.
 
     Args:
@@ -73,7 +74,7 @@ def draw_shapes(folder, train=400, val=100, imgsz=160, seed=0):
     return folder / "shapes.yaml"
 
 
-def is_drawn_from(folder, recipe):
+def is_drawn_from(folder: Path, recipe: Any) -> bool:
     """Tell whether a folder holds the data set of a recipe."""
     try:
         return json.loads((folder / RECIPE).read_text()) == asdict(recipe)
@@ -81,7 +82,7 @@ def is_drawn_from(folder, recipe):
         return False
 
 
-def draw_split(folder, split, drawn):
+def draw_split(folder: Path, split: str, drawn: Any) -> None:
     """Write one split: pictures as PNG, which loses nothing, label files and the COCO json."""
     for kind in ("images", "labels"):
         (folder / kind / split).mkdir(parents=True)
@@ -96,7 +97,7 @@ def draw_split(folder, split, drawn):
     write_coco(folder / "annotations" / f"instances_{split}.json", samples, dict(enumerate(NAMES)))
 
 
-def draw_image(imgsz, seed):
+def draw_image(imgsz: int, seed: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return (image uint8 [imgsz, imgsz, 3], labels float32 [n, 5] class cx cy w h normalised) drawn from a seed."""
     rng = np.random.default_rng(seed)
     image = draw_background(imgsz, rng)
@@ -114,7 +115,7 @@ def draw_image(imgsz, seed):
     return image, np.stack((kinds, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), 1).astype(np.float32)
 
 
-def draw_background(imgsz, rng):
+def draw_background(imgsz: int, rng: np.random.Generator) -> np.ndarray:
     """Return a textured picture: patches of colour of two sizes, and grain."""
     image = np.full((imgsz, imgsz, 3), rng.uniform(60, 190, 3))
     for cells, strength in ((3, 40), (12, 18)):
@@ -124,7 +125,7 @@ def draw_background(imgsz, rng):
     return image.clip(0, 255).astype(np.uint8)
 
 
-def outline(kind):
+def outline(kind: int) -> np.ndarray:
     """Return the corners [k, 2] of a shape of NAMES around the origin, of radius 1."""
 
     def ring(corners, radii=(1.0,)):
@@ -139,7 +140,7 @@ def outline(kind):
     return {"circle": ring(48), "square": ring(4), "triangle": ring(3), "star": ring(10, (1.0, 0.42))}[NAMES[kind]]
 
 
-def place(corners, imgsz, rng):
+def place(corners: np.ndarray, imgsz: int, rng: np.random.Generator) -> np.ndarray:
     """Return a shape's corners [k, 2] in pixels, turned, scaled and moved to a random place inside the image."""
     angle = rng.uniform(0, 2 * np.pi)
     turned = corners @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -149,14 +150,14 @@ def place(corners, imgsz, rng):
     return scaled + rng.uniform(low, high)
 
 
-def cover(box, other):
+def cover(box: Any, other: Any) -> float:
     """Return which share of the smaller of two boxes (x1, y1, x2, y2) lies in the other."""
     overlap = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
     areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, other)]
     return overlap.clip(0).prod() / min(areas)
 
 
-def paint(image, polygon, rng):
+def paint(image: np.ndarray, polygon: np.ndarray, rng: np.random.Generator) -> None:
     """Fill a polygon [k, 2] (pixels) with a colour that stands out from what is behind it; changes the image."""
     left, top = np.floor(polygon.min(0)).astype(int)
     right, bottom = np.ceil(polygon.max(0)).astype(int)

@@ -4,9 +4,11 @@ import glob
 import math
 import re
 import sys
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,7 +50,13 @@ class Item:
     live: bool = False
 
 
-def open_source(source, vid_stride=1, *, fetch=download, open_capture=cv2.VideoCapture):
+def open_source(
+    source: str,
+    vid_stride: int = 1,
+    *,
+    fetch: Callable[..., Any] = download,
+    open_capture: Callable[..., Any] = cv2.VideoCapture,
+) -> Generator[Item, None, None]:
     """Return an iterator of Item over what a source names.
 
     That is an image, a video, a folder, a pattern, a .txt list of images and videos, the address of one, a camera's
@@ -69,7 +77,7 @@ def open_source(source, vid_stride=1, *, fetch=download, open_capture=cv2.VideoC
     return _items(find_pictures(source), source, vid_stride)
 
 
-def find_streams(source):
+def find_streams(source: str) -> list[str]:
     """Return the cameras and addresses that a source names as a list of text, empty when it names files.
 
     Raises InputError for a .streams list with other lines.
@@ -100,7 +108,7 @@ def _known_suffix(name):
     return Path(name).suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES
 
 
-def find_pictures(source):
+def find_pictures(source: str) -> list[Path]:
     """Return the files that a source names as a list of Path, not empty.
 
     A relative path starts at the working folder or, where nothing is there, at the project's. Raises InputError as

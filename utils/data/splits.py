@@ -4,6 +4,7 @@ import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from utils.data.choice import ChosenClasses, choose_labels
 from utils.data.config import DataConfig, list_bases, split_images
@@ -26,7 +27,8 @@ def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool 
         return choose_labels(samples, config), counts
     sources = split_images(config, split)
     if sources[0].suffix.lower() == ".json":
-        annotations = CocoFiles(sources, config, split)
+        annotations: Any = CocoFiles(sources, config, split)
+        folders: Any
         cache, folders = sources[0].with_name(f"{sources[0].stem}.{split}.cache.npz"), annotations.folders
     else:
         annotations, cache = LabelFiles(sources, config), cache_file(config, split, sources)

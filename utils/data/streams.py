@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 
@@ -14,7 +16,7 @@ TURN = 0.5  # seconds that one of several streams may keep the others waiting
 class Stream:
     """One camera or network stream, read by a thread of its own that keeps the newest frame only."""
 
-    def __init__(self, source, stride=1, open_capture=cv2.VideoCapture):
+    def __init__(self, source: str, stride: int = 1, open_capture: Callable[..., Any] = cv2.VideoCapture) -> None:
         """Open a camera (digits) or an address and wait for its first frame; only every stride-th frame counts.
 
         open_capture: what makes a cv2.VideoCapture of a number or an address. Raises InputError when nothing comes.
@@ -34,7 +36,7 @@ class Stream:
         self.thread = threading.Thread(target=self.follow, daemon=True)
         self.thread.start()
 
-    def follow(self):
+    def follow(self) -> None:
         """Keep the newest frame up to date until the stream ends or is closed."""
         number = self.number
         while not self.closing and self.capture.grab():
@@ -52,7 +54,7 @@ class Stream:
             self.news.notify()
         self.capture.release()
 
-    def newest(self, seconds):
+    def newest(self, seconds: float) -> Any:
         """Return (number, image) of a frame that was not returned before, None when none comes in so many seconds."""
         with self.news:
             self.news.wait_for(lambda: self.number > self.shown or self.ended, seconds)
@@ -61,13 +63,15 @@ class Stream:
             self.shown = self.number
             return self.number, self.image
 
-    def close(self):
+    def close(self) -> None:
         """Stop the thread; it lets go of the camera after the frame that it is reading."""
         self.closing = True
         self.thread.join(timeout=1)
 
 
-def newest_frames(sources, stride=1, *, open_capture=cv2.VideoCapture, wait=WAIT):
+def newest_frames(
+    sources: Sequence[str], stride: int = 1, *, open_capture: Callable[..., Any] = cv2.VideoCapture, wait: float = WAIT
+) -> Iterator[Any]:
     """Yield (source, number, image uint8 [h, w, 3] BGR, frames a second) of streams in turn, until all have ended.
 
     number counts a stream's frames from 1; those that came while the caller was busy are left out. The rate is what

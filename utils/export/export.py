@@ -208,7 +208,7 @@ class Job:
     def make_torchscript(self, folder: Path) -> tuple[Path, Report]:
         """Write the TorchScript file; return (path, Report)."""
         options, path = self.options, folder / f"{self.weights.stem}.torchscript"
-        settings = {"dynamic": options.dynamic, "half": options.half, "device": self.device}
+        settings: dict[str, Any] = {"dynamic": options.dynamic, "half": options.half, "device": self.device}
         path.write_bytes(torchscript_bytes(self.model, self.metadata, **settings))
         return path, self.verified(load_detector(path, self.device))
 

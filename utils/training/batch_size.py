@@ -1,14 +1,18 @@
 """The batch size that fits a GPU (--batch-size -1)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+
+from models.yolo import DetectionModel
 
 TRIED = (1, 2, 4, 8, 16)
 SHARE = 0.8  # of the free memory
 LARGEST = 1024
 
 
-def largest_batch(sizes, used, budget):
+def largest_batch(sizes: Sequence[int], used: Sequence[float], budget: float) -> int:
     """Return the batch size whose memory, on a straight line through the measured ones, stays within the budget.
 
     sizes: batch sizes [n]; used: bytes [n]; budget: bytes. At least 1, at most LARGEST.
@@ -21,7 +25,7 @@ def largest_batch(sizes, used, budget):
     return int(min(max((budget - offset) / slope, 1), LARGEST))
 
 
-def fitting_batch(model, imgsz, device, amp=None):
+def fitting_batch(model: DetectionModel, imgsz: int, device: torch.device, amp: torch.dtype | None = None) -> int:
     """Return the batch size for training `model` at imgsz on a CUDA device; amp: type of mixed precision or None.
 
     The model is left where and as it is.
@@ -44,7 +48,7 @@ def fitting_batch(model, imgsz, device, amp=None):
     return largest_batch(sizes, used, SHARE * free)
 
 
-def step_memory(model, size, imgsz, device, amp):
+def step_memory(model: DetectionModel, size: int, imgsz: int, device: torch.device, amp: torch.dtype | None) -> int:
     """Return the most bytes that one forward and backward pass of so many images takes."""
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)

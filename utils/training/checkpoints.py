@@ -1,10 +1,14 @@
 """The checkpoints of a run: last.pt to go on from, best.pt to use."""
 
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from utils.errors import InputError
-from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.checkpoint import Checkpoint, finished_content, load_checkpoint, save_checkpoint
+from utils.training.loop import Hook, Run
 
 
 class CheckpointWriter:
@@ -14,11 +18,17 @@ class CheckpointWriter:
     in FP16, as the public YOLOv5 ships finished weights.
     """
 
-    def __init__(self, options, every_epoch=True, period=0, now=datetime.now):
+    def __init__(
+        self,
+        options: dict[str, Any],
+        every_epoch: bool = True,
+        period: int = 0,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
         """options: plain dict, kept in the files; every_epoch False: last epoch only; period: epochN.pt too."""
         self.options, self.every_epoch, self.period, self.now = options, every_epoch, period, now
 
-    def __call__(self, run, hooks):
+    def __call__(self, run: Run, hooks: Sequence[Hook]) -> None:
         """Write what is due after run.epoch."""
         if not (self.every_epoch or run.last_epoch):
             return
@@ -34,13 +44,13 @@ class CheckpointWriter:
             write_checkpoint(run, run.folder.epoch_checkpoint(run.epoch), content)
 
 
-def write_checkpoint(run, path, content):
+def write_checkpoint(run: Run, path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint of a run into its folder, which may hold those of an earlier one (--exist-ok)."""
     save_checkpoint(path, content)
     run.written.add(path)
 
 
-def unfinished_content(run, hooks, **about):
+def unfinished_content(run: Run, hooks: Sequence[Hook], **about: Any) -> dict[str, Any]:
     """Return the content of a checkpoint that `restore` continues from without any difference."""
     network = deepcopy(run.ema.model)  # plain classes, even where the model in training has synchronised batch norms
     network.load_state_dict(run.model.state_dict())
@@ -64,7 +74,7 @@ def unfinished_content(run, hooks, **about):
     }
 
 
-def unfinished_checkpoint(path):
+def unfinished_checkpoint(path: str | Path) -> Checkpoint:
     """Return the Checkpoint that an interrupted run left. Raises InputError when it is not one to go on from."""
     checkpoint = load_checkpoint(path)
     if checkpoint.entries.get("epoch", -1) == -1:
@@ -74,10 +84,11 @@ def unfinished_checkpoint(path):
     return checkpoint
 
 
-def restore(run, checkpoint, hooks):
+def restore(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
     """Put a new Run, built around the checkpoint's model, and the hooks into the state that the checkpoint holds."""
     entries, state = checkpoint.entries, checkpoint.entries["state"]
-    run.ema.model.load_state_dict(checkpoint.ema.state_dict())
+    average: Any = checkpoint.ema
+    run.ema.model.load_state_dict(average.state_dict())
     run.ema.updates = entries["updates"]
     run.optimizer.load_state_dict(entries["optimizer"])
     run.scaler.load_state_dict(state["scaler"])

@@ -2,9 +2,11 @@
 
 import gc
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import distributed
@@ -23,16 +25,16 @@ class ProcessGroup:
     world_size: int = 1
 
     @property
-    def main(self):
+    def main(self) -> bool:
         """Whether this process writes the files and validates."""
         return self.rank == 0
 
     @property
-    def distributed(self):
+    def distributed(self) -> bool:
         """Whether there are other processes."""
         return self.world_size > 1
 
-    def average(self, tensor):
+    def average(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the mean of a floating-point tensor over all processes."""
         if not self.distributed:
             return tensor
@@ -40,7 +42,7 @@ class ProcessGroup:
         distributed.all_reduce(total)
         return total / self.world_size
 
-    def broadcast(self, value):
+    def broadcast(self, value: Any) -> Any:
         """Return rank 0's `value` (a plain value) in every process."""
         if not self.distributed:
             return value
@@ -49,7 +51,7 @@ class ProcessGroup:
         return box[0]
 
     @contextmanager
-    def main_first(self):
+    def main_first(self) -> Iterator[None]:
         """Run the body in rank 0, then in the others: what it caches on disk is found by them.
 
         An InputError in rank 0 is raised in the others too, in place of their body.
@@ -68,7 +70,7 @@ class ProcessGroup:
         self.broadcast(None)
 
 
-def process_group(environment=os.environ):
+def process_group(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
     """Return the ProcessGroup that torchrun describes in the environment; a single process without it."""
     rank, local, size = (
         int(environment.get(key, default)) for key, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
@@ -77,7 +79,7 @@ def process_group(environment=os.environ):
 
 
 @contextmanager
-def connected(processes, device):
+def connected(processes: ProcessGroup, device: torch.device) -> Iterator[None]:
     """Connect the processes for the body: NCCL for CUDA devices, gloo for the CPU.
 
     Within the body of another `connected` the connection is that one: a second connection to the same store may fail.

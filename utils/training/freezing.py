@@ -1,15 +1,19 @@
 """Which layers of a network stay as they are (--freeze), and how they are kept so."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
+import torch
 from torch import nn
 
 from models.common import Conv
+from models.yolo import DetectionModel
 from utils.errors import InputError
-from utils.training.loop import Hook
+from utils.training.loop import Hook, Run
 
 
-def frozen_layers(numbers, count):
+def frozen_layers(numbers: Sequence[int], count: int) -> list[int]:
     """Return the layer indices that --freeze means: [10] the first ten, [0, 3, 5] those; of `count` layers.
 
     Raises InputError for a layer that does not exist and when none is left to train.
@@ -30,34 +34,34 @@ class FreezeHook(Hook):
     the time.
     """
 
-    def __init__(self, model, layers):
+    def __init__(self, model: DetectionModel, layers: Sequence[int]) -> None:
         """model: DetectionModel; layers: indices."""
         self.layers = [model.model[i] for i in layers]
         for layer in self.layers:
             layer.requires_grad_(False)
 
-    def start(self, run):
+    def start(self, run: Run) -> None:
         """Fold."""
         for block in self.blocks():
             folded = nn.utils.fuse_conv_bn_eval(block.conv.eval(), block.bn.eval())
             block.forward = partial(activated, folded, block.act)
 
-    def before_epoch(self, run):
+    def before_epoch(self, run: Run) -> None:
         """Undo the training mode of the frozen layers."""
         for layer in self.layers:
             layer.eval()
 
-    def finish(self, run):
+    def finish(self, run: Run) -> None:
         """Let the blocks compute with their own batch norms again."""
         for block in self.blocks():
             del block.forward
 
-    def blocks(self):
+    def blocks(self) -> list[Any]:
         """Return the Conv blocks with a batch norm in the frozen layers."""
         modules = [module for layer in self.layers for module in layer.modules()]
         return [module for module in modules if isinstance(module, Conv) and "bn" in module._modules]
 
 
-def activated(conv, act, x):
+def activated(conv: nn.Module, act: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Return act(conv(x))."""
     return act(conv(x))

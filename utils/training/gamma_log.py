@@ -4,10 +4,11 @@ import csv
 
 import numpy as np
 import torch
+from torch import nn
 
 from utils.files.atomic import write_atomically
 from utils.pictures.plots import plot_ridge
-from utils.training.loop import Hook
+from utils.training.loop import Hook, Run
 from utils.training.optim import BATCH_NORMS
 
 NEAR_ZERO = 1e-3  # batch norm weights below this are counted as (almost) switched off
@@ -15,7 +16,7 @@ BINS = 60
 HEADROOM = 1.25  # the histograms reach so far beyond the largest gamma of the first epoch
 
 
-def batch_norm_weights(model):
+def batch_norm_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return {name of the batch norm: its weight (gamma) [C], without gradient, on the CPU}."""
     return {
         name: module.weight.detach().cpu()
@@ -24,7 +25,7 @@ def batch_norm_weights(model):
     }
 
 
-def near_zero(gammas):
+def near_zero(gammas: torch.Tensor) -> float:
     """Return the share of values smaller than NEAR_ZERO in magnitude."""
     return float((gammas.abs() < NEAR_ZERO).float().mean())
 
@@ -36,11 +37,11 @@ class GammaRecorder(Hook):
     bin, and the last bin also holds all that is above it. gamma.png is drawn from it.
     """
 
-    def __init__(self, draw=True):
+    def __init__(self, draw: bool = True) -> None:
         """draw: whether to draw gamma.png in the end."""
         self.draw = draw
 
-    def start(self, run):
+    def start(self, run: Run) -> None:
         """Take over the rows of a resumed run's finished epochs."""
         self.edges, self.rows = None, []
         if run.epoch and run.folder.gamma_csv.is_file():
@@ -48,7 +49,7 @@ class GammaRecorder(Hook):
             self.edges = np.array(rows[0][2:], float)
             self.rows = [row for row in rows[1:] if int(row[0]) < run.epoch]
 
-    def after_validation(self, run):
+    def after_validation(self, run: Run) -> None:
         """Add the epoch and write all rows."""
         gammas = torch.cat([torch.zeros(0), *batch_norm_weights(run.model).values()]).abs()
         if not len(gammas):
@@ -62,8 +63,8 @@ class GammaRecorder(Hook):
         text = "".join(",".join(row) + "\n" for row in (head, *self.rows))
         write_atomically(run.folder.gamma_csv, text.encode())
 
-    def finish(self, run):
+    def finish(self, run: Run) -> None:
         """Draw the ridge."""
-        if self.draw and self.rows:
+        if self.draw and self.rows and self.edges is not None:
             table = np.array(self.rows, float)
             plot_ridge(run.folder.gamma_png, self.edges, table[:, 0].astype(int), table[:, 2:])

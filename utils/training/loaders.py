@@ -1,21 +1,23 @@
 """The images of a training run."""
 
 import os
+from typing import Any
 
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
+from utils.training.distributed import ProcessGroup
 
 VAL_BATCH = 2  # times the training batch: without gradients there is room for more
 VAL_PAD = 0.5  # strides of border around validation images, as val.py has them
 
 
-def worker_count(options, processes):
+def worker_count(options: Any, processes: ProcessGroup) -> int:
     """Return how many processes load images for one training process."""
     return min((os.cpu_count() or 1) // processes.world_size, options.workers)
 
 
-def make_loaders(plan, stride):
+def make_loaders(plan: Any, stride: int) -> tuple[Any, Any]:
     """Return (training loader, validation loader, None except in rank 0) of a utils.training.train.Plan.
 
     stride: the largest of the model. Raises InputError for bad data.

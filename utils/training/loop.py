@@ -1,15 +1,17 @@
 """The training loop. It knows no files, flags or data sets; what a run does besides training is a Hook's part."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 from torch.nn.parallel import DistributedDataParallel
 
+from models.yolo import DetectionModel
 from utils.boxes.loss import DetectionLoss
 from utils.errors import InputError
 from utils.files.paths import RunFolder
@@ -41,51 +43,51 @@ class Hook:
     - run.written, with each checkpoint that it writes (write_checkpoint does so).
     """
 
-    def prepare(self, model):
+    def prepare(self, model: DetectionModel) -> None:
         """The network is known, nothing is written yet: the moment to raise InputError for what cannot work with it."""
 
-    def start(self, run):
+    def start(self, run: "Run") -> None:
         """All is built, and restored when the run is resumed; run.epoch is the first epoch to do."""
 
-    def before_epoch(self, run):
+    def before_epoch(self, run: "Run") -> None:
         """The model was put into training mode."""
 
-    def more_images(self, run):
+    def more_images(self, run: "Run") -> torch.Tensor | None:
         """Return images without labels, uint8 [M, 3, H, W] like those of the loader, that join the batch; or None.
 
         The network sees them behind the others, at the same size; the loss of the labels and after_batch do not.
         """
 
-    def extra_loss(self, run, images, raw):
+    def extra_loss(self, run: "Run", images: torch.Tensor, raw: list[torch.Tensor]) -> torch.Tensor | None:
         """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
 
         images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled of them with labels;
         raw: its outputs, nl maps [B + M, na, ny, nx, 5+nc]. The network computes in the precision of run.autocast().
         """
 
-    def before_step(self, run):
+    def before_step(self, run: "Run") -> None:
         """Gradients are complete: unscaled, averaged over processes, clipped; the optimizer has not stepped."""
 
-    def after_step(self, run):
+    def after_step(self, run: "Run") -> None:
         """The optimizer stepped (run.step counts it), the moving average has not followed yet. Weights are float32."""
 
-    def after_batch(self, run, images, targets, paths):
+    def after_batch(self, run: "Run", images: torch.Tensor, targets: torch.Tensor, paths: Sequence[str]) -> None:
         """A batch is done. images: [B, 3, H, W] in 0–1 as the model saw them; targets: [N, 6]."""
 
-    def after_epoch(self, run):
+    def after_epoch(self, run: "Run") -> None:
         """All batches are done; the moving average is not validated yet."""
 
-    def after_validation(self, run):
+    def after_validation(self, run: "Run") -> None:
         """run.evaluation is that of this epoch (None if it was skipped), run.log is complete, nothing is saved yet."""
 
-    def finish(self, run):
+    def finish(self, run: "Run") -> None:
         """The run is over and its last checkpoint written."""
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return plain values and tensors from which load_state_dict restores the hook."""
         return {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what state_dict returned."""
 
 
@@ -126,26 +128,26 @@ class BatchNumbers:
 class Run(RunState):
     """The parts of a training, its state, and the numbers of the epoch. The model is the bare one, never wrapped."""
 
-    model: torch.nn.Module
+    model: Any  # DetectionModel, or any network with the strides of one
     optimizer: torch.optim.Optimizer
     loss: DetectionLoss
     schedule: Schedule
     folder: RunFolder
     device: torch.device
     settings: RunSettings
-    ema: ModelEMA = None  # built from the model when not given
+    ema: Any = None  # ModelEMA, built from the model when not given
     processes: ProcessGroup = ProcessGroup()
-    measure: Callable = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
+    measure: Callable[..., Any] | None = None  # model → its Evaluation on the validation images; in rank 0
     batch: BatchNumbers = field(default_factory=BatchNumbers)
     lr: float = 0.0  # of the weights
-    losses: torch.Tensor = None  # [3] box, objectness, class: mean over the batches of this epoch
-    evaluation: object = None  # utils.validation.evaluate.Evaluation of this epoch
+    losses: Any = None  # [3] box, objectness, class: mean over the batches of this epoch
+    evaluation: Any = None  # utils.validation.evaluate.Evaluation of this epoch
     improved: bool = False  # whether its fitness is the best so far
     log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch
-    scaler: torch.amp.GradScaler = None
+    scaler: Any = None  # torch.amp.GradScaler
     written: set = field(default_factory=set)  # paths of the checkpoints that are of this run, not of an earlier one
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Build what follows from the other fields."""
         self.total_steps = self.schedule.total_steps()  # planned for the whole run
         self.ema = self.ema or ModelEMA(self.model)
@@ -172,7 +174,9 @@ class Run(RunState):
         return bool(patience and self.evaluation and self.epoch - self.best_epoch >= patience)
 
 
-def fit(run, loader, validate, hooks, save):
+def fit(
+    run: Run, loader: Any, validate: Callable[[Run], Any], hooks: Sequence[Hook], save: Callable[..., object]
+) -> None:
     """Train run.model from run.epoch to the end.
 
     Args:
@@ -205,13 +209,13 @@ def fit(run, loader, validate, hooks, save):
     notify(hooks, "finish", run)
 
 
-def notify(hooks, moment, *args):
+def notify(hooks: Sequence[Hook], moment: str, *args: Any) -> None:
     """Call one method of every hook."""
     for hook in hooks:
         getattr(hook, moment)(*args)
 
 
-def seed_everything(*numbers):
+def seed_everything(*numbers: int) -> None:
     """Seed Python's, NumPy's and PyTorch's random generators from whole numbers, so that an epoch can be repeated."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
@@ -219,7 +223,7 @@ def seed_everything(*numbers):
     torch.manual_seed(seed)
 
 
-def train_epoch(run, network, loader, hooks):
+def train_epoch(run: Run, network: Any, loader: Any, hooks: Sequence[Hook]) -> None:
     """Pass once over the loader. Batches left over at the end make a step of their own, so no gradient is lost."""
     run.model.train()
     run.losses = torch.zeros(3, device=run.device)
@@ -243,7 +247,7 @@ def train_epoch(run, network, loader, hooks):
     run.log |= dict(zip(("train/box_loss", "train/obj_loss", "train/cls_loss"), run.losses.tolist()))
 
 
-def set_rates(run):
+def set_rates(run: Run) -> None:
     """Set learning rates and momentum for the batch."""
     iteration = run.epoch * run.schedule.batches + run.batch.index
     rates = run.schedule.learning_rates(iteration)
@@ -255,13 +259,13 @@ def set_rates(run):
     run.log |= {f"x/lr{i}": rate for i, rate in enumerate(rates)}
 
 
-def with_more(images, others):
+def with_more(images: torch.Tensor, others: Sequence[torch.Tensor | None]) -> torch.Tensor:
     """Return a batch of images [B, 3, H, W] with the batches of `others`, where they are not None, joined behind it."""
-    others = [batch for batch in others if batch is not None]
-    return torch.cat((images, *others)) if others else images
+    more = [batch for batch in others if batch is not None]
+    return torch.cat((images, *more)) if more else images
 
 
-def prepare(run, images):
+def prepare(run: Run, images: torch.Tensor) -> torch.Tensor:
     """Return images [B, 3, H, W] on the device as float32 in 0–1, resized when training at many scales."""
     layout = torch.channels_last if run.device.type == "cpu" else torch.preserve_format
     images = images.to(run.device, torch.float32, non_blocking=True, memory_format=layout) / 255
@@ -277,7 +281,7 @@ def prepare(run, images):
     return interpolate(images, size=shape, mode="bilinear", align_corners=False)
 
 
-def learn(run, network, hooks, images, targets):
+def learn(run: Run, network: Any, hooks: Sequence[Hook], images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Add the gradients of one batch; return its (box, objectness, class) losses [3]."""
     with run.autocast():
         raw = network(images)
@@ -295,7 +299,7 @@ def learn(run, network, hooks, images, targets):
     return items
 
 
-def optimizer_step(run, hooks):
+def optimizer_step(run: Run, hooks: Sequence[Hook]) -> None:
     """Clip, let the optimizer and the hooks change the weights, and update the moving average."""
     run.scaler.unscale_(run.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), CLIP_NORM)
@@ -313,7 +317,7 @@ def optimizer_step(run, hooks):
     run.optimizer.zero_grad(set_to_none=True)
 
 
-def record_evaluation(run, evaluation):
+def record_evaluation(run: Run, evaluation: Any) -> None:
     """Write the evaluation into the log; decide whether it is the best so far."""
     run.evaluation, run.improved = evaluation, False
     if evaluation is None:

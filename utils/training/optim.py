@@ -1,8 +1,10 @@
 """Optimizers, the plan of learning rates and accumulation, and the moving average of the weights."""
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,22 +15,26 @@ BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 
 
-def accumulation(batch_size):
+def accumulation(batch_size: int) -> int:
     """Return how many batches make one optimizer step."""
     return max(round(NOMINAL_BATCH / batch_size), 1)
 
 
-def scaled_decay(weight_decay, batch_size):
+def scaled_decay(weight_decay: float, batch_size: int) -> float:
     """Return the weight decay for the images that one optimizer step really sees."""
     return weight_decay * batch_size * accumulation(batch_size) / NOMINAL_BATCH
 
 
-def build_optimizer(model, name, lr, momentum, weight_decay):
+def build_optimizer(
+    model: nn.Module, name: str, lr: float, momentum: float, weight_decay: float
+) -> torch.optim.Optimizer:
     """Return an optimizer over the parameters of `model` that want gradients.
 
     Groups, in this order: 0 biases, 1 weights, with decay, 2 weights of batch norms. Adam's beta1 is `momentum`.
     """
-    biases, weights, norms = [], [], []
+    biases: list[nn.Parameter] = []
+    weights: list[nn.Parameter] = []
+    norms: list[nn.Parameter] = []
     for module in model.modules():
         for key, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
@@ -45,14 +51,14 @@ def build_optimizer(model, name, lr, momentum, weight_decay):
     return kind(groups, lr=lr, betas=(momentum, 0.999))
 
 
-def lr_factor(epochs, lrf, cos=False):
+def lr_factor(epochs: int, lrf: float, cos: bool = False) -> Callable[[float], float]:
     """Return the function epoch → factor of the learning rate, from 1 to lrf: linear, or half a cosine."""
     if cos:
         return lambda epoch: lrf + (1 - lrf) * (1 + math.cos(math.pi * epoch / epochs)) / 2
     return lambda epoch: lrf + (1 - lrf) * (1 - epoch / epochs)
 
 
-def ramp(position, length, start, end):
+def ramp(position: float, length: float, start: float, end: float) -> float:
     """Return the value at `position` of a straight line from start (at 0) to end (at `length` and behind it)."""
     return end if position >= length else start + (end - start) * position / length
 
@@ -73,28 +79,28 @@ class Schedule:
     cos_lr: bool = False
 
     @property
-    def warmup(self):
+    def warmup(self) -> int:
         """Iterations of warm-up."""
         return max(round(self.warmup_epochs * self.batches), WARMUP_ITERATIONS)
 
-    def accumulate(self, iteration):
+    def accumulate(self, iteration: int) -> int:
         """Return how many batches an optimizer step waits for: from 1 to the nominal batch during the warm-up."""
         full = NOMINAL_BATCH / self.batch_size
         if iteration > self.warmup:
             return accumulation(self.batch_size)
         return max(round(ramp(iteration, self.warmup, 1.0, full)), 1)
 
-    def learning_rates(self, iteration):
+    def learning_rates(self, iteration: int) -> Any:
         """Return the learning rates of the optimizer's groups (biases, weights, batch norm weights)."""
         rate = self.lr0 * lr_factor(self.epochs, self.lrf, self.cos_lr)(iteration // self.batches)
         weights = ramp(iteration, self.warmup, 0.0, rate)
         return ramp(iteration, self.warmup, self.warmup_bias_lr, rate), weights, weights
 
-    def momentum_at(self, iteration):
+    def momentum_at(self, iteration: int) -> float:
         """Return the momentum."""
         return ramp(iteration, self.warmup, self.warmup_momentum, self.momentum)
 
-    def steps_in(self, epoch):
+    def steps_in(self, epoch: int) -> list[int]:
         """Return the iterations (within the epoch) after which the optimizer steps; always after the last one."""
         waiting, steps = 0, []
         for i in range(self.batches):
@@ -104,18 +110,18 @@ class Schedule:
                 waiting = 0
         return steps
 
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> tuple[list[int], int]:
         """Return (optimizer steps in each epoch of the warm-up, a list; in every later one)."""
         warm = min(self.warmup // self.batches + 1, self.epochs)
         later = math.ceil(self.batches / accumulation(self.batch_size))
         return [len(self.steps_in(epoch)) for epoch in range(warm)], later
 
-    def total_steps(self):
+    def total_steps(self) -> int:
         """Return the optimizer steps of the whole run."""
         warm, later = self.steps_per_epoch()
         return sum(warm) + (self.epochs - len(warm)) * later
 
-    def epoch_of(self, step):
+    def epoch_of(self, step: int) -> int:
         """Return the epoch in which the optimizer does a step of the run; both are counted from 0."""
         warm, later = self.steps_per_epoch()
         for epoch, steps in enumerate(warm):
@@ -128,16 +134,16 @@ class Schedule:
 class ModelEMA:
     """Exponential moving average of a model's floating-point state (Polyak 1992); young averages follow faster."""
 
-    def __init__(self, model, decay=0.9999, tau=2000, updates=0):
+    def __init__(self, model: Any, decay: float = 0.9999, tau: int = 2000, updates: int = 0) -> None:
         self.model = deepcopy(model).eval().requires_grad_(False)
         self.decay, self.tau, self.updates = decay, tau, updates
 
-    def rate(self):
+    def rate(self) -> float:
         """Return the share of the old average that an update keeps: decay · (1 − exp(−updates / tau))."""
         return self.decay * (1 - math.exp(-self.updates / self.tau))
 
     @torch.no_grad()
-    def update(self, model):
+    def update(self, model: nn.Module) -> None:
         """Move the average towards the state of `model`."""
         self.updates += 1
         new = model.state_dict()

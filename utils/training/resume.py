@@ -3,6 +3,7 @@
 import dataclasses
 import typing
 from pathlib import Path
+from typing import Any
 
 from utils.cli.options import value_type
 from utils.errors import InputError
@@ -14,7 +15,7 @@ PLACES = ("resume", "project", "name", "exist_ok")  # where runs are, not what t
 MACHINE = ("device", "workers")  # may differ on the machine that goes on
 
 
-def resolve(options):
+def resolve(options: Any) -> Any:
     """Return options as they apply: for --resume those of the interrupted run, except for the machine's.
 
     Raises InputError, also for a flag that is given and says something else than the run's.
@@ -42,12 +43,12 @@ def resolve(options):
     return dataclasses.replace(options, **settled | machine)
 
 
-def default(field):
+def default(field: Any) -> Any:
     """Return the default of a dataclass field."""
     return field.default if field.default is not dataclasses.MISSING else field.default_factory()
 
 
-def newest_checkpoint(project):
+def newest_checkpoint(project: str | Path) -> Path:
     """Return the last.pt below a folder of runs that was written last. Raises InputError when there is none."""
     found = sorted(Path(project).glob("*/weights/last.pt"), key=lambda path: path.stat().st_mtime)
     if not found:
@@ -55,7 +56,7 @@ def newest_checkpoint(project):
     return found[-1]
 
 
-def check_type(file, key, value, annotation):
+def check_type(file: Path, key: str, value: Any, annotation: Any) -> None:
     """Raise InputError when a value read from a file has not the type of the option."""
     kind = value_type(annotation)
     values = value if typing.get_origin(annotation) is list else [value]

@@ -1,17 +1,27 @@
 """Which network a run starts with: a checkpoint, a model yaml, or a checkpoint with a new Detect layer."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
 from models.yolo import Detect, DetectionModel
 from utils.data.choice import KEPT_CLASSES
 from utils.errors import InputError
-from utils.files.checkpoint import load_checkpoint, say_differences
+from utils.files.checkpoint import keep_place, load_checkpoint, say_differences
 from utils.files.downloads import find_weights
 from utils.files.paths import find_file
 
 
-def starting_network(weights, cfg, names, hyp_anchors=None, transfer=True, say=print):
+def starting_network(
+    weights: str,
+    cfg: Any,
+    names: dict[int, str],
+    hyp_anchors: Any = None,
+    transfer: bool = True,
+    say: Callable[[str], object] = print,
+) -> DetectionModel:
     """Return the DetectionModel to train on data with `names` (class index → name).
 
     The network of the checkpoint itself is trained, pruned or not. One with another number of classes gets a new
@@ -47,21 +57,22 @@ def starting_network(weights, cfg, names, hyp_anchors=None, transfer=True, say=p
     return model
 
 
-def replace_detect(model, nc):
+def replace_detect(model: DetectionModel, nc: int) -> None:
     """Give a model a new Detect layer for nc classes, with the old anchors and input widths; in place."""
     old = model.model[-1]
     anchors = (old.anchors * old.stride.view(-1, 1, 1)).flatten(1).tolist()
-    new = Detect(nc, anchors, [conv.in_channels for conv in old.m], old.inplace)
+    new: Any = Detect(nc, anchors, [conv.in_channels for conv in old.m], old.inplace)
     new.stride = old.stride
     new.anchors = old.anchors.clone()
     new.initialize_biases()
-    new.i, new.f, new.type = old.i, old.f, old.type
+    keep_place(old, new)
     new.np = sum(p.numel() for p in new.parameters())
     model.model[-1] = new.train(old.training)
     model.nc = model.yaml["nc"] = nc
 
 
-def lay_out(model, device):
+def lay_out(model: Any, device: torch.device) -> Any:
     """Move a model to a device, on the CPU with channels last, which is faster there; return it."""
     layout = torch.channels_last if device.type == "cpu" else torch.preserve_format
-    return nn.Module.to(model, device, memory_format=layout)
+    placed: Any = nn.Module.to  # whose types know no memory_format beside a device
+    return placed(model, device, memory_format=layout)

@@ -2,16 +2,19 @@
 
 import importlib.util
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 
 from models.spec import make_activation
+from models.yolo import DetectionModel
 from utils.boxes.anchors import check_anchors
 from utils.boxes.loss import DetectionLoss
 from utils.cli.device import select_device
@@ -34,7 +37,7 @@ from utils.training.freezing import FreezeHook, frozen_layers
 from utils.training.gamma_log import GammaRecorder
 from utils.training.loaders import make_loaders
 from utils.training.logs import CsvHook, PictureHook, ProgressHook, TensorBoardHook, summary_writer
-from utils.training.loop import SMALLEST_STRIDES, Run, RunSettings, fit, notify, seed_everything
+from utils.training.loop import SMALLEST_STRIDES, Hook, Run, RunSettings, fit, notify, seed_everything
 from utils.training.optim import OPTIMIZERS, ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.resume import NEWEST, resolve
 from utils.training.start import lay_out, starting_network
@@ -90,7 +93,7 @@ class TrainOptions:
     seed: int = option(0, "start of all random numbers", minimum=0, maximum=LARGEST_SEED)
     amp: str = option("auto", "mixed precision; auto: on GPUs only", choices=("auto", "on", "off"))
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError or SpecError for values that are wrong alone or exclude each other."""
         check(self)
         if self.batch_size == 0:
@@ -113,30 +116,37 @@ class Plan:
     quiet: bool = False
 
     @property
-    def names(self):
+    def names(self) -> dict[int, str]:
         """Class index → name, as the model will have it."""
         return {0: "item"} if self.options.single_cls and self.config.nc > 1 else self.config.names
 
     @property
-    def local_batch(self):
+    def local_batch(self) -> int:
         """Images in a batch of one process."""
         return self.options.batch_size // self.processes.world_size
 
     @property
-    def amp(self):
+    def amp(self) -> torch.dtype | None:
         """Type of mixed precision, or None."""
         on_gpu = self.device.type == "cuda"
         if self.options.amp == "off" or (self.options.amp == "auto" and not on_gpu):
             return None
         return torch.float16 if on_gpu else torch.bfloat16
 
-    def say(self, line):
+    def say(self, line: str) -> None:
         """Print a line, once for all processes."""
         if self.processes.main and not self.quiet:
             print(line, flush=True)
 
 
-def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
+def train(
+    options: TrainOptions,
+    *,
+    hooks: Sequence[Hook] = (),
+    transfer: bool = True,
+    model: DetectionModel | None = None,
+    quiet: bool = False,
+) -> Run:
     """Train a detector as the options say.
 
     Nothing is written before options, files, labels and network have been checked.
@@ -185,7 +195,7 @@ def train(options, *, hooks=(), transfer=True, model=None, quiet=False):
     return run
 
 
-def make_plan(options):
+def make_plan(options: TrainOptions) -> Plan:
     """Check options and read the files they name. Raises InputError."""
     options.check()
     processes = process_group()
@@ -204,7 +214,7 @@ def make_plan(options):
     return Plan(options, hyp, load_data(options.data, label_rules(options)), processes, device)
 
 
-def choose_network(plan, model, transfer):
+def choose_network(plan: Plan, model: DetectionModel | None, transfer: bool) -> tuple[Plan, DetectionModel]:
     """Return (plan, DetectionModel to train): `model` when one is given, else that of the options.
 
     For a model that was cut to some of the classes, the data of the plan is what it knows of it. Raises InputError.
@@ -222,7 +232,7 @@ def choose_network(plan, model, transfer):
     return plan, model
 
 
-def fit_sizes(plan, model):
+def fit_sizes(plan: Plan, model: DetectionModel) -> Plan:
     """Return the plan with an image size that the strides divide and with a definite batch size."""
     stride = model.size_multiple
     imgsz = max(math.ceil(plan.options.imgsz / stride), SMALLEST_STRIDES) * stride
@@ -235,7 +245,7 @@ def fit_sizes(plan, model):
     return replace(plan, options=replace(plan.options, imgsz=imgsz, batch_size=batch))
 
 
-def build_run(plan, model, batches, folder):
+def build_run(plan: Plan, model: DetectionModel, batches: int, folder: RunFolder) -> Run:
     """Return the Run of a model on its device, with optimizer, loss and schedule."""
     options, hyp = plan.options, plan.hyp
     model = lay_out(model, plan.device)
@@ -270,7 +280,7 @@ def build_run(plan, model, batches, folder):
     )
 
 
-def run_folder(plan):
+def run_folder(plan: Plan) -> RunFolder:
     """Return the RunFolder: that of the resumed run, or a new one with options and hyper-parameters written into it."""
     if plan.options.resume:
         return RunFolder(Path(plan.options.resume).resolve().parent.parent)
@@ -283,14 +293,14 @@ def run_folder(plan):
     return folder
 
 
-def stored_options(options):
+def stored_options(options: TrainOptions) -> dict[str, Any]:
     """Return options as a plain dict that --resume can read back."""
     return {**asdict(options), "resume": ""}
 
 
-def standard_hooks(plan, loader):
+def standard_hooks(plan: Plan, loader: Any) -> list[Hook]:
     """Return the hooks that options ask for and, in rank 0, those that record the run."""
-    hooks = [ImageWeightsHook(loader, len(plan.names))] if plan.options.image_weights else []
+    hooks: list[Hook] = [ImageWeightsHook(loader, len(plan.names))] if plan.options.image_weights else []
     if not plan.processes.main:
         return hooks
     hooks += [CsvHook(), GammaRecorder(draw=not plan.options.noplots), *([] if plan.quiet else [ProgressHook()])]
@@ -303,7 +313,7 @@ def standard_hooks(plan, loader):
     return hooks
 
 
-def measured(plan, model, loader, **options):
+def measured(plan: Plan, model: DetectionModel, loader: Any, **options: Any) -> Any:
     """Return the Evaluation of a model on the validation images."""
     return measure(
         model,
@@ -317,7 +327,7 @@ def measured(plan, model, loader, **options):
     )
 
 
-def validate_epoch(plan, loader, run):
+def validate_epoch(plan: Plan, loader: Any, run: Run) -> Any:
     """Return the Evaluation of the moving average after an epoch, or None when --noval skips it."""
     if plan.options.noval and not run.last_epoch:
         return None
@@ -325,7 +335,7 @@ def validate_epoch(plan, loader, run):
     return measured(plan, run.ema.model, loader, loss=loss)
 
 
-def conclude(plan, run, loader):
+def conclude(plan: Plan, run: Run, loader: Any) -> Any:
     """Measure the weights to use as they were saved, show the table, draw the pictures; return the Evaluation."""
     saved = run.folder.best_sparse, run.folder.best, run.folder.last  # after sparse training best.pt cannot be pruned
     file = next(file for file in saved if file in run.written)

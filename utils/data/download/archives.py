@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tqdm import tqdm
 
@@ -37,7 +38,7 @@ class Member:
     handle: object = None  # what the archive's library calls it
 
 
-def unpack(archive, folder):
+def unpack(archive: Path, folder: Path) -> None:
     """Unpack a .zip or .tar(.gz, .bz2, .xz) file into a folder, which is created.
 
     Files and folders are made; a link becomes a copy of the file of the archive that it names. Refused are members with
@@ -67,13 +68,13 @@ def unpack(archive, folder):
         raise InputError(f"{archive}: cannot be unpacked into {folder} ({error.strerror or error})") from None
 
 
-def room(archive, folder):
+def room(archive: Path, folder: Path) -> int:
     """Return how many bytes an archive may become."""
     allowed = max(ALWAYS_ALLOWED, LARGEST_RATIO * Path(archive).stat().st_size)
     return min(allowed, shutil.disk_usage(folder).free)
 
 
-def zip_members(content):
+def zip_members(content: Any) -> Any:
     """Yield the Members of a ZipFile."""
     for info in content.infolist():
         mode = info.external_attr >> 16  # Unix keeps the file type there
@@ -88,7 +89,7 @@ def zip_members(content):
             yield Member(info.filename, "file" if plain else "other", info.file_size, handle=info)
 
 
-def tar_members(content):
+def tar_members(content: Any) -> Any:
     """Yield the Members of a TarFile."""
     for info in content:
         if info.isreg():
@@ -101,11 +102,11 @@ def tar_members(content):
             yield Member(info.name, "link" if info.islnk() else "other", 0, info.linkname, info)
 
 
-def beside(name, target):
+def beside(name: str, target: str) -> str:
     """Return the target of a symbolic link as a name from the archive's top; a leading / or too many .. stay."""
     if target.startswith("/"):
         return target
-    parts = []
+    parts: list[str] = []
     for part in (*PurePosixPath(name).parts[:-1], *PurePosixPath(target).parts):
         if part == ".." and parts and parts[-1] != "..":
             parts.pop()
@@ -114,7 +115,7 @@ def beside(name, target):
     return "/".join(parts)
 
 
-def safe_path(folder, name):
+def safe_path(folder: Path, name: str) -> Path:
     """Return the path below a folder of a member's name. Raises Refusal for names that lead elsewhere.
 
     No link is ever made below the folder, so what a name says is where it leads.
@@ -125,7 +126,7 @@ def safe_path(folder, name):
     return folder.joinpath(*parts)
 
 
-def write(folder, members, opened, room, archive):
+def write(folder: Path, members: Any, opened: Any, room: int, archive: Path) -> None:
     """Write an archive's members below a folder: files through `opened(handle)`, in the end links. Raises Refusal."""
     links, written = [], 0
     with tqdm(desc=f"unpacking {Path(archive).name}", unit="B", unit_scale=True, disable=None) as bar:
@@ -152,7 +153,7 @@ def write(folder, members, opened, room, archive):
         path.hardlink_to(source)
 
 
-def copy(source, file, member, bar):
+def copy(source: Any, file: Any, member: Any, bar: Any) -> None:
     """Copy one file of an archive, no more than it said it has."""
     left = member.size
     while chunk := source.read(min(CHUNK, left)):

@@ -3,8 +3,10 @@
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from utils.data.download.archives import unpack
 from utils.errors import InputError
@@ -19,7 +21,7 @@ class Archive:
     folder: str | None = None  # below the data set's folder; None: the archive holds that folder, or what belongs in it
 
 
-def read_download(value, file):
+def read_download(value: Any, file: Path) -> Any:
     """Return what the value of `download:` stands for: a tuple of Archive, text (a script or instructions), or None.
 
     Archives are an address, or a list of addresses and of {address: folder below the data set's}.
@@ -32,6 +34,7 @@ def read_download(value, file):
         return tuple(Archive(line) for line in lines) if all(map(is_address, lines)) else value.strip()
     archives = []
     for entry in value if isinstance(value, list) else [None]:
+        url: Any
         url, folder = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (entry, None)
         if not is_address(url) or (folder is not None and not is_below(folder)):
             allowed = "an address, a list of them, or in that list address: folder below the data set's"
@@ -40,12 +43,12 @@ def read_download(value, file):
     return tuple(archives)
 
 
-def is_below(folder):
+def is_below(folder: object) -> bool:
     """Tell whether a value names a folder that lies below another."""
     return isinstance(folder, str) and not Path(folder).is_absolute() and ".." not in Path(folder).parts
 
 
-def obtain(config, *, fetch=download):
+def obtain(config: Any, *, fetch: Callable[..., Any] = download) -> None:
     """Download and unpack the archives of a DataConfig, so that they make up the folder config.path.
 
     Archives wait beside that folder until all are there, are unpacked beside it too, and only then moved in; files that
@@ -76,13 +79,13 @@ def obtain(config, *, fetch=download):
         file.unlink()
 
 
-def waiting_names(archives):
+def waiting_names(archives: Any) -> list[str]:
     """Return a file name for each Archive: that of its address, with a number before it where several have the same."""
     names = [address_name(archive.url) for archive in archives]
     return [name if names.count(name) == 1 else f"{number}-{name}" for number, name in enumerate(names, 1)]
 
 
-def data_folder(unpacked, config):
+def data_folder(unpacked: Path, config: Any) -> Path:
     """Return the folder in an unpacked archive that is to become config.path.
 
     That is one of its name, otherwise the only one that there is when it holds a split, otherwise the archive's top.
@@ -96,7 +99,7 @@ def data_folder(unpacked, config):
     return named if named.is_dir() else unpacked
 
 
-def merge(source, target):
+def merge(source: Path, target: Path) -> None:
     """Move a folder into the place of another; where both have a file, that of the target stays."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +110,7 @@ def merge(source, target):
             merge(child, target / child.name)
 
 
-def by_hand(config):
+def by_hand(config: Any) -> str:
     """Return in words what a user can do about missing images of a DataConfig."""
     if not config.download:
         return ""

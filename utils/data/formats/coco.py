@@ -5,6 +5,7 @@ import math
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from utils.data.config import DataConfig
 from utils.data.formats.frames import Frame
@@ -27,9 +28,10 @@ class CocoFiles:
     changes with the annotations).
     """
 
-    def __init__(self, files: list[Path], config: DataConfig, split: str):
+    def __init__(self, files: list[Path], config: DataConfig, split: str) -> None:
         """Read the files. Raises InputError."""
-        self.rules, self.rows = config.rules, {}
+        self.rules = config.rules
+        self.rows: dict = {}
         for file in files:
             content = _read_json(file)
             classes = _class_of_category(content["categories"], config, file)
@@ -69,9 +71,10 @@ class CocoFiles:
         return gather(boxes, counts, problems)
 
 
-def write_coco(path, samples, names):
+def write_coco(path: Path, samples: Any, names: dict[int, str]) -> None:
     """Write samples as COCO instances; the category id is the class index, image ids are those of image_id."""
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for sample in samples:
         height, width = sample.shape
         number = image_id(sample.path)
@@ -94,7 +97,7 @@ def write_coco(path, samples, names):
     Path(path).write_text(json.dumps(content), encoding="utf-8")
 
 
-def image_id(path):
+def image_id(path: str | Path) -> int | str:
     """Return the id of an image in COCO json files: its stem, as a number where it is one (000000000139.jpg → 139)."""
     stem = Path(path).stem
     return int(stem) if stem.isdecimal() else stem

@@ -19,7 +19,7 @@ class Finder:
     def __init__(self, *bases: Path):
         """bases: the folders, first the likeliest."""
         self.bases = tuple(dict.fromkeys(bases))
-        self.folders = {}  # a folder as it is written → where it was found to be
+        self.folders: dict = {}  # a folder as it is written → where it was found to be
 
     def find(self, text: str) -> Path:
         """Return the file that is meant, or where it should be first of all when it is nowhere."""

@@ -19,7 +19,7 @@ def label_files(images: list[Path]) -> list[Path]:
     Each folder of images has its own place of label files, the first in which any image of it has one: text files,
     then xml files. Where there is none at all, it is the usual one.
     """
-    stems = {}
+    stems: dict[Path, set[str]] = {}
     for image in images:
         stems.setdefault(image.parent, set()).add(image.stem)
     places = {folder: _place(folder, names) for folder, names in stems.items()}
@@ -45,7 +45,7 @@ def _names(folder):
         return []
 
 
-def _text_places(folder) -> Iterator[Path]:
+def _text_places(folder: Path) -> Iterator[Path]:
     """Yield the folders where text labels of the images in a folder may be, first the usual one."""
     yield label_path(folder / "x").parent
     yield folder  # as labelImg, Darknet and CVAT have it
@@ -57,7 +57,7 @@ def _text_places(folder) -> Iterator[Path]:
     yield folder.parent / "labels"
 
 
-def _xml_places(folder) -> Iterator[Path]:
+def _xml_places(folder: Path) -> Iterator[Path]:
     """Yield the folders where xml labels of the images in a folder may be."""
     for name in ("JPEGImages", "images"):
         for other in ("Annotations", "annotations"):
