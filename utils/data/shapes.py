@@ -101,7 +101,7 @@ def draw_image(imgsz: int, seed: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return (image uint8 [imgsz, imgsz, 3], labels float32 [n, 5] class cx cy w h normalised) drawn from a seed."""
     rng = np.random.default_rng(seed)
     image = draw_background(imgsz, rng)
-    boxes = []  # class, x1, y1, x2, y2 in pixels
+    boxes: list[Any] = []  # class, x1, y1, x2, y2 in pixels
     for _ in range(rng.integers(OBJECTS[0], OBJECTS[1] + 1)):
         kind = int(rng.integers(len(NAMES)))
         for _ in range(TRIES):
