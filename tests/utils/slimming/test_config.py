@@ -89,3 +89,10 @@ def test_what_a_file_may_not_say(config, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="none.yaml: no such config file"):
         combined(tmp_path / "none.yaml")
+
+
+def test_epochs_among_the_flags_replace_those_of_both_phases(config):
+    options = combined(config("sparse_epochs: 9\nfinetune_epochs: 8\n"), "--epochs", "5")
+    assert (options.sparse_epochs, options.finetune_epochs) == (5, 5)
+    options = combined(config("epochs: 9\n"), "--sparse-epochs", "5")
+    assert (options.sparse_epochs, options.finetune_epochs) == (5, 9)

@@ -81,3 +81,18 @@ def test_a_sweep_may_ask_for_a_time():
 )
 def test_the_goal_in_words(words, goal):
     assert parse(SlimOptions, words.split()).goal_words() == goal
+
+
+@pytest.mark.parametrize(
+    ("words", "epochs"),
+    [
+        ("", (60, 60)),
+        ("--epochs 5", (5, 5)),
+        ("--epochs 5 --sparse-epochs 0", (0, 5)),
+        ("--epochs 5 --finetune-epochs 60", (5, 60)),
+        ("--finetune-epochs 7", (60, 7)),
+    ],
+)
+def test_epochs_are_those_of_both_phases(words, epochs):
+    options = parse(SlimOptions, ["--steps", "1", *words.split()])
+    assert (options.sparse_epochs, options.finetune_epochs) == epochs
