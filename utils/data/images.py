@@ -38,7 +38,7 @@ def decode_image(data: bytes) -> np.ndarray | None:
     A JPEG that lacks pixels counts as broken: OpenCV would fill the rest with grey, under labels that stay. Bytes
     behind its end mark do not matter, and neither does a missing mark alone.
     """
-    if data.startswith(JPEG_START) and jpeg_end(data) is None:
+    if data.startswith(JPEG_START) and not data.endswith(JPEG_END) and jpeg_end(data) is None:
         data = _mended(data)
     image = _decoded(data, cv2.IMREAD_COLOR)
     if image is not None:

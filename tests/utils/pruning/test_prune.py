@@ -87,7 +87,8 @@ def test_a_time(prune, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert f"{2 + count_parameters(cut.after) / 1000:.1f} ms an image in onnx" in told
     assert (
-        f"at {left_of(cut, lambda m: count_gflops(m, 64)):.1%} of the FLOPs" in told and "the time was not measured" not in told
+        f"at {left_of(cut, lambda m: count_gflops(m, 64)):.1%} of the FLOPs" in told
+        and "the time was not measured" not in told
     )
 
 
@@ -232,3 +233,21 @@ def test_calibration_needs_images(prune, drawn_data, tmp_path):
     with pytest.raises(InputError, match="neither train nor val"):
         prune("--criterion", "fisher", "--data", test_only)
     assert not prune.out.exists()
+
+
+def test_max_drop_is_refused_where_val_holds_no_object(prune, drawn_data):
+    for file in (drawn_data.parent / "set/labels/val").iterdir():
+        file.write_text("")
+    with pytest.raises(InputError, match="--max-drop: .*val holds not one object"):
+        prune("--data", drawn_data, "--max-drop", "0.1")
+    assert not prune.out.exists()
+
+
+def test_bad_label_rows_stop_prune_unless_they_are_to_be_left_out(prune, drawn_data):
+    with (drawn_data.parent / "set/labels/val/0.txt").open("a") as file:
+        file.write("\n7 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(InputError, match=r"val/0\.txt:2: class 7"):
+        prune("--data", drawn_data, "--percent", "0.1")
+    assert not prune.out.exists()
+    prune("--data", drawn_data, "--percent", "0.1", "--skip-bad-labels")
+    assert prune.out.exists()

@@ -137,15 +137,16 @@ def _read_json(file):
 
 def _class_of_category(categories, config, file):
     """Return {category id: class index}; categories that the yaml leaves out are absent."""
-    index_of = {name: index for index, name in config.names.items()}
-    theirs = {row["name"] for row in categories}
-    if theirs <= set(index_of) or set(index_of) <= theirs:
-        return {row["id"]: index_of[row["name"]] for row in categories if row["name"] in index_of}
+    for spelled in (str, lambda name: name.strip().casefold()):  # as they stand, then without case and blanks around
+        index_of = {spelled(name): index for index, name in config.names.items()}
+        theirs = {row["id"]: spelled(row["name"]) for row in categories}
+        if set(theirs.values()) <= set(index_of) or set(index_of) <= set(theirs.values()):
+            return {number: index_of[name] for number, name in theirs.items() if name in index_of}
     if len(categories) == config.nc:
         return {
             category: index for index, category in enumerate(sorted((row["id"] for row in categories), key=_by_number))
         }
-    strange = ", ".join(sorted(theirs - set(index_of))[:3])
+    strange = ", ".join(sorted({row["name"] for row in categories} - set(config.names.values()))[:3])
     raise InputError(
         f"{file}: {len(categories)} categories ({strange}, …) do not match the {config.nc} names of {config.file}"
     )

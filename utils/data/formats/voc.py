@@ -32,10 +32,12 @@ def read_voc_file(path: Path, image: Path, shape: tuple[int, int], names: dict, 
     except (expat.ExpatError, ValueError) as error:
         return gather([], Counter(), [Problem(str(path), "that are no VOC xml", str(error))])
     index = {name.strip().casefold(): number for number, name in names.items()}
+    index |= {name: number for number, name in names.items()}  # where names differ in their case alone
     rows, counts, problems = [], Counter(turned=frame.turned), []
     for number, node in enumerate(root.findall("object"), 1):
         name, box = (node.findtext("name") or "").strip(), _box(node)
-        if name.casefold() not in index:
+        category = index.get(name, index.get(name.casefold()))
+        if category is None:
             text = f"object {number}: name {name!r} is not among the names of the data yaml"
             problems.append(Problem(str(path), "of another class", text))
         elif box is None:
@@ -44,7 +46,7 @@ def read_voc_file(path: Path, image: Path, shape: tuple[int, int], names: dict, 
         elif not difficult and (node.findtext("difficult") or "0").strip() == "1":
             counts["difficult"] += 1
         else:
-            rows.append((float(index[name.casefold()]), *frame.row(box, counts)))
+            rows.append((float(category), *frame.row(box, counts)))
     return gather(rows, counts, problems)
 
 

@@ -60,6 +60,11 @@ def test_other_names_go_by_the_order_of_the_ids(load, content):
     assert first.labels[:, 0].tolist() == [0, 1]
 
 
+def test_case_and_blanks_around_names_do_not_matter(load, content):
+    (first, _), _ = load(content, names=("Cat ", "DOG", "bird"))
+    assert first.labels[:, 0].tolist() == [1, 0]
+
+
 def test_categories_that_the_yaml_leaves_out_are_left_out(load, content):
     (first, second), counts = load(content, names=("dog",))
     assert first.labels[:, 0].tolist() == [0]
