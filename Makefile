@@ -1,4 +1,5 @@
-# `make demo` runs the whole loop on drawn images, `make test` the tests, `make lint` the checks of style and types.
+# `make demo` runs the whole loop on drawn images, `make test` the tests, `make test-quick` those of
+# the engine in under a minute, `make lint` the checks of style and types.
 # They set up .venv by themselves, once. CONSTRAINTS="-c constraints.txt" installs the versions that were tested.
 PYTHON3 ?= python3
 CONSTRAINTS ?=
@@ -8,13 +9,20 @@ PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check $(CO
 READY := $(VENV)/.requirements-installed
 READY_DEV := $(VENV)/.requirements-dev-installed
 
-.PHONY: demo test lint format clean
+# What has a say in which channels go, read and written: no training, no command.
+QUICK := tests/models/test_yolo.py $(addprefix tests/utils/,boxes cli files pruning/channels pruning/choice pruning/scores pruning/repair \
+	sparsity training/test_optim.py)
+
+.PHONY: demo test test-quick lint format clean
 
 demo: $(READY)
 	$(PYTHON) demo.py
 
 test: $(READY_DEV)
 	$(PYTHON) -m pytest
+
+test-quick: $(READY_DEV)
+	$(PYTHON) -m pytest -m 'not slow' $(QUICK)
 
 lint: $(READY_DEV)
 	$(PYTHON) -m ruff check .

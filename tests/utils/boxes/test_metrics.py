@@ -11,6 +11,7 @@ from utils.boxes.metrics import (
     average_precision,
     envelope,
     fitness,
+    harmonic_mean,
     match,
     score,
     smooth,
@@ -88,6 +89,23 @@ def test_scores_by_hand():
     assert scores.precision_curve[0, at_half - 1] == pytest.approx(2 / 3)
     assert scores.recall_curve[0, -1] == 0
     assert scores.precision_curve[0, -1] == 1
+
+
+def test_curves_are_those_at_the_lowest_threshold():
+    # The surer one is right at IoU 0.5 alone, the other at both thresholds.
+    scores = score(np.array([[True, False], [True, True]]), np.array([0.9, 0.5]), np.zeros(2), np.zeros(2))
+    at_one, at_both = np.searchsorted(CONFIDENCES, [0.9, 0.4]) - 1
+    assert scores.recall_curve[0, [at_one, at_both]] == pytest.approx([0.5, 1], abs=2e-3)
+    assert scores.precision_curve[0, [at_one, at_both]] == pytest.approx([1, 1])
+    assert scores.pr_curve[0, 250] == pytest.approx(1)
+    assert scores.ap[0, 0] == pytest.approx(0.995)
+    assert scores.ap[0, 1] < 0.51  # one of two found, after a wrong one: precision 1/2 up to recall 1/2
+
+
+def test_f1_is_the_harmonic_mean():
+    assert harmonic_mean(np.array([1.0, 0.5, 0.0]), np.array([0.5, 0.5, 0.0])) == pytest.approx([2 / 3, 0.5, 0])
+    scores = score(np.array([[True]]), np.array([0.9]), np.zeros(1), np.zeros(2))
+    assert scores.f1_curve[0, 500] == pytest.approx(2 / 3) and scores.f1_curve[0, -1] == 0
 
 
 def test_order_of_detections_does_not_matter():

@@ -230,6 +230,7 @@ def test_the_public_weights_load_by_the_safe_path(shared_data):
     assert loaded.model.names[0] == "person" and loaded.model.nc == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [lambda m: m, half_of_each], ids=["dense", "pruned"])
 def test_the_public_runtime_runs_what_we_write(shared_data, tmp_path, change):
     model = change(load_checkpoint(shared_data / "weights/yolov5n.pt").model)

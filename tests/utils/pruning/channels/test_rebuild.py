@@ -74,6 +74,7 @@ def assert_golden(model, masks, images):
     return narrow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", "nsmlx")
 def test_every_yolov5_after_one_and_after_two_rounds(size, stirred):
     model = stirred(DetectionModel(ROOT / f"models/yolov5{size}.yaml"))

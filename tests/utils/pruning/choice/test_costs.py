@@ -118,6 +118,7 @@ def test_a_depthwise_convolution_pays_for_its_bias():
     assert ledger.gain("0.conv", np.array([2])) == 3 + 2 + 9 + 1 + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flops", "parameters"])
 @pytest.mark.parametrize("left", [0.9, 0.5, 0.25])
 @pytest.mark.parametrize("scope", ["global", "layer"])
