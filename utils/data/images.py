@@ -26,6 +26,8 @@ FULL_SCALES = 1, 255, 65535  # the brightest value of floating-point and other d
 def read_image(path: str | os.PathLike) -> np.ndarray | None:
     """Return an image file as uint8 [h, w, 3] in BGR, turned upright by its EXIF data, or None when it is broken."""
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return None
         data = Path(path).read_bytes()
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None

@@ -41,6 +41,12 @@ def test_a_broken_or_cut_file_is_none(write_image, tmp_path, keep):
     assert read_image(path) is None
 
 
+def test_what_is_no_file_is_none(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", tmp_path, "a\0b.png"):
+        assert read_image(path) is None
+
+
 def test_an_absent_file_is_none(tmp_path):
     assert read_image(tmp_path / "a.png") is None
 

@@ -1,7 +1,6 @@
 """COCO instances json: reading one as samples, writing samples as one. Format: cocodataset.org/#format-data."""
 
 import json
-import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,8 @@ from utils.data.formats.lists import Finder
 from utils.data.labels import Objects, Problem, gather
 from utils.errors import InputError
 
+LARGEST_SIDE = 1_000_000  # px
+FARTHEST = 1e9  # px; coordinates beyond mean nothing
 _UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # numbers up to 90 that the 80 classes of COCO skip
 COCO80_TO_91 = tuple(number for number in range(1, 91) if number not in _UNUSED_IDS)  # class index → category id
 
@@ -107,7 +108,7 @@ def _read_json(file):
     """Return the content of an instances file after checking that the parts in use are there."""
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and deep nesting among them
         raise InputError(f"{file}: not valid JSON: {error}") from None
     wanted = {
         "images": ("id", "file_name", "height", "width"),
@@ -130,8 +131,9 @@ def _read_json(file):
         raise InputError(f"{file}: images is empty")
     for index, row in enumerate(content["images"]):
         for key in ("height", "width"):
-            if not isinstance(row[key], int) or row[key] < 1:
-                raise InputError(f"{file}: images[{index}]: {key} {row[key]!r}; must be a whole number of at least 1")
+            if type(row[key]) is not int or not 1 <= row[key] <= LARGEST_SIDE:
+                allowed = f"a whole number from 1 to {LARGEST_SIDE}"
+                raise InputError(f"{file}: images[{index}]: {key} {row[key]!r}; must be {allowed}")
     return content
 
 
@@ -177,4 +179,4 @@ def _by_number(category):
 
 
 def _is_finite(value):
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, (int, float)) and -FARTHEST <= value <= FARTHEST  # NaN fails as well

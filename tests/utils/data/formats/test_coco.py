@@ -184,6 +184,9 @@ def change(part, key, value):
         (change("categories", "name", ["cat"]), "categories[0]: name ['cat']; must be text"),
         (change("images", "file_name", 5), "images[0]: file_name 5; must be text"),
         (change("images", "width", 0), "images[0]: "),
+        (change("images", "width", 10**400), "images[0]: "),
+        (change("images", "width", True), "images[0]: "),
+        (change("annotations", "bbox", [1, 2, 3, 10**400]), "annotations[0]: bbox"),
         (change("images", "height", "50"), "images[0]: "),
     ],
 )
@@ -196,8 +199,9 @@ def test_a_bad_file_is_one_line_that_says_where(load, content, tmp_path, spoil, 
     assert "\n" not in str(error.value)
 
 
-def test_text_that_is_no_json(tmp_path):
-    (tmp_path / "a.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "1" * 5000, '{"images": '], ids=["open", "deep", "long", "cut"])
+def test_text_that_is_no_json(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match="not valid JSON"):
         CocoFiles([tmp_path / "a.json"], load_data("coco128.yaml"), "val")
 
