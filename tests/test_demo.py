@@ -3,9 +3,11 @@
 import json
 
 import cv2
+import torch
 import yaml
 
 from utils.demo.demo import DemoOptions, run_demo
+from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import ROOT
 
 
@@ -32,8 +34,11 @@ def test_all_stages_are_reported(tmp_path, capsys):
     assert all(set(stage) == keys and stage["ms_per_image"] > 0 for stage in stages.values())
     assert stages["finetuned"]["parameters"] == stages["pruned"]["parameters"] < 0.8 * stages["control"]["parameters"]
     assert stages["pruned"]["bytes"] < stages["sparse"]["bytes"]
-    # The channels were at exactly zero, so the cut changes nothing.
-    assert stages["pruned"]["map50"] == stages["sparse"]["map50"]
+    # The channels were at exactly zero, so the cut changes nothing: a mAP of zero would say so of any cut.
+    sparse, pruned = (load_checkpoint(out / name).model for name in ("sparse/weights/last.pt", "pruned_model.pt"))
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(pruned(image)[0], sparse(image)[0], atol=1e-2, rtol=1e-3)
     assert cv2.imread(str(out / "summary.png")) is not None
     assert (tmp_path / "runs/demo_1/older.txt").is_file()
     said = capsys.readouterr().out
