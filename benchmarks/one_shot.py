@@ -11,8 +11,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.cli.options import option, run  # noqa: E402  (the path comes first)
+from utils.pruning.budget import choose  # noqa: E402
 from utils.pruning.options import PruneOptions  # noqa: E402
-from utils.pruning.prune import choose, make_cut, read, score  # noqa: E402
+from utils.pruning.pipeline import make_cut, score  # noqa: E402
+from utils.pruning.prune import read  # noqa: E402
 from utils.pruning.report.write import evaluate_stored  # noqa: E402
 
 LADDER = (
@@ -55,18 +57,20 @@ def main(options):
         "max_layer_share": 0.9,
         "device": "cpu",
     }
-    job = read(PruneOptions(criterion="taylor", flops=1.0, **shared))
+    first = PruneOptions(criterion="taylor", flops=1.0, **shared)
+    job = read(first)
     print(f"{'':<36}{'FLOPs left':>11}{'mAP50':>8}{'mAP50-95':>10}")
-    show("dense", 1.0, evaluate_stored(job, job.model))
+    show("dense", 1.0, evaluate_stored(first, job, job.model))
     scores = {}
     for name, settings in (LADDER[i] for i in options.ways):
         for left in options.left:
-            one = replace(job, options=PruneOptions(**shared, **settings, flops=left))
+            wanted = PruneOptions(**shared, **settings, flops=left)
+            one = replace(job, recipe=wanted.recipe)
             key = settings["criterion"], settings.get("power", 1.0)
             if key not in scores:
                 scores[key] = score(one)
-            cut = make_cut(one, choose(one, scores[key]))
-            show(name, left, evaluate_stored(one, cut.after))
+            cut = make_cut(one, choose(one, wanted.budget, scores[key]))
+            show(name, left, evaluate_stored(wanted, one, cut.after))
 
 
 def show(name, left, evaluation):

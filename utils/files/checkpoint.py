@@ -44,6 +44,16 @@ class Checkpoint:
     ema: DetectionModel | None = None
     entries: dict = field(default_factory=dict)  # epoch, best_fitness, updates, optimizer, opt, date, state
 
+    @property
+    def finished(self) -> bool:
+        """Whether it is of a run that ended, or of none: there is nothing to go on from."""
+        return self.entries.get("epoch", -1) == -1
+
+    @property
+    def network(self) -> DetectionModel:
+        """The network to use: of an unfinished run, the moving average is what counts."""
+        return self.ema or self.model
+
 
 def load_checkpoint(path: str | Path, cfg: str | Path | None = None) -> Checkpoint:
     """Return the Checkpoint in a `.pt` file: `ema` of an unfinished run stands in for a model that is None.

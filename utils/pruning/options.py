@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from utils.benchmark.latency import RUNTIMES
 from utils.cli.options import option
 from utils.errors import InputError
-from utils.pruning.choice.selection import SCOPES
+from utils.pruning.budget import MEASURES
+from utils.pruning.choice.goal import Budget
+from utils.pruning.choice.selection import LARGEST_SHARE_AT_ONCE, SCOPES, Limits
+from utils.pruning.pipeline import Recipe
 from utils.pruning.repair.constants import WAYS
-from utils.pruning.scores.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS
+from utils.pruning.scores.criteria import CRITERIA, FROM_WEIGHTS
 from utils.pruning.scores.parameters import AGGREGATES
 
 DEFAULT_PERCENT = 0.5
-BUDGETS = ("percent", "flops", "params", "size_mb", "latency_ms", "max_drop")
+BUDGETS = tuple(MEASURES)
 
 
 @dataclass
@@ -73,7 +76,10 @@ class PruneOptions:
     )
     min_channels: int = option(8, "channels that every layer keeps", minimum=1)
     max_layer_share: float = option(
-        0.7, "largest share of a layer's channels in use that may go; silent ones may all go", minimum=0, maximum=1
+        LARGEST_SHARE_AT_ONCE,
+        "largest share of a layer's channels in use that may go; silent ones may all go",
+        minimum=0,
+        maximum=1,
     )
     round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
     protect: list[str] = option([], "layers to leave whole, as patterns such as 'model.0.*'", nargs="+")
@@ -89,29 +95,45 @@ class PruneOptions:
     workers: int = option(4, "processes that load images", minimum=0)
 
     @property
-    def needs_images(self):
+    def needs_images(self) -> bool:
         """Tell whether a stage looks at calibration images."""
-        stages = (
-            self.criterion in FROM_DATA,
-            self.compensate in ("mean", "lstsq"),
-            self.recalibrate > 0,
-            bool(self.drop_branches),
-        )
-        return any(stages)
+        return self.recipe.needs_images or bool(self.drop_branches)
 
     @property
-    def shortens(self):
+    def shortens(self) -> bool:
         """Tell whether scales, classes or branches are to go before any channel."""
         return bool(self.drop_scale or self.keep_classes or self.drop_branches)
 
     @property
-    def budget(self):
-        """Return (name in BUDGETS, value) of the budget that is given, or of the default one."""
+    def budget(self) -> Budget:
+        """The Budget that is given, or the default one."""
         given = ((name, getattr(self, name)) for name in BUDGETS)
         default = "percent", 0.0 if self.shortens else DEFAULT_PERCENT
-        return next(((name, value) for name, value in given if value is not None), default)
+        name, value = next(((name, value) for name, value in given if value is not None), default)
+        return Budget(name, value, self.runtime)
 
-    def check(self):
+    @property
+    def budget_flag(self) -> str:
+        """How messages call the budget."""
+        return f"--{self.budget.measure.replace('_', '-')} {self.budget.value:g}:"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The Recipe of these options."""
+        limits = Limits(self.min_channels, self.max_layer_share, self.round, self.std_guard)
+        return Recipe(
+            self.criterion,
+            self.aggregate or AGGREGATES[0],
+            self.power,
+            limits,
+            self.scope,
+            self.compensate,
+            self.recalibrate,
+            self.calib,
+            self.seed,
+        )
+
+    def check(self) -> None:
         """Raise InputError for values that are wrong alone or exclude each other."""
         given = [name for name in BUDGETS if getattr(self, name) is not None]
         if len(given) > 1:

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from utils.benchmark.latency import measure_latency, milliseconds
+from utils.pruning.budget import cost_and_share
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import rebuild
 from utils.pruning.choice.costs import NetworkCost
+from utils.pruning.choice.goal import Budget
 from utils.pruning.choice.milliseconds import Rates, fit_rates
 from utils.pruning.choice.search import bisect, file_megabytes
 from utils.pruning.choice.selection import largest_share, select_by_cost
 from utils.pruning.options import PruneOptions
-from utils.pruning.prune import Job, budget, read, score
+from utils.pruning.pipeline import PruningTask, score
+from utils.pruning.prune import read
 from utils.slimming.options import CUTTING, SMALLEST_STEP, SlimOptions
 from utils.slimming.rules import goal_limit, goal_name
 from utils.slimming.state import Measurement, Step
@@ -78,10 +81,10 @@ def step_goal(options: SlimOptions, step: Step) -> Goal:
     return Goal("time", 1 - step.share, step.rates.image_size, options.runtime, step.rates)
 
 
-def step_cut(step: Step, job: Job, scores: Mapping) -> dict:
+def step_cut(step: Step, job: PruningTask, scores: Mapping) -> dict:
     """Return the masks {group: bool [width]} of a step's cut; job: that of prune.py for the network to cut."""
     if step.rates is None:
-        cost, left = budget(job, scores)
+        cost, left = cost_and_share(job, Budget("flops", 1 - step.share), scores)
     else:
         cost = step.rates.cost(job.graph, job.model)
         whole = step.rates.cost(trace_channels(job.whole), job.whole).total  # with branches that are silent
@@ -91,7 +94,7 @@ def step_cut(step: Step, job: Job, scores: Mapping) -> dict:
 
 def lacking_share(
     options: SlimOptions,
-    job: Job,
+    job: PruningTask,
     cost: NetworkCost,
     masks: Callable[[float], dict],
     floor: float,

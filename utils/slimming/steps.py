@@ -10,7 +10,8 @@ from utils.files.atomic import write_atomically
 from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.files.paths import RunFolder
 from utils.finetuning.finetune import FinetuneOptions, distillation_hooks
-from utils.pruning.prune import make_cut, read, score
+from utils.pruning.pipeline import make_cut, score
+from utils.pruning.prune import read
 from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import ProgressHook
 from utils.slimming.options import TEACHING, TRAINING, SlimOptions

@@ -11,7 +11,8 @@ from utils.files.checkpoint import finished_content, load_checkpoint, save_check
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.choice.search import file_megabytes
-from utils.pruning.prune import make_cut, read, score
+from utils.pruning.pipeline import make_cut, score
+from utils.pruning.prune import read
 from utils.slimming.options import SlimOptions
 from utils.slimming.planning import cut_options, planned_share, step_cut, step_goal
 from utils.slimming.state import Measurement, Step

@@ -7,6 +7,7 @@ Whatever is not understood freezes the labels that it touches: never cut, and na
 known here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -57,24 +58,22 @@ class ChannelGraph:
         """Groups that may be cut."""
         return [group for group in self.groups if not group.protected]
 
-    def protect(self, patterns):
+    def protect(self, patterns: Iterable[str], reason: str = "asked for by") -> None:
         """Protect the groups that have a layer whose name matches a pattern (as of fnmatch), or lies below one.
 
-        Raises InputError for a pattern that matches nothing.
+        reason: how messages call the wish, before the pattern. Raises InputError for a pattern that matches nothing.
         """
         for pattern in patterns:
             matching = [name for name in self.layers if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")]
             hit = [i for i, group in enumerate(self.groups) if {*group.members, *group.norms}.intersection(matching)]
             if not hit:
-                raise InputError(
-                    f"--protect {pattern}: matches no layer; names look like {self.groups[0].name}, --show lists them"
-                )
+                raise InputError(f"{pattern}: matches no layer; names look like {self.groups[0].name}")
             for i in hit:
-                reason = self.groups[i].protected or f"asked for by --protect {pattern}"
-                self.groups[i] = replace(self.groups[i], protected=reason)
+                why = self.groups[i].protected or f"{reason} {pattern}"
+                self.groups[i] = replace(self.groups[i], protected=why)
 
     def prunable_channels(self):
-        """Return how many output channels of convolutions may go, tied ones each counted; --percent is a share."""
+        """Return how many outputs of convolutions may go, tied ones each counted: percents of a budget are of it."""
         return sum(int(counts.sum()) for counts in self.channel_counts().values())
 
     def channel_counts(self):

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from utils.pruning.channels.masks import Masks
+
 
 def removed_labels(graph, keep):
-    """Return the array of labels that masks {group name: bool [width]} remove; groups that are not named stay whole."""
+    """Return the array of labels that Masks remove from a ChannelGraph. Raises ValueError when they do not fit it."""
+    keep = Masks(keep).check(graph)
     gone = [group.labels[~keep[group.name]] for group in graph.groups if group.name in keep]
     return np.concatenate(gone) if gone else np.empty(0, dtype=np.int64)
 

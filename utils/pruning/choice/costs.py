@@ -13,7 +13,7 @@ from models.cost import count_gflops, count_parameters
 
 
 class ChannelCost:
-    """A fixed cost of every channel, whatever else goes: with the convolution outputs that it stands for, --percent."""
+    """A fixed cost of every channel, whatever else goes: with the convolution outputs that it stands for."""
 
     block = 1
 
@@ -146,7 +146,7 @@ class NetworkLedger:
         self.values = [f(*row) for f, row in zip(cost.functions, self.counts)]
 
     def without(self, group, channels):
-        """Return [(layer index, inputs, outputs, cost)] of the layers around a group once channels (indices) go."""
+        """Return [(layer index, inputs, outputs, cost)] of the layers around a group once channels are gone."""
         after = []
         for layer, inputs, outputs in self.cost.touched.get(group, ()):
             reads, gives = self.counts[layer]

@@ -3,6 +3,9 @@
 Each is met by bisection over the share of a cost that stays, and confirmed on the network that is kept.
 """
 
+from collections.abc import Callable
+
+from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.files.checkpoint import checkpoint_bytes, finished_content
 
@@ -10,7 +13,7 @@ STEP = 0.005  # share of the cost at which a bisection ends
 MARGIN = 0.99  # of the limit is aimed at after a miss, so that the noise of a measurement does not make the next one
 
 
-def bisect(fits, good, bad, step=STEP):
+def bisect(fits: Callable[[float], bool], good: float, bad: float, step: float = STEP) -> float:
     """Return the share nearest to `bad` that still fits, to within `step`; `good` fits, `bad` does not."""
     while abs(good - bad) > step:
         middle = (good + bad) / 2
@@ -18,27 +21,25 @@ def bisect(fits, good, bad, step=STEP):
     return good
 
 
-def largest_fitting(measure, limit, floor, flag, unit):
+def largest_fitting(measure: Callable[[float], float], limit: float, floor: float, unit: str) -> float:
     """Return the largest share left, from `floor` to 1, at which measure(share) is at most `limit`.
 
-    flag, unit: how messages call limit. Raises InputError when even the smallest network is above it.
+    unit: of what is measured, for messages. Raises InputError when even the smallest network is above it.
     """
     if measure(1.0) <= limit:
         return 1.0
     smallest = measure(floor)
     if smallest > limit:
-        raise InputError(
-            f"{flag} {limit:g}: cannot be met; the smallest network that the limits allow has {smallest:.3g} {unit}"
-        )
+        raise InputError(f"cannot be met; the smallest network that the limits allow has {smallest:.3g} {unit}")
     return bisect(lambda left: measure(left) <= limit, floor, 1.0)
 
 
-def smallest_within(drop, limit, floor):
+def smallest_within(drop: Callable[[float], float], limit: float, floor: float) -> float:
     """Return the smallest share left, from `floor` to 1, at which drop(share) is at most `limit`; drop(1) is 0."""
     return floor if drop(floor) <= limit else bisect(lambda left: drop(left) <= limit, 1.0, floor)
 
 
-def confirmed(measure, limit, left, floor):
+def confirmed(measure: Callable[[float], float], limit: float, left: float, floor: float) -> tuple[float, float]:
     """Return (share left, what was measured) of a network that meets the limit when measured anew, else cut further."""
     while True:
         value = measure(left)
@@ -47,6 +48,6 @@ def confirmed(measure, limit, left, floor):
         left = max(floor, left * (MARGIN * limit / value))
 
 
-def file_megabytes(model):
+def file_megabytes(model: DetectionModel) -> float:
     """Return the size of a DetectionModel's finished checkpoint in MB (10⁶ bytes)."""
     return len(checkpoint_bytes(finished_content(model))) / 1e6

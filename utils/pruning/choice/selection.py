@@ -7,9 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from utils.errors import InputError
+from utils.pruning.channels.masks import Masks
 
 SCOPES = ("global", "layer")
 TOLERANCE = 0.005  # of what shall stay: as near to a budget counts as met
+# The largest share of a layer that may go. Where training has silenced the channels, or goes on after a small step, a
+# layer can spare more than in one cut of channels that may be in use: each layer then keeps a good part of its own.
+LARGEST_SHARE = 0.9  # sparse training to a goal, slim.py
+LARGEST_SHARE_AT_ONCE = 0.7  # prune.py, and the previews of what it would cut
 CEILING_SLACK = 0.005  # of the whole: as near to a budget is near enough when the limits allow no more
 
 
@@ -18,7 +23,7 @@ class Limits:
     """What a selection must leave of every group."""
 
     min_channels: int = 8  # a group keeps at least this many, or all it has
-    max_share: float = 0.9  # largest share of a group's channels in use that may go; silent ones all may
+    max_share: float = LARGEST_SHARE  # largest share of a group's channels in use that may go; silent ones all may
     multiple: int = 8  # kept widths are multiples of this, because processors compute in such blocks
     std_guard: float | None = None  # only channels that score below mean − std_guard · deviation of their group may go
 
@@ -105,7 +110,7 @@ class Queue:
 
 
 def select_by_cost(scores, cost, left, limits, scope="global"):
-    """Return {group: bool [width], True for the channels that stay} so that about `left` of a network's cost stays.
+    """Return the Masks with which about `left` of a network's cost stays.
 
     scores: {group: [width]}, what is lost with a channel; cost: see costs.py. The blocks of limits.multiple channels go
     in the order of loss per gain (or of depth, see Queue) until the budget is met within TOLERANCE. One that would
@@ -116,7 +121,7 @@ def select_by_cost(scores, cost, left, limits, scope="global"):
         raise InputError(f"share {left} of the {cost.name} to be left: must be above 0 and at most 1")
     limits = limits.on_blocks_of(cost)
     budget, ledger = left * cost.total, cost.ledger()
-    keep = {name: np.ones(len(s), dtype=bool) for name, s in scores.items()}
+    keep = Masks.whole({name: len(values) for name, values in scores.items()})
     queue, too_large = Queue(scores, ledger, limits, scope), []
     while queue.heap:
         number, block = queue.pop()
@@ -140,8 +145,8 @@ def select_by_cost(scores, cost, left, limits, scope="global"):
 
 
 def smallest(scores, limits):
-    """Return the masks {group: bool [width]} of the deepest cut that the limits allow."""
-    keep = {name: np.ones(len(values), dtype=bool) for name, values in scores.items()}
+    """Return the Masks of the deepest cut that the limits allow."""
+    keep = Masks.whole({name: len(values) for name, values in scores.items()})
     for name, values in scores.items():
         for block in blocks_of(name, values, limits):
             keep[name][block.channels] = False

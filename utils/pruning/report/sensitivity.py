@@ -1,5 +1,6 @@
 """How much accuracy each channel group, and each depth of cut, costs before any fine-tuning, on a few images."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -12,6 +13,7 @@ from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
 from utils.pruning.channels.rebuild import masked
+from utils.pruning.pipeline import PruningTask
 from utils.validation.measure import PAD, check_classes, evaluated_names, measure
 
 SHARES = (0.25, 0.5, 0.75)
@@ -115,20 +117,19 @@ def describe_sensitivity(curves, before, shown=3):
     return f"{head}: least {words(ranked[:shown])}; most {words(ranked[::-1][:shown])}"
 
 
-def explore(job, scores, deeper):
+def explore(task: PruningTask, split: str, scores: Mapping, deeper: Mapping) -> dict:
     """Return what --sensitivity finds, for the report: {sensitivity, trade_off}; prints one line.
 
     Args:
-        job: utils.pruning.prune.Job, with a config.
+        task: with a config; split: which of its images.
         scores: {group: [width] what is lost with a channel}.
         deeper: {name: DetectionModel} of cuts of several depths.
     """
-    options = job.options
-    few = FewImages(job.model, job.config, options.task, options.imgsz, job.device)
-    before = few(job.model)
-    curves = sensitivity(job.model, job.graph, scores, few, progress=partial(tqdm, desc="sensitivity", disable=None))
+    few = FewImages(task.model, task.config, split, task.image_size, task.device)
+    before = few(task.model)
+    curves = sensitivity(task.model, task.graph, scores, few, progress=partial(tqdm, desc="sensitivity", disable=None))
     print(describe_sensitivity(curves, before))
-    points = trade_off({"100%": job.model, **deeper}, few, options.imgsz)
+    points = trade_off({"100%": task.model, **deeper}, few, task.image_size)
     return {
         "sensitivity": {
             "images": few.images,

@@ -2,65 +2,71 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from pathlib import Path
 
+from models.yolo import DetectionModel
 from utils.benchmark.latency import measure_latency
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import checkpoint_bytes, finished_content
 from utils.files.paths import free_name
+from utils.pruning.options import PruneOptions
+from utils.pruning.pipeline import Cut, PruningTask
 from utils.pruning.report.findings import collect, file_parts, network_numbers
 from utils.pruning.report.page import page
 from utils.pruning.report.tables import totals, totals_table
+from utils.validation.evaluate import Evaluation
 from utils.validation.measure import validate
 
 
-def evaluate_stored(job, model):
-    """Return the Evaluation of a model as it is stored, in FP16, on the job's images; None with --noval."""
-    options = job.options
+def evaluate_stored(options: PruneOptions, task: PruningTask, model: DetectionModel) -> Evaluation | None:
+    """Return the Evaluation of a model as it is stored, in FP16, on the images of --data; None with --noval."""
     if options.noval:
         return None
     return validate(
         finished_content(model)["model"],
-        job.config,
+        task.config,
         options.task,
-        device=job.device,
-        imgsz=options.imgsz,
+        device=task.device,
+        imgsz=task.image_size,
         batch_size=options.batch_size,
         workers=options.workers,
     )
 
 
-def report(job, cut, explored):
+def report(options: PruneOptions, task: PruningTask, cut: Cut, explored: Mapping) -> tuple[bytes, dict]:
     """Measure and compare the network that was read and the one that is left, print the totals.
 
     explored: what --sensitivity found, a mapping for the findings. Returns (bytes of the checkpoint, findings).
     """
-    options, rows, networks = job.options, [], []
+    rows, networks, image_size = [], [], task.image_size
     timed = not options.noval or options.latency_ms is not None
-    times = measure_latency({"before": job.whole, "after": cut.after}, options.imgsz) if timed else {}
-    for name, model, judged in (("before", job.whole, job.reference), ("after", cut.after, cut.after)):
+    times = measure_latency({"before": task.whole, "after": cut.after}, image_size) if timed else {}
+    for name, model, judged in (("before", task.whole, task.reference), ("after", cut.after, cut.after)):
         content = finished_content(model)
         data = checkpoint_bytes(content)
-        row = totals(name, model, options.imgsz, len(data), evaluate_stored(job, judged), times.get(name))
+        judged = evaluate_stored(options, task, judged)
+        row = totals(name, model, image_size, len(data), judged, times.get(name))
         rows.append(row)
         networks.append(network_numbers(row, file_parts(content["model"], len(data))))
-    measured = "not measured" if options.noval else f"the {options.task} images of {job.config.file}"
+    measured = "not measured" if options.noval else f"the {options.task} images of {task.config.file}"
     settings = {
         "weights": options.weights,
         "out": options.out,
         "data": options.data,
-        "imgsz": options.imgsz,
+        "imgsz": image_size,
         "command": command_line("prune.py", options),
-        "notes": job.notes,
+        "notes": task.notes,
         "measured_on": measured,
     }
     findings = collect(cut, networks, **settings, **{"sensitivity": None, "trade_off": None, **explored})
     print(findings["verdict"])
-    print(totals_table(rows, options.imgsz))
+    print(totals_table(rows, image_size))
     return data, findings
 
 
-def command_line(script, options):
+def command_line(script: str, options: object) -> str:
     """Return the command that gives these options: the flags that are not at their default."""
     words = ["python", script]
     for field in fields(options):
@@ -72,12 +78,12 @@ def command_line(script, options):
     return shlex.join(words)
 
 
-def report_files(out):
+def report_files(out: Path) -> dict[str, Path]:
     """Return where the report of a checkpoint lies: {suffix: path} for json and html."""
     return {kind: out.with_name(f"{out.stem}.report.{kind}") for kind in ("json", "html")}
 
 
-def write_result(path, data, findings):
+def write_result(path: Path, data: bytes, findings: dict) -> None:
     """Write a checkpoint (bytes) and its report; files that are there already are renamed, and that is said."""
     kept = free_name(path)
     if kept != path:

@@ -97,7 +97,7 @@ def drop_branches(model, names):
 
 
 def branch_count(amount, total):
-    """Return how many of `total` residual blocks --drop-branches means: "2" two, "0.25" a quarter, rounded.
+    """Return how many of `total` residual blocks an amount means: "2" two, "0.25" a quarter, rounded.
 
     Raises InputError for what is no number, and when there are not so many.
     """
@@ -107,10 +107,10 @@ def branch_count(amount, total):
         value = -1.0
     whole = value.is_integer() and "." not in amount
     if not (value >= 0 and (whole or value < 1)):
-        raise InputError(f"--drop-branches {amount}: must be a whole number of blocks, or a share of them below 1")
+        raise InputError(f"{amount}: must be a whole number of blocks, or a share of them below 1")
     count = int(value) if whole else round(value * total)
     if count > total:
-        raise InputError(f"--drop-branches {amount}: the model has only {total} blocks with a shortcut")
+        raise InputError(f"{amount}: the model has only {total} blocks with a shortcut")
     return count
 
 

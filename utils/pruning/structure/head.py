@@ -45,10 +45,10 @@ def drop_scales(model, dropped):
     wanted = [name.upper() for name in dropped]
     for name in wanted:
         if name not in known:
-            raise InputError(f"--drop-scale {name}: the model has the scales {', '.join(known)}")
+            raise InputError(f"{name}: the model has the scales {', '.join(known)}")
     kept = [i for i, name in enumerate(known) if name not in wanted]
     if not kept:
-        raise InputError(f"--drop-scale {' '.join(wanted)}: at least one of {', '.join(known)} must stay")
+        raise InputError(f"{' '.join(wanted)}: at least one of {', '.join(known)} must stay")
     model = deepcopy(model)
     narrow_detect(model.model[-1], kept)
     if isinstance(model.yaml["anchors"], list):
@@ -119,14 +119,12 @@ def class_indices(names, wanted):
         if index not in names:
             shown = [*names.values()][:SHOWN]
             more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
-            raise InputError(
-                f"--keep-classes {word}: no such class; the model has 0 to {len(names) - 1}: {', '.join(shown)}{more}"
-            )
+            raise InputError(f"{word}: no such class; the model has 0 to {len(names) - 1}: {', '.join(shown)}{more}")
         if index in found:
-            raise InputError(f"--keep-classes {word}: the class is named twice")
+            raise InputError(f"{word}: the class is named twice")
         found.append(index)
     if not found:
-        raise InputError("--keep-classes: names no class; at least one must stay")
+        raise InputError("names no class; at least one must stay")
     return found
 
 

@@ -1,10 +1,12 @@
 """What goes before any channel is looked at: classes, detection scales, whole branches."""
 
+from collections.abc import Sequence
+
+import torch
+
 from models.cost import count_parameters
-from utils.data.config import label_rules, load_data
-from utils.data.splits import load_split
-from utils.files.checkpoint import load_checkpoint
-from utils.files.downloads import find_weights
+from models.yolo import DetectionModel
+from utils.pruning.scores.calibration import Calibration
 from utils.pruning.structure.branches import (
     branch_count,
     drop_branches,
@@ -14,36 +16,26 @@ from utils.pruning.structure.branches import (
     weakest,
 )
 from utils.pruning.structure.head import class_indices, drop_scales, keep_classes, scale_names, split_words
-from utils.pruning.structure.head_use import suggest
 
 BRANCH_IMAGES = 16  # calibration images that tell what a branch contributes
 
 
-def suggest_head(options):
-    """Return the table of --suggest-head: which detection scales the boxes of --data use. Raises InputError."""
-    checkpoint = load_checkpoint(find_weights(options.weights))
-    config = load_data(options.data, label_rules(options))
-    split = "train" if config.train else options.task
-    samples, _ = load_split(config, split, max(options.workers, 1))
-    return suggest(checkpoint.ema or checkpoint.model, samples, options.imgsz, f"{config.file} ({split})")
-
-
-def keep_some_classes(model, options):
-    """Return (model, lines that say what went) with the classes of --keep-classes only. Raises InputError."""
-    if not options.keep_classes:
+def keep_some_classes(model: DetectionModel, words: Sequence[str]) -> tuple[DetectionModel, list[str]]:
+    """Return (model, lines that say what went) with the classes of these names or numbers only. Raises InputError."""
+    if not words:
         return model, []
-    indices = class_indices(model.names, split_words(options.keep_classes))
+    indices = class_indices(model.names, split_words(words))
     narrow = keep_classes(model, indices)
     return narrow, [
         f"classes kept: {', '.join(narrow.names.values())} ({len(indices)} of {model.nc}); mAP is that of these alone"
     ]
 
 
-def drop_some_scales(model, options):
-    """Return (model, lines that say what went) without the scales of --drop-scale. Raises InputError."""
-    if not options.drop_scale:
+def drop_some_scales(model: DetectionModel, words: Sequence[str]) -> tuple[DetectionModel, list[str]]:
+    """Return (model, lines that say what went) without the scales of these names. Raises InputError."""
+    if not words:
         return model, []
-    names = split_words(options.drop_scale)
+    names = split_words(words)
     narrow, gone = drop_scales(model, names)
     layers = f"layers {', '.join(map(str, gone))}" if gone else "no layer: the other scales read them all"
     lost = count_parameters(model) - count_parameters(narrow)
@@ -53,7 +45,7 @@ def drop_some_scales(model, options):
     ]
 
 
-def drop_silent(model):
+def drop_silent(model: DetectionModel) -> tuple[DetectionModel, list[str]]:
     """Return (model, lines that say what went) without the residual branches that are always zero."""
     names = silent_branches(model)
     return (drop_branches(model, names) if names else model), [
@@ -61,8 +53,10 @@ def drop_silent(model):
     ]
 
 
-def drop_weakest(model, amount, calibration, device):
-    """Return (model, lines that say what went) without the residual branches that --drop-branches means.
+def drop_weakest(
+    model: DetectionModel, amount: str, calibration: Calibration, device: torch.device
+) -> tuple[DetectionModel, list[str]]:
+    """Return (model, lines that say what went) without the residual branches that change the outputs least.
 
     amount: number or share, as text; calibration: Calibration. Raises InputError.
     """

@@ -83,7 +83,7 @@ def test_patterns_protect_layers_and_what_is_tied_to_them():
     graph.protect(["1.cv2"])
     protected = {group.name: group.protected for group in graph.groups}
     assert protected["0.conv"] == "asked for by --protect 1.cv2" and protected["2.conv"] is None
-    with pytest.raises(InputError, match="--protect 7: matches no layer"):
+    with pytest.raises(InputError, match="7: matches no layer"):
         graph.protect(["7"])
 
 

@@ -27,11 +27,11 @@ def test_the_largest_network_that_fits():
         asked.append(left)
         return 10 * left
 
-    assert 4.95 <= measure(largest_fitting(measure, 5.0, 0.1, "--size-mb", "MB")) <= 5.0
+    assert 4.95 <= measure(largest_fitting(measure, 5.0, 0.1, "MB")) <= 5.0
     assert len(asked) < 15
-    assert largest_fitting(measure, 11.0, 0.1, "--size-mb", "MB") == 1.0  # it fits as it is
-    with pytest.raises(InputError, match=r"--size-mb 0.5: cannot be met; .* has 1 MB"):
-        largest_fitting(measure, 0.5, 0.1, "--size-mb", "MB")
+    assert largest_fitting(measure, 11.0, 0.1, "MB") == 1.0  # it fits as it is
+    with pytest.raises(InputError, match=r"cannot be met; .* has 1 MB"):
+        largest_fitting(measure, 0.5, 0.1, "MB")
 
 
 def test_the_deepest_cut_within_a_drop():

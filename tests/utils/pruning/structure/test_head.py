@@ -153,11 +153,11 @@ def test_a_name_comes_before_a_number():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda m: drop_scales(m, ["P6"]), "--drop-scale P6: the model has the scales P3, P4, P5"),
+        (lambda m: drop_scales(m, ["P6"]), "P6: the model has the scales P3, P4, P5"),
         (lambda m: drop_scales(m, ["P3", "P4", "P5"]), "at least one of P3, P4, P5 must stay"),
-        (lambda m: class_indices(m.names, ["7"]), "--keep-classes 7: no such class; the model has 0 to 2"),
-        (lambda m: class_indices(m.names, ["-1"]), "--keep-classes -1: no such class"),
-        (lambda m: class_indices(m.names, ["class1", "1"]), "--keep-classes 1: the class is named twice"),
+        (lambda m: class_indices(m.names, ["7"]), "7: no such class; the model has 0 to 2"),
+        (lambda m: class_indices(m.names, ["-1"]), "-1: no such class"),
+        (lambda m: class_indices(m.names, ["class1", "1"]), "1: the class is named twice"),
         (lambda m: class_indices(m.names, []), "names no class"),
     ],
 )
