@@ -82,7 +82,7 @@ def test_patterns_protect_layers_and_what_is_tied_to_them():
     graph = trace_channels(Chain(Conv(3, 8), Bottleneck(8, 8), Conv(8, 8), nn.Conv2d(8, 2, 1)))
     graph.protect(["1.cv2"])
     protected = {group.name: group.protected for group in graph.groups}
-    assert protected["0.conv"] == "asked for by --protect 1.cv2" and protected["2.conv"] is None
+    assert protected["0.conv"] == "asked for by 1.cv2" and protected["2.conv"] is None
     with pytest.raises(InputError, match="7: matches no layer"):
         graph.protect(["7"])
 
