@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from os.path import exists, expanduser, isfile  # these never raise
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,14 @@ class DataConfig:
 
     def place(self, entry: str) -> Path:
         """Return the path of an entry of a split; where nothing is, the one that it says."""
-        named = self.path / Path(entry).expanduser()
+        named = self.path / expanduser(entry)
         meant = (root / text for root in dict.fromkeys([self.path, *self.looked]) for text in spellings(entry))
-        return named if named.exists() else next((path for path in meant if path.exists()), named)
+        return named if exists(named) else next((path for path in meant if exists(path)), named)
 
     def present(self) -> bool:
         """Tell whether any entry of any split is there."""
         entries = [entry for split in SPLITS for entry in getattr(self, split) or ()]
-        return any(self.place(entry).exists() for entry in entries)
+        return any(exists(self.place(entry)) for entry in entries)
 
 
 def load_data(name: str | Path, rules: LabelRules | None = None) -> DataConfig:
@@ -73,7 +74,7 @@ def load_data(name: str | Path, rules: LabelRules | None = None) -> DataConfig:
     Images need not exist yet (split_images looks for them, and downloads them). Raises InputError for an unreadable
     file, a missing or wrong key, and an nc that differs from the number of names.
     """
-    folder = Path(name).expanduser()
+    folder = Path(expanduser(name))
     file = data_file(folder) if str(name) and folder.is_dir() else find_file(name, "data", what="data yaml")
     content = read_data(file)
     names = _names(content, file)
@@ -121,7 +122,7 @@ def _names(content, file):
         if nc is None:
             raise InputError(f"{file}: key names is missing; it lists the classes in the order of their numbers")
         return {index: f"class{index}" for index in range(nc)}
-    if isinstance(names, str) and (file.parent / names).is_file():
+    if isinstance(names, str) and isfile(file.parent / names):
         names = read_names(file.parent / names)
     if isinstance(names, list):
         names = dict(enumerate(names))
@@ -160,7 +161,7 @@ def _candidate_roots(path, file):
         return file.parent, Path.cwd()
     if not isinstance(path, str):
         raise InputError(f"{file}: path {path!r}: must be a folder")
-    given = Path(path).expanduser()
+    given = Path(expanduser(path))
     if given.is_absolute():
         return (given,) if given.is_dir() else (given, file.resolve().parent, Path.cwd())  # of another machine?
     bases = (Path.cwd(), Path.cwd() / "datasets", file.resolve().parent, ROOT / "datasets")
@@ -171,7 +172,7 @@ def _root(looked, entries):
     """Return the first folder of `looked` where any entry is, as it is written or as it may be meant, or None."""
     for spelled in (lambda entry: [entry], spellings):
         for root in looked:
-            if any((root / Path(text).expanduser()).exists() for entry in entries for text in spelled(entry)):
+            if any(exists(root / expanduser(text)) for entry in entries for text in spelled(entry)):
                 return root
     return None
 
@@ -180,7 +181,7 @@ def _home(path, looked):
     """Return which of the folders that `path` may mean a download makes: for a plain name that in datasets/."""
     plain = (
         path is not None
-        and not Path(path).expanduser().is_absolute()
+        and not Path(expanduser(path)).is_absolute()
         and Path(path).parts[:1] not in (("..",), ("datasets",), ("~",))
     )
     return looked[1] if plain else looked[0]
@@ -189,7 +190,7 @@ def _home(path, looked):
 def _entry_images(config, split, entry):
     """Return the images of one entry of a split, or the entry itself when it is a COCO json."""
     place = config.place(entry)
-    if not place.exists():
+    if not exists(place):
         tried = ", ".join(str(root / entry) for root in config.looked)
         raise InputError(f"{config.file}: {split}: {entry} not found; looked for {tried}{by_hand(config)}")
     if place.suffix.lower() == ".json":

@@ -1,6 +1,7 @@
 """Folders as labelling tools and data set sites export them: what stands for a data yaml, and what its entries mean."""
 
 from collections.abc import Iterator
+from os.path import isfile
 from pathlib import Path
 
 from utils.data.formats.lists import DRIVE, Finder, read_lines
@@ -58,9 +59,9 @@ def _darknet(file):
     if not content.get("names"):
         raise InputError(f"{file}: key names is missing; it is the file that lists the classes")
     names = Finder(file.parent, Path.cwd()).find(content["names"])
-    if not names.is_file():
+    if not isfile(names):
         names = file.parent / names.name
-    if not names.is_file():
+    if not isfile(names):
         raise InputError(f"{file}: names {content['names']}: not found beside it, nor from {Path.cwd()}")
     splits = {"train": content.get("train"), "val": content.get("valid"), "test": content.get("test")}
     return {"names": read_names(names), **{split: value for split, value in splits.items() if value}}

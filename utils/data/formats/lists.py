@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from os.path import isfile  # False where pathlib raises: names too long, NUL
 from pathlib import Path
 
 LINE_END = re.compile(r"\r\n|\r|\n")
@@ -24,15 +25,15 @@ class Finder:
     def find(self, text: str) -> Path:
         """Return the file that is meant, or where it should be first of all when it is nowhere."""
         plain = self.bases[0] / text
-        if "\\" in text and not plain.is_file():
+        if "\\" in text and not isfile(plain):
             text = text.replace("\\", "/")
         folder, _, name = text.rpartition("/")
         folder = "/" if text.startswith("/") and not folder else folder
         known = self.folders.get(folder)
-        if known is not None and (known / name).is_file():
+        if known is not None and isfile(known / name):
             return known / name
         for place in self._places(folder):
-            if (place / name).is_file():
+            if isfile(place / name):
                 self.folders[folder] = place
                 return place / name
         return (known or self.bases[0] / folder) / name
@@ -40,7 +41,7 @@ class Finder:
     def find_all(self, texts: list[str]) -> list[Path]:
         """Return the file that each text means; one that is nowhere should be where the others are."""
         paths = [self.find(text) for text in texts]
-        return [path if path.is_file() else self.find(text) for path, text in zip(paths, texts, strict=True)]
+        return [path if isfile(path) else self.find(text) for path, text in zip(paths, texts, strict=True)]
 
     def _places(self, folder):
         """Yield the folders that a folder as it is written may be."""
@@ -72,7 +73,7 @@ def read_list(file: Path, bases: tuple[Path, ...], suffixes: tuple[str, ...]) ->
         return _image_set(file, suffixes), []
     images, strange, lines = [], [], read_lines(file)
     for (number, line), image in zip(lines, Finder(*bases).find_all([line for _, line in lines]), strict=True):
-        if line.startswith("#") and not image.is_file():
+        if line.startswith("#") and not isfile(image):
             continue
         if Path(line.replace("\\", "/")).suffix.lower() in suffixes:
             images.append(image)
