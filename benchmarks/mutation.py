@@ -87,8 +87,9 @@ class Faults(ast.NodeVisitor):
         for new in faults_of(node):
             self.found.append((node, self.statement, self.function, new))
         if isinstance(node, ast.FunctionDef):
-            self.function = node
-            children = [*node.decorator_list, *node.args.defaults, *node.body]
+            for child in (*node.decorator_list, *node.args.defaults):  # run when the function is made, not in it
+                self.visit(child)
+            self.function, children = node, node.body
         elif isinstance(node, ast.AnnAssign):
             children = [node.value] if node.value else []
         else:
