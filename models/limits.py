@@ -15,6 +15,6 @@ KERNEL = 1_024  # side of a kernel, a stride, a padding, a scale factor
 CELLS = 64_000_000  # values in one feature map when the strides are measured
 TEXT_BYTES = 2_000_000  # of a yaml file, before it is parsed
 TEXT_DEPTH = 50  # lists and mappings inside each other
-PICKLE_BYTES = 4_000_000  # of what describes the network in a checkpoint; tensors lie beside it
+PICKLE_BYTES = 1_200_000  # of what describes the network in a checkpoint; tensors lie beside it
 UNPACKED_RATIO = 4  # bytes that a checkpoint may unpack to, for each byte of the file
 REPEATED_VALUES = 1_000_000  # that a tensor in a checkpoint may make of fewer: grids of anchors are stored so

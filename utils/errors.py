@@ -22,14 +22,12 @@ def readable(path: object, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError as error:
-        message = str(error)
-        raise InputError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+    except InputError:
+        raise
     except Exception as error:
-        lines = str(error).splitlines()
-        reason = (
-            lines[0].partition(". ")[0] if lines and isinstance(error, (RuntimeError, OSError)) else "no such format"
-        )
+        first = (str(error).splitlines() or [""])[0].partition(". ")[0]
+        known = isinstance(error, (RuntimeError, OSError)) and first
+        reason = first if known else f"{type(error).__name__}: {first}" if first else type(error).__name__
         raise InputError(f"{path}: not a readable {what} ({reason})") from None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from utils.data.download.remote import Archive, by_hand, obtain, read_download
 from utils.data.formats.layouts import data_file, read_data, read_names, spellings
 from utils.data.formats.lists import read_list
-from utils.errors import InputError
+from utils.errors import InputError, readable
 from utils.files.paths import ROOT, find_file
 
 IMAGE_SUFFIXES = (".avif", ".bmp", ".dng", ".heic", ".heif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
@@ -76,7 +76,12 @@ def load_data(name: str | Path, rules: LabelRules | None = None) -> DataConfig:
     """
     folder = Path(expanduser(name))
     file = data_file(folder) if str(name) and folder.is_dir() else find_file(name, "data", what="data yaml")
-    content = read_data(file)
+    with readable(file, "data yaml"):
+        return _data_config(file, read_data(file), rules or LabelRules())
+
+
+def _data_config(file, content, rules):
+    """Return the DataConfig of the content of a data yaml."""
     names = _names(content, file)
     splits = {split: _split_entries(content.get(split), split, file) for split in SPLITS}
     if not any(splits.values()):
@@ -89,7 +94,7 @@ def load_data(name: str | Path, rules: LabelRules | None = None) -> DataConfig:
         raise InputError(f"{file}: difficult {difficult!r}: must be true or false")
     more: dict[str, Any] = {"named": content.get("names") is not None, "difficult": difficult}
     download = read_download(content.get("download"), file)
-    return DataConfig(file, path, looked, **splits, names=names, download=download, rules=rules or LabelRules(), **more)
+    return DataConfig(file, path, looked, **splits, names=names, download=download, rules=rules, **more)
 
 
 def split_images(config: DataConfig, split: str, *, get: Callable[..., Any] = obtain) -> list[Path]:

@@ -13,7 +13,7 @@ from utils.data.formats.files import LabelFiles
 from utils.data.formats.places import label_path
 from utils.data.labels import Counts, Sample
 from utils.data.scan import SHOWN, say, scan
-from utils.errors import InputError
+from utils.errors import InputError, readable
 
 
 def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool = True) -> tuple[list[Sample], Counts]:
@@ -22,6 +22,12 @@ def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool 
     Labels are YOLO text files or Pascal VOC xml files, one an image, or come from COCO instances files. Raises
     InputError.
     """
+    with readable(config.file, "data set"):
+        return _load_split(config, split, workers, progress)
+
+
+def _load_split(config, split, workers, progress):
+    """Do what load_split says, whatever errors a file may raise."""
     if isinstance(config, ChosenClasses):
         samples, counts = load_split(config.whole, split, workers, progress)
         return choose_labels(samples, config), counts

@@ -165,6 +165,9 @@ def build_model(record: Record) -> DetectionModel:
             raise SpecError(f"{name} holds {value}: the network is damaged; use an earlier checkpoint")
         if name.endswith("running_var") and (tensor < 0).any():
             raise SpecError(f"{name} holds a negative variance: the network is damaged; use an earlier checkpoint")
+    detect = model.model[-1]
+    if detect.anchors.shape != (detect.nl, detect.na, 2):
+        raise SpecError(f"anchors: {tuple(detect.anchors.shape)} must be {(detect.nl, detect.na, 2)}, as the rows say")
     model.eval().set_strides()  # runs it once: do the widths fit each other?
     model.names = read_names(getattr(record, "names", None), model.nc)
     return model.float().eval().requires_grad_(True)

@@ -10,7 +10,7 @@ from torch.serialization import safe_globals
 
 from models import common, yolo
 from models.spec import ACTIVATIONS, LAYERS, SpecError, shown
-from utils.errors import InputError, readable
+from utils.errors import InputError, blaming, readable
 from utils.files.claims import check_claims
 
 MODEL_CLASSES = {"models.yolo.DetectionModel", "models.yolo.Model"}  # the second in files before v6.2
@@ -77,7 +77,8 @@ def read_file(path: str | Path) -> Any:
         raise InputError(f"{path}: no such weight file")
     classes = known_classes()
     with readable(path, "PyTorch checkpoint"):
-        check_claims(path, classes.keys())
+        with blaming(f"{path}:"):
+            check_claims(path, classes.keys())
         with safe_globals([(cls, name) for name, cls in classes.items()]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on pickles that are none of PyTorch's: the error says it
             return torch.load(path, map_location="cpu", weights_only=True)
