@@ -1,6 +1,8 @@
 """What prune.py does, stage by stage: read a checkpoint, score, select, rebuild, report, write the narrower one."""
 
+import os
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from utils.pruning.budget import Scores, choose
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.selection import largest_share, select_by_cost
 from utils.pruning.options import PruneOptions
-from utils.pruning.pipeline import Cut, PruningTask, load_images, make_cut, prepare, score
+from utils.pruning.pipeline import Cut, PruningTask, Recipe, load_images, make_cut, prepare, score
 from utils.pruning.report.sensitivity import DEPTHS, explore
 from utils.pruning.report.tables import channel_table, group_table
 from utils.pruning.report.write import evaluate_stored, report, write_result
@@ -41,6 +43,10 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
         print(suggest_head(options))
         return None
     out = check_output(options.out)
+    if options == PruneOptions():
+        print(
+            f"no flags are given: --weights {options.weights} {options.budget_flag[:-1]} --data {options.data} --out {out}"
+        )
     task = read(options)
     print(*task.notes, sep="\n", end="\n" if task.notes else "")
     if options.show:
@@ -52,7 +58,7 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
         keep = choose(task, options.budget, scores, lambda model: evaluate_stored(options, task, model).map)
     cut = make_cut(task, keep)
     print(channel_table(cut.graph, cut.before, cut.after))
-    print(removal_lines(cut))
+    print(removal_lines(cut, task.recipe))
     found = explore(task, options.task, scores, deeper_cuts(task, scores)) if options.sensitivity else {}
     data, findings = report(options, task, cut, found)
     if options.dry_run:
@@ -85,6 +91,10 @@ def check_output(name: str) -> Path:
         raise InputError(f"--out {out}: is a folder; must be the file to write, such as pruned_model.pt")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: the folder {out.parent} does not exist")
+    if out.suffix != ".pt":
+        raise InputError(f"--out {out}: must end with .pt, a checkpoint is written")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: the folder {out.parent} cannot be written to")
     return out
 
 
@@ -114,7 +124,8 @@ def load_config(options: PruneOptions, model: DetectionModel) -> DataConfig | No
     if options.show or (options.noval and not options.needs_images):
         return None
     config = match_classes(load_data(options.data, label_rules(options)), model.names)  # those that an earlier cut left
-    check_classes(model, config)
+    with blaming("give --data:") if options.data == PruneOptions.data else nullcontext():
+        check_classes(model, config)
     if options.max_drop is not None:
         require_objects(config, options.task, "--max-drop")
     return config
@@ -163,7 +174,7 @@ def ceiling_line(task: PruningTask, scores: Scores) -> str:
     return f"at most {channels:.1f} % of the channels can go ({flops:.1f} % of the FLOPs), with {task.limits}"
 
 
-def removal_lines(cut: Cut) -> str:
+def removal_lines(cut: Cut, recipe: Recipe) -> str:
     """Return in words how many channels go, and what they were."""
     counts = cut.graph.channel_counts()
     removed = sum(int(counts[name][~mask].sum()) for name, mask in cut.keep.items())
@@ -176,7 +187,14 @@ def removal_lines(cut: Cut) -> str:
         line += f", the largest gamma among them is {largest:.4g}"
     if largest > IN_USE:
         line += (
-            "\nchannels in use go too: expect a low mAP until fine-tuning. Less is lost after train_sparsity.py --st,"
-            "\nor with --criterion taylor --power 0.5 --compensate lstsq"
+            "\nchannels in use go too: expect a low mAP until fine-tuning. Less is lost after train_sparsity.py --st"
+            + gentler_flags(recipe)
         )
     return line
+
+
+def gentler_flags(recipe: Recipe) -> str:
+    """Return the end of a sentence: the flags with which less would be lost, of those that are not used already."""
+    usual = {"--criterion taylor": recipe.criterion != "taylor", "--power 0.5": recipe.power == 1}
+    flags = [flag for flag, unused in {**usual, "--compensate lstsq": recipe.compensate != "lstsq"}.items() if unused]
+    return f",\nor with {' '.join(flags)}" if flags else ""

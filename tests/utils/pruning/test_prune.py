@@ -14,7 +14,8 @@ from utils.files.checkpoint import checkpoint_bytes, finished_content, load_chec
 from utils.pruning import budget as module
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.options import PruneOptions
-from utils.pruning.prune import prune_checkpoint
+from utils.pruning.pipeline import Recipe
+from utils.pruning.prune import gentler_flags, prune_checkpoint
 from utils.pruning.report import write
 from utils.validation.measure import validate
 
@@ -222,6 +223,25 @@ def test_bad_checkpoints(prune, break_it, message, criterion):
     with pytest.raises(InputError, match=message):
         prune("--criterion", criterion, model=break_it(prune.model))
     assert not prune.out.exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_at_once(prune):
+    with pytest.raises(InputError, match=r"must end with \.pt"):
+        prune("--percent", "0.2", "--out", prune.out.with_suffix(".onnx"), "--weights", "nowhere.pt")
+
+
+def test_advice_leaves_out_what_was_done():
+    used = Recipe("taylor", power=0.5, compensate="lstsq")
+    assert gentler_flags(used) == ""
+    assert gentler_flags(Recipe("taylor")).endswith("or with --power 0.5 --compensate lstsq")
+
+
+def test_data_of_other_classes_asks_for_data(prune, monkeypatch, drawn_data):
+    monkeypatch.setattr(PruneOptions, "data", str(drawn_data))
+    model = prune.model
+    model.names = {0: "x", 1: "y", 2: "z"}
+    with pytest.raises(InputError, match="give --data:"):
+        prune("--data", drawn_data, model=model)
 
 
 def test_calibration_needs_images(prune, drawn_data, tmp_path):

@@ -85,6 +85,20 @@ def report_files(out: Path) -> dict[str, Path]:
 
 def write_result(path: Path, data: bytes, findings: dict) -> None:
     """Write a checkpoint (bytes) and its report; files that are there already are renamed, and that is said."""
+    files = report_files(path)
+    contents = {
+        path: data,
+        files["json"]: json.dumps(findings, indent=1).encode(),
+        files["html"]: page(findings).encode(),
+    }
+    make_room(path)
+    for file, content in contents.items():
+        write_atomically(file, content)
+    print(f"written to {path}; report: {files['html']}")
+
+
+def make_room(path: Path) -> None:
+    """Rename the checkpoint that is there already, and its report; say so."""
     kept = free_name(path)
     if kept != path:
         path.rename(kept)
@@ -92,8 +106,3 @@ def write_result(path: Path, data: bytes, findings: dict) -> None:
             if old.exists():
                 old.rename(new)
         print(f"{path} existed; the earlier one is kept as {kept}")
-    files = report_files(path)
-    write_atomically(path, data)
-    write_atomically(files["json"], json.dumps(findings, indent=1).encode())
-    write_atomically(files["html"], page(findings).encode())
-    print(f"written to {path}; report: {files['html']}")
