@@ -1,5 +1,6 @@
 """The one exception that a user is meant to read."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,6 +36,14 @@ def one_line(text: str, limit: int = LONGEST_LINE) -> str:
     """Return a message as one line of at most `limit` characters, control characters escaped."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def printable(message: str) -> str:
+    """Return a message as it may be printed: one line, and below it only those that are indented by two spaces.
+
+    So a name with line breaks in a file cannot look like a message of its own.
+    """
+    return "\n".join(one_line(line) for line in re.split(r"\n(?=  )", message))
 
 
 @contextmanager

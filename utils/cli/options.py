@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from models.spec import SpecError
 from utils.cli.public_flags import INSTEAD
-from utils.errors import InputError
+from utils.errors import InputError, printable
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
@@ -126,12 +126,12 @@ def run(cls: type, main: Callable[..., object], description: str | None) -> None
     try:
         main(parse(cls, description=description, prog=prog))
     except (InputError, SpecError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(printable(f"{prog}: error: {error}"), file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except OSError as error:
         if error.filename is None:  # not about a file that a user could look after
             raise
-        print(f"{prog}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(printable(f"{prog}: error: {error.filename}: {error.strerror}"), file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)
