@@ -21,7 +21,7 @@ NAMES = {
 }
 
 
-def write_json(file: Path, instance: object) -> None:
+def write_json(file: Path, instance: Any) -> None:
     """Write a dataclass instance, with all that is in it, to a JSON file. Raises InputError when that is impossible."""
     write_atomically(file, json.dumps(asdict(instance), indent=1).encode())
 

@@ -12,14 +12,16 @@ Both are zero, and so is their gradient, where student and teacher agree.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity
 
+from models.yolo import DetectionModel
 from utils.boxes.geometry import ciou
 from utils.boxes.loss import Picked
 from utils.errors import InputError
-from utils.training.loop import Hook
+from utils.training.loop import Hook, Run
 from utils.training.start import lay_out
 
 FLOOR = 0.01  # objectness of the teacher under which its box and classes count for nothing
@@ -36,7 +38,7 @@ class Shared:
     outputs: list[int]  # of an anchor of the teacher, for each output of the student
 
     @classmethod
-    def of(cls, teacher, student, name):
+    def of(cls, teacher: DetectionModel, student: DetectionModel, name: str) -> "Shared":
         """Match two DetectionModels: scales by their strides, classes by their names.
 
         The teacher may have more of both. Raises InputError, which calls the teacher `name`, when something is missing.
@@ -66,18 +68,18 @@ class Shared:
             raise InputError(f"{name}: does not know the class {missing[0]!r}; it has {known}")
         return cls(scales, [*range(FIRST_CLASS), *(FIRST_CLASS + numbers[text] for text in student.names.values())])
 
-    def choose(self, raw):
+    def choose(self, raw: list[torch.Tensor]) -> list[torch.Tensor]:
         """Return the teacher's raw outputs as the student has them: its scales, its classes in its order."""
         same = self.outputs == [*range(raw[0].shape[-1])]
         return [raw[scale] if same else raw[scale][..., self.outputs] for scale in self.scales]
 
 
-def listed(anchors):
+def listed(anchors: torch.Tensor) -> str:
     """Return anchors [na, 2] in pixels as text."""
     return " ".join(f"{width:.0f}×{height:.0f}" for width, height in anchors.tolist())
 
 
-def divergence(logits, taught):
+def divergence(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
     """Return the Kullback–Leibler divergence of Bernoulli probabilities from the teacher's, element by element.
 
     Both are given as logits.
@@ -88,7 +90,7 @@ def divergence(logits, taught):
     )
 
 
-def output_loss(loss, raw, taught):
+def output_loss(loss: Any, raw: list[torch.Tensor], taught: list[torch.Tensor]) -> torch.Tensor:
     """Return the distance of raw outputs from the teacher's, a mean over the images, in the scale of the label losses.
 
     Args:
@@ -111,7 +113,7 @@ def output_loss(loss, raw, taught):
     return sum(gain * part for gain, part in zip(loss.gains, (box * share, objects, classes * share)))
 
 
-def attention_loss(features, taught):
+def attention_loss(features: list[torch.Tensor], taught: list[torch.Tensor]) -> torch.Tensor:
     """Return 1 − the cosine between the attention maps of two networks, a mean over images and scales: 0 to 1.
 
     An attention map is the sum of the squares over the channels.
@@ -125,14 +127,14 @@ def attention_loss(features, taught):
 class DetectInputs:
     """Keeps the maps that go into the Detect of a DetectionModel, each time it runs."""
 
-    def __init__(self, model):
+    def __init__(self, model: DetectionModel) -> None:
         self.handle = model.model[-1].register_forward_pre_hook(self.keep)
 
-    def keep(self, detect, args):
+    def keep(self, detect: Any, args: Any) -> None:
         """Take the list of maps [B, C, ny, nx]."""
-        self.maps = list(args[0])
+        self.maps: Any = list(args[0])
 
-    def take(self):
+    def take(self) -> Any:
         """Return the maps of the last run, once."""
         maps, self.maps = self.maps, None
         return maps
@@ -141,7 +143,7 @@ class DetectInputs:
 class Distillation(Hook):
     """Adds the two losses to that of the labels; see this module. The teacher stays as it is, and in no checkpoint."""
 
-    def __init__(self, teacher, name, output_gain, feature_gain):
+    def __init__(self, teacher: DetectionModel, name: str, output_gain: float, feature_gain: float) -> None:
         """Let a teacher take the place of the labels, of the features, or of both.
 
         Args:
@@ -152,21 +154,21 @@ class Distillation(Hook):
         self.teacher, self.name = teacher.eval().requires_grad_(False).fuse(), name
         self.gains = output_gain, feature_gain
 
-    def prepare(self, model):
+    def prepare(self, model: DetectionModel) -> None:
         """Find what the two networks have in common. Raises InputError when the teacher cannot teach this one."""
         self.shared = Shared.of(self.teacher, model, self.name)
 
-    def start(self, run):
+    def start(self, run: Run) -> None:
         """Move the teacher to where the student is, and listen in on both."""
         self.teacher = lay_out(self.teacher, run.device)
         self.teacher.model[-1].train()  # raw outputs, without decoding
         self.features = [DetectInputs(model) for model in (run.model, self.teacher)] if self.gains[1] else []
 
-    def before_epoch(self, run):
+    def before_epoch(self, run: Run) -> None:
         """Begin the means of the epoch."""
         self.means = torch.zeros(2, device=run.device)
 
-    def extra_loss(self, run, images, raw):
+    def extra_loss(self, run: Run, images: torch.Tensor, raw: list[torch.Tensor]) -> torch.Tensor | None:
         """Return the sum of both losses over the images."""
         with torch.no_grad(), run.autocast():
             taught = self.shared.choose(self.teacher(images))
@@ -177,14 +179,15 @@ class Distillation(Hook):
             ours, theirs = (inputs.take() for inputs in self.features)
             parts[1] = self.gains[1] * attention_loss(ours, [theirs[scale] for scale in self.shared.scales])
         self.means += (torch.stack(parts).detach() - self.means) / (run.batch.index + 1)
-        return sum(parts) * len(images)
+        total: Any = sum(parts) * len(images)
+        return total
 
-    def after_epoch(self, run):
+    def after_epoch(self, run: Run) -> None:
         """Log the losses."""
         output, feature = self.means.tolist()
         run.log |= {"train/distill_loss": output + feature, "distill/output": output, "distill/feature": feature}
 
-    def finish(self, run):
+    def finish(self, run: Run) -> None:
         """Stop listening."""
         for inputs in self.features:
             inputs.handle.remove()

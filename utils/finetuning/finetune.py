@@ -1,6 +1,10 @@
 """Fine-tuning: training that keeps the network as it was cut, with a teacher if one is given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
 
 from models.cost import count_parameters
 from utils.cli.options import option
@@ -14,7 +18,7 @@ from utils.files.hyp import load_hyp
 from utils.finetuning.distillation import Distillation
 from utils.training.distributed import process_group
 from utils.training.loaders import worker_count
-from utils.training.loop import Hook
+from utils.training.loop import Hook, Run
 from utils.training.resume import resolve
 from utils.training.train import LARGEST_SEED, TrainOptions, train
 
@@ -30,7 +34,7 @@ class FinetuneOptions(TrainOptions):
         "", "folder of images without labels, which only the teacher judges; as many join each batch"
     )
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError for values that are wrong alone or exclude each other."""
         super().check()
         if self.unlabelled and not self.teacher:
@@ -47,7 +51,7 @@ class FinetuneOptions(TrainOptions):
             raise InputError("--distill-output 0 and --distill-feature 0: nothing is left that --teacher could teach")
 
 
-def finetune(options):
+def finetune(options: FinetuneOptions) -> Any:
     """Train a detector, its widths and classes as they are, as FinetuneOptions say; return the Run.
 
     Raises what train raises.
@@ -60,7 +64,7 @@ def finetune(options):
     return train(options, hooks=hooks, transfer=False)
 
 
-def distillation_hooks(options, say=print):
+def distillation_hooks(options: FinetuneOptions, say: Callable[[str], object] = print) -> list[Hook]:
     """Return the hooks that FinetuneOptions ask for, none without a teacher; `say` gets a line about each.
 
     Raises InputError when the teacher's file or the folder of images is of no use.
@@ -72,7 +76,7 @@ def distillation_hooks(options, say=print):
         checkpoint = load_checkpoint(file)
     teacher = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
     say(f"teacher: {file}, {count_parameters(teacher):,} parameters")
-    hooks = [Distillation(teacher, f"--teacher {file}", options.distill_output, options.distill_feature)]
+    hooks: list[Hook] = [Distillation(teacher, f"--teacher {file}", options.distill_output, options.distill_feature)]
     if options.unlabelled:
         processes = process_group()
         with blaming("--unlabelled"):
@@ -90,11 +94,11 @@ class UnlabelledImages(Hook):
     Each epoch draws anew from all of them. Seed, epoch and index fix all that is drawn: a resumed run sees the same.
     """
 
-    def __init__(self, samples, options):
+    def __init__(self, samples: Any, options: FinetuneOptions) -> None:
         """samples: list of utils.data.labels.Sample; options: TrainOptions."""
         self.samples, self.options, self.hyp = samples, options, load_hyp(options.hyp)
 
-    def start(self, run):
+    def start(self, run: Run) -> None:
         """Build the loader: at least as many batches as that of the labelled images has."""
         needed = run.schedule.batches * run.schedule.batch_size
         samples = self.samples * -(-needed // len(self.samples))  # repeated ones are augmented differently
@@ -123,15 +127,16 @@ class UnlabelledImages(Hook):
             pin_memory=run.device.type == "cuda",
         )
 
-    def before_epoch(self, run):
+    def before_epoch(self, run: Run) -> None:
         """Begin the epoch's drawing."""
-        self.loader.dataset.set_epoch(run.epoch)
-        self.batches = iter(self.loader)
+        dataset: Any = self.loader.dataset
+        dataset.set_epoch(run.epoch)
+        self.batches: Any = iter(self.loader)
 
-    def more_images(self, run):
+    def more_images(self, run: Run) -> torch.Tensor | None:
         """Return the next images."""
         return next(self.batches)[0]
 
-    def after_epoch(self, run):
+    def after_epoch(self, run: Run) -> None:
         """End the processes that load."""
         self.batches = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class BudgetSearch:
     task: PruningTask
     budget: Budget
     scores: Scores
-    accuracy: Accuracy | None  # for max_drop
+    accuracy: Any  # Accuracy, for max_drop; or None
 
     @cached_property
     def cost(self) -> ChannelCost | NetworkCost:
@@ -121,7 +122,7 @@ MEASURES: dict[str, tuple[Callable, Callable]] = {
 
 
 def cost_and_share(
-    task: PruningTask, budget: Budget, scores: Scores, accuracy: Accuracy | None = None
+    task: PruningTask, budget: Budget, scores: Scores, accuracy: Any = None
 ) -> tuple[ChannelCost | NetworkCost, float]:
     """Return (cost, share of it that stays) of a Budget.
 
@@ -131,7 +132,7 @@ def cost_and_share(
     return search.cost, MEASURES[budget.measure][1](search)
 
 
-def choose(task: PruningTask, budget: Budget, scores: Scores, accuracy: Accuracy | None = None) -> Masks:
+def choose(task: PruningTask, budget: Budget, scores: Scores, accuracy: Any = None) -> Masks:
     """Return the Masks that meet a Budget; says what a search found, and by how much it misses. Arguments as above."""
     cost, left = cost_and_share(task, budget, scores, accuracy)
     keep = select_by_cost(scores, cost, left, task.limits, task.recipe.scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,7 +136,7 @@ def make_cut(task: PruningTask, keep: Mapping[str, np.ndarray]) -> Cut:
     """Return the Cut of masks: the rebuilt network, compensated as the recipe says."""
     recipe, model, graph, keep = task.recipe, task.model, task.graph, Masks(keep)
     narrow = rebuild(model, graph, keep)
-    images = task.calibration.first(recipe.calib) if task.calibration else None
+    images: Any = task.calibration.first(recipe.calib) if task.calibration else None
     if recipe.compensate == "beta":
         fold(narrow, model, graph, keep, beta_constants(model, graph, keep))
     elif recipe.compensate == "mean":

@@ -66,7 +66,7 @@ def read_config(file: Path, say: Callable[[str], object] = print) -> dict[str, A
 
 def spellings() -> dict[str, str]:
     """Return {key: name of the option}: names and other spellings of the flags, with underscores."""
-    found = {}
+    found: dict = {}
     for field in fields(SlimOptions):
         aliases = [alias.lstrip("-").replace("-", "_") for alias in field.metadata["flag"].aliases]
         found |= dict.fromkeys([field.name, *aliases], field.name)

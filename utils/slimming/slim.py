@@ -87,7 +87,7 @@ def start_run(options: SlimOptions, console: Console, latency: Callable[..., dic
     evaluator = CheckpointEvaluator.of(options, hyp, model, latency)
     with tempfile.TemporaryDirectory() as place:
         save_checkpoint(Path(place) / START, finished_content(model))
-        start = evaluator.measure(Path(place) / START, place)
+        start = evaluator.measure(Path(place) / START, Path(place))
         refuse_start(options, start)
         folder = new_run(options.project, options.name)
         shutil.copytree(Path(place) / START.parent, folder / START.parent)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from utils.errors import InputError
 from utils.files.typed_json import read_json, write_json
 from utils.pruning.choice.milliseconds import Rates
 from utils.slimming.options import SlimOptions
 
-VERSION = 1
+VERSION: Final = 1
 FILE = "slim.json"
 ABSENT = "not set"
 
@@ -181,7 +181,8 @@ class SlimRun:
         step, phase = self.state.current, self.state.phase
         place = (step.number, step.attempt, name)
         if phase is None or (phase.step, phase.attempt, phase.name) != place:
-            self.state.phase = Phase(*place, epoch=0, epochs=epochs, began=self.seconds)
+            kind: Any = name
+            self.state.phase = Phase(step.number, step.attempt, kind, 0, epochs, self.seconds)
         self.save()
 
     def epoch_done(self, epoch: int) -> None:

@@ -1,18 +1,23 @@
 """Sparse training without a strength to tune: the channels that are to go are chosen, and just those fade to zero."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from models.yolo import DetectionModel
 from utils.benchmark.latency import RUNTIMES
 from utils.errors import InputError, blaming
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.milliseconds import Rates, fit_rates
 from utils.pruning.choice.selection import Limits, select_by_cost
 from utils.pruning.scores.parameters import ChannelParameters
 from utils.sparsity.penalties import GammaHook
+from utils.training.loop import Run
 
 FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
 COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded", "best_faded")  # that a resumed fade needs
@@ -31,22 +36,22 @@ class Goal:
     rates: Rates | None = None  # of this machine; measured when time is first asked for
 
     @property
-    def left(self):
+    def left(self) -> float:
         """Share of the cost that is left."""
         return 1 - self.share if self.kind == "channels" else self.share
 
     @property
-    def flag(self):
+    def flag(self) -> str:
         """The flag of train_sparsity.py that asks for it."""
         return f"{FLAGS[self.kind]} {self.share:g}"
 
-    def cut(self, share):
+    def cut(self, share: float) -> str:
         """Return the flag with which prune.py cuts what such a run has silenced: `share` of the channels."""
         if self.kind == "time":
             return f"--percent {share:.4f}"
         return f"{'--flops' if self.kind == 'FLOPs' else '--percent'} {self.share:g}"
 
-    def cost(self, graph, model):
+    def cost(self, graph: ChannelGraph, model: DetectionModel) -> Any:
         """Return the cost (see costs.py) that the goal is a share of."""
         if self.kind == "time":
             self.rates = self.rates or fit_rates(
@@ -69,7 +74,16 @@ class FadeOut(GammaHook):
     LATEST.
     """
 
-    def __init__(self, goal, limits=Limits(), choose_until=0.3, fade_until=0.6, max_drop=None, baseline=None, say=None):
+    def __init__(
+        self,
+        goal: Goal,
+        limits: Limits = Limits(),
+        choose_until: float = 0.3,
+        fade_until: float = 0.6,
+        max_drop: float | None = None,
+        baseline: Any = None,
+        say: Callable[[str], object] | None = None,
+    ) -> None:
         """Plan the course of the fade.
 
         Args:
@@ -89,7 +103,7 @@ class FadeOut(GammaHook):
         self.best_unfaded = 0.0  # best mAP50-95 until the fade began
         self.best_faded = 0.0  # best fitness since its end
 
-    def prepare(self, model):
+    def prepare(self, model: DetectionModel) -> None:
         """Trace the network; check that the target can be reached."""
         super().prepare(model)
         self.cost = self.goal.cost(self.graph, model)
@@ -97,19 +111,21 @@ class FadeOut(GammaHook):
         with blaming(f"{self.goal.flag}:"):
             self.choose()
 
-    def start(self, run):
+    def start(self, run: Run) -> None:
         """Move scores and choice to where the weights are."""
         super().start(run)
         device = self.parameters.index.device
-        self.scores, self.keep = self.scores.to(device), self.keep.to(device)
+        self.scores = self.scores.to(device)
+        self.keep: torch.Tensor = self.keep.to(device)
         self.goal.rates = run.processes.broadcast(self.goal.rates)  # all processes must choose the same
         self.cost = self.goal.cost(self.graph, run.model)
         if self.max_drop is not None and self.baseline is None:
-            self.baseline = run.processes.broadcast(run.measure(run.ema.model).map if run.processes.main else None)
+            measure: Any = run.measure
+            self.baseline = run.processes.broadcast(measure(run.ema.model).map if run.processes.main else None)
         if self.say and self.faded(run) < 1:
             self.say(self.plan_line(run))
 
-    def plan_line(self, run):
+    def plan_line(self, run: Run) -> str:
         """Return in words when the channels go, as far as it is known."""
         first = math.floor(self.choose_until * run.total_steps)
         last = min(math.ceil(self.fade_until * run.total_steps) + self.delay, run.total_steps) - 1
@@ -120,18 +136,18 @@ class FadeOut(GammaHook):
             f"{last - first} optimizer steps later{waits}; mAP dips meanwhile"
         )
 
-    def before_step(self, run):
+    def before_step(self, run: Run) -> None:
         """Update the scores from the gradients of this step."""
         if self.faded(run) > 0:
             return
-        estimates = sum(
+        estimates: Any = sum(
             self.parameters.gather([getattr(n, name) * getattr(n, name).grad for n in self.parameters.norms])
             for name in ("weight", "bias")
         )
         self.seen += 1
         self.scores += (self.parameters.per_channel(estimates) ** 2 - self.scores) / self.seen
 
-    def after_step(self, run):
+    def after_step(self, run: Run) -> None:
         """Shrink the chosen channels."""
         if self.waiting and self.delay < round((LATEST - self.fade_until) * run.total_steps):
             self.delay += 1
@@ -147,26 +163,26 @@ class FadeOut(GammaHook):
             average = ChannelParameters(run.ema.model, self.graph, self.groups)
             average.multiply(self.factors(0.0))
 
-    def faded(self, run, steps=0):
+    def faded(self, run: Run, steps: int = 0) -> float:
         """Return how far the fading is, 0 to 1; steps: so many later."""
         progress = (run.step - self.delay + steps) / run.total_steps
         return min(max((progress - self.choose_until) / (self.fade_until - self.choose_until), 0.0), 1.0)
 
-    def factors(self, ratio):
+    def factors(self, ratio: float) -> torch.Tensor:
         """Return the flat vector [P]: ratio at the places of channels that are to go, 1 elsewhere."""
         channels = torch.where(self.keep, 1.0, ratio).to(self.parameters.norms[0].weight.dtype)
         return self.parameters.per_place(channels, 1.0)
 
-    def choose(self):
+    def choose(self) -> None:
         """Decide by the scores which channels are to go."""
         keep = select_by_cost(self.parameters.by_group(self.scores), self.cost, self.goal.left, self.limits)
         self.keep = self.parameters.from_groups(keep)
 
-    def after_epoch(self, run):
+    def after_epoch(self, run: Run) -> None:
         """Log how far the fading is and what it reached."""
         run.log |= {"sparsity/faded": self.faded(run), "sparsity/share_near_zero": self.share_near_zero()}
 
-    def after_validation(self, run):
+    def after_validation(self, run: Run) -> None:
         """Decide whether to wait; let patience count from the end of the fade, and for what is reached since then."""
         if run.evaluation is not None and self.faded(run) == 0:
             self.best_unfaded = max(self.best_unfaded, run.evaluation.map)
@@ -179,7 +195,7 @@ class FadeOut(GammaHook):
         elif better:
             self.best_faded, run.best_epoch = run.evaluation.fitness, run.epoch
 
-    def drop_lines(self, reached):
+    def drop_lines(self, reached: Any) -> Any:
         """Return in words ([] or one line) whether max_drop was kept, or without one, that much was lost.
 
         reached: (mAP50, mAP50-95) of the cut, or None.
@@ -196,13 +212,13 @@ class FadeOut(GammaHook):
         advice = f"aim less far than {self.goal.flag}, or train longer"
         return [f"{words}: the cut loses more than --max-drop {self.max_drop:g}; {advice}"]
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return scores, choice and course."""
         rates = asdict(self.goal.rates) if self.goal.rates else None
         course = {name: getattr(self, name) for name in COURSE}
         return {"scores": self.scores.cpu(), "keep": self.keep.cpu(), "goal": self.goal.flag, "rates": rates, **course}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over scores, choice and course. Raises InputError when the run had another target."""
         if state["goal"] != self.goal.flag:
             raise InputError(f"{self.goal.flag}: the run to resume has {state['goal']}")

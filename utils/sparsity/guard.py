@@ -1,10 +1,14 @@
 """Sparse training that leaves alone the channels which are not clearly weaker than others of their layer."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
+from models.yolo import DetectionModel
+from utils.pruning.choice.selection import Limits
 from utils.pruning.scores.parameters import gamma_scores
-from utils.sparsity.fading import FadeOut
+from utils.sparsity.fading import FadeOut, Goal
 
 
 class GuardedFadeOut(FadeOut):
@@ -14,12 +18,12 @@ class GuardedFadeOut(FadeOut):
     the channels can meet (planned_share sees to it); guarded ones go only when nothing else is left.
     """
 
-    def __init__(self, goal, limits, guard, **others):
+    def __init__(self, goal: Goal, limits: Limits, guard: float, **others: Any) -> None:
         """guard: standard deviations, or None for no guard; goal, limits and others: as of FadeOut."""
         super().__init__(goal, limits, **others)
         self.guard = guard
 
-    def prepare(self, model):
+    def prepare(self, model: DetectionModel) -> None:
         """Trace the network; check that the target can be reached; note which channels are guarded."""
         self.guarded = None
         super().prepare(model)
@@ -29,7 +33,7 @@ class GuardedFadeOut(FadeOut):
         bounds = {name: values.mean() - self.guard * values.std() for name, values in scores.items()}
         self.guarded = self.parameters.from_groups({n: np.asarray(v >= bounds[n]) for n, v in scores.items()})
 
-    def choose(self):
+    def choose(self) -> None:
         """Decide by the scores which channels are to go, the guarded ones last."""
         if self.guarded is None:  # no guard, or only a check of the target
             return super().choose()
@@ -37,11 +41,11 @@ class GuardedFadeOut(FadeOut):
         super().choose()
         self.scores = scores
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return scores, choice and guarded channels."""
         return {**super().state_dict(), "guarded": self.guarded}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what state_dict returned."""
         super().load_state_dict(state)
         self.guarded = state["guarded"]

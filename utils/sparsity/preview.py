@@ -1,15 +1,20 @@
 """What pruning now would leave, during sparse training: size every epoch, mAP with the channels masked every few."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
+from models.yolo import DetectionModel
 from utils.files.checkpoint import finished_content
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import masked
 from utils.pruning.choice.costs import NetworkCost
 from utils.pruning.choice.selection import Limits, select_by_cost
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
+from utils.sparsity.fading import Goal
 from utils.training.checkpoints import write_checkpoint
-from utils.training.loop import Hook
+from utils.training.loop import Hook, Run
 
 
 class PreviewHook(Hook):
@@ -20,24 +25,24 @@ class PreviewHook(Hook):
     epochs.
     """
 
-    def __init__(self, goal, period, limits=Limits()):
+    def __init__(self, goal: Goal, period: int, limits: Limits = Limits()) -> None:
         """goal: utils.sparsity.fading.Goal; period: epochs, 0: measure none; limits: of the selection."""
         self.goal, self.period, self.limits = goal, period, limits
         self.best = 0.0  # fitness after the cut
-        self.latest = None  # (map50, map) after the cut
+        self.latest: Any = None  # (map50, map) after the cut
 
-    def prepare(self, model):
+    def prepare(self, model: DetectionModel) -> None:
         """Trace the network; check that the goal can be reached."""
         self.graph = trace_channels(model)
         self.cost = self.goal.cost(self.graph, model)
         self.flops, self.sizes = NetworkCost.flops(self.graph, model), NetworkCost.parameters(self.graph, model)
         self.choose(model)
 
-    def start(self, run):
+    def start(self, run: Run) -> None:
         """Take the cost as it is agreed on: a resumed run keeps the times that it began with."""
         self.cost = self.goal.cost(self.graph, run.model)
 
-    def choose(self, model):
+    def choose(self, model: DetectionModel) -> tuple[dict[str, np.ndarray], float]:
         """Return (masks of the cut, largest mean |gamma| among the channels that go).
 
         Raises InputError when it is impossible.
@@ -48,7 +53,7 @@ class PreviewHook(Hook):
         means = np.concatenate([(scores[name] / counts[name])[~mask] for name, mask in keep.items()])
         return keep, float(means.max(initial=0.0))
 
-    def after_validation(self, run):
+    def after_validation(self, run: Run) -> None:
         """Log the cut; measure it when it is due; keep it when it is the best."""
         if not run.processes.main:
             return
@@ -69,30 +74,31 @@ class PreviewHook(Hook):
             self.best = evaluation.fitness
             write_checkpoint(run, run.folder.best_sparse, finished_content(masked(model, self.graph, keep)))
 
-    def evaluate(self, run, model, keep):
+    def evaluate(self, run: Run, model: DetectionModel, keep: Mapping[str, np.ndarray]) -> Any:
         """Return the Evaluation of the network with the cut's channels masked, or None when it is not due."""
         if run.evaluation is None:
             return None
         if self.changes_nothing(model, keep):
             return run.evaluation
         due = self.period and ((run.epoch + 1) % self.period == 0 or run.last_epoch)
-        return run.measure(masked(model, self.graph, keep)) if due else None
+        measure: Any = run.measure
+        return measure(masked(model, self.graph, keep)) if due else None
 
-    def changes_nothing(self, model, keep):
+    def changes_nothing(self, model: DetectionModel, keep: Mapping[str, np.ndarray]) -> bool:
         """Tell whether gamma and beta of all channels that masks {group: bool [width]} remove are exactly zero."""
         parameters = ChannelParameters(model, self.graph)
         sizes = parameters.by_group(parameters.per_channel(parameters.loudness))
         return all(not sizes[name][~mask].any() for name, mask in keep.items())
 
-    def share_dead(self, model):
+    def share_dead(self, model: DetectionModel) -> float:
         """Return the share of free channels all of whose gammas are exactly zero."""
         parameters = ChannelParameters(model, self.graph)
         return float((parameters.per_channel(parameters.gamma.abs()) == 0).float().mean())
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the best fitness."""
         return {"best": self.best}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the best fitness."""
         self.best = state.get("best", 0.0)

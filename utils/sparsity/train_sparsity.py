@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from utils.benchmark.latency import RUNTIMES
@@ -15,6 +16,7 @@ from utils.sparsity.fading import FLAGS, FadeOut, Goal
 from utils.sparsity.penalties import PENALTIES, SCHEDULES, GammaPenalty
 from utils.sparsity.preview import PreviewHook
 from utils.training.gamma_log import NEAR_ZERO
+from utils.training.loop import Hook, Run
 from utils.training.train import TrainOptions
 
 TARGETS = {flag[2:].replace("-", "_"): flag for flag in FLAGS.values()}  # field of SparsityOptions → flag
@@ -44,7 +46,7 @@ class SparsityOptions(TrainOptions):
     round: int = option(PruneOptions.round, "widths that stay are multiples of this, as in prune.py", minimum=1)
     preview_period: int = option(5, "measure the cut, its channels masked, every so many epochs; 0: never", minimum=0)
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError for values that are wrong alone or exclude each other."""
         super().check()
         strength = parse_strength(self.sr)
@@ -68,7 +70,7 @@ class SparsityOptions(TrainOptions):
         if self.max_drop is not None and self.activation:
             raise InputError("--max-drop and --activation exclude each other: a new activation costs mAP at first")
 
-    def goal(self):
+    def goal(self) -> Goal:
         """Return the Goal: what --sr auto reaches, and what cut the previews of both ways try."""
         if self.target_flops is not None:
             return Goal("FLOPs", self.target_flops)
@@ -77,7 +79,7 @@ class SparsityOptions(TrainOptions):
         return Goal("channels", USUAL_SHARE if self.target is None else self.target)
 
 
-def sparsity_hooks(options, say=None):
+def sparsity_hooks(options: SparsityOptions, say: Callable[[str], object] | None = None) -> list[Hook]:
     """Return the hooks that SparsityOptions ask for; `say` gets a line about what they will do."""
     if not options.st:
         return []
@@ -86,12 +88,12 @@ def sparsity_hooks(options, say=None):
         limits = Limits(multiple=options.round)
         fade = FadeOut(goal, limits, max_drop=options.max_drop, say=say)
         return [fade, PreviewHook(goal, options.preview_period, limits)]
-    penalty = GammaPenalty(strength, options.penalty, options.sr_schedule, options.sr_beta)
+    penalty = GammaPenalty(float(strength), options.penalty, options.sr_schedule, options.sr_beta)
     limits = Limits(PruneOptions.min_channels, PruneOptions.max_layer_share, options.round)  # what prune.py would cut
     return [penalty, PreviewHook(goal, options.preview_period, limits)]
 
 
-def preamble(options):
+def preamble(options: SparsityOptions) -> list[str]:
     """Return lines to show before a run with SparsityOptions begins: what takes a while, what may be misunderstood."""
     lines, given = [], [flag for name, flag in TARGETS.items() if getattr(options, name) is not None]
     if not options.st:
@@ -107,7 +109,7 @@ def preamble(options):
     return lines
 
 
-def verdict(run, hooks, data):
+def verdict(run: Run, hooks: Sequence[Hook], data: str) -> str:
     """Return in words what may be cut after a sparse Run with the hooks of sparsity_hooks, and the command for it.
 
     data: the data yaml, as it was given.
@@ -147,7 +149,7 @@ def verdict(run, hooks, data):
     return "\n".join([*lines, f"next: {shlex.join(words)}"])
 
 
-def parse_strength(text):
+def parse_strength(text: str) -> float | str:
     """Return --sr as a number, or AUTO. Raises InputError for a negative or other value."""
     if text == AUTO:
         return text

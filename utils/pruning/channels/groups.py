@@ -10,6 +10,7 @@ known here.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,11 +33,11 @@ class ChannelGroup:
     ties: tuple[str, ...] = ()  # what ties the members: additions, products, shared weights
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Number of independent channels."""
         return len(self.labels)
 
-    def __str__(self):
+    def __str__(self) -> str:
         state = f"protected: {self.protected}" if self.protected else "free"
         tied = f", tied by {' and '.join(self.ties)} to {', '.join(self.members[1:])}" if self.ties else ""
         return f"{self.name}: {self.width} channels{tied} ({state})"
@@ -54,7 +55,7 @@ class ChannelGraph:
     )  # convolution → (batch norm right behind it, its first channel there)
 
     @property
-    def free_groups(self):
+    def free_groups(self) -> "list[ChannelGroup]":
         """Groups that may be cut."""
         return [group for group in self.groups if not group.protected]
 
@@ -72,15 +73,15 @@ class ChannelGraph:
                 why = self.groups[i].protected or f"{reason} {pattern}"
                 self.groups[i] = replace(self.groups[i], protected=why)
 
-    def prunable_channels(self):
+    def prunable_channels(self) -> int:
         """Return how many outputs of convolutions may go, tied ones each counted: percents of a budget are of it."""
         return sum(int(counts.sum()) for counts in self.channel_counts().values())
 
-    def channel_counts(self):
+    def channel_counts(self) -> dict[str, np.ndarray]:
         """Return {free group: [width] how many convolution outputs go with each channel}."""
         return {group.name: self.count_outputs(group) for group in self.free_groups}
 
-    def count_outputs(self, group):
+    def count_outputs(self, group: Any) -> np.ndarray:
         """Return [width]: how many convolution outputs each label of a group stands for."""
         counts = dict.fromkeys(group.labels.tolist(), 0)
         for member in group.members:
@@ -89,7 +90,7 @@ class ChannelGraph:
         return np.array(list(counts.values()))
 
 
-def trace_channels(model, image_size=None, channels=3):
+def trace_channels(model: Any, image_size: Any = None, channels: int = 3) -> ChannelGraph:
     """Return the ChannelGraph of a network that takes one image batch [B, channels, H, W].
 
     image_size: side of the image it is run on (default: 64, or twice the largest stride if that is more).
@@ -107,7 +108,7 @@ def trace_channels(model, image_size=None, channels=3):
     return collect(walk.labels, walk.layers, behind)
 
 
-def traced_network(model):
+def traced_network(model: Any) -> Any:
     """Return the fx.GraphModule of a network, its layers shared with it."""
     tracer = ChannelTracer()
     tracer.traced_func_name = "run_layers" if isinstance(model, DetectionModel) else "forward"
@@ -117,9 +118,9 @@ def traced_network(model):
     return traced
 
 
-def collect(labels, layers, behind):
+def collect(labels: Any, layers: Any, behind: Any) -> ChannelGraph:
     """Return the ChannelGraph of the layers that a walk recorded."""
-    frozen = {}
+    frozen: dict[int, str] = {}
     for label, reason in labels.reasons.items():
         frozen.setdefault(labels.root(label), reason)
     for layer in layers.values():
@@ -127,9 +128,10 @@ def collect(labels, layers, behind):
     return ChannelGraph(layers, group_layers(layers, frozen, labels.ties), frozen, behind)
 
 
-def group_layers(layers, frozen, ties):
+def group_layers(layers: Any, frozen: Any, ties: Any) -> Any:
     """Return the ChannelGroups: convolutions joined whenever they share a label, in the order of the network."""
-    owner, groups = {}, []  # label → group number; group number → convolution names (None when merged away)
+    owner: dict[int, Any] = {}
+    groups: list[Any] = []  # label → group number; group number → convolution names (None when merged away)
     for layer in layers.values():
         if not layer.is_conv or layer.depthwise:
             continue
@@ -146,7 +148,7 @@ def group_layers(layers, frozen, ties):
     return [make_group(members, layers, frozen, ties) for members in groups if members]
 
 
-def make_group(members, layers, frozen, ties):
+def make_group(members: Any, layers: Any, frozen: Any, ties: Any) -> Any:
     """Return the ChannelGroup of some convolutions; one frozen channel protects the whole group."""
     labels = np.array(list(dict.fromkeys(label for name in members for label in layers[name].outputs.tolist())))
     known = set(labels.tolist())

@@ -3,23 +3,26 @@
 Golden rule: the rebuilt network gives what the original gives when gamma and beta of the removed channels are zero.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.masks import Masks
 
 
-def removed_labels(graph, keep):
+def removed_labels(graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the array of labels that Masks remove from a ChannelGraph. Raises ValueError when they do not fit it."""
     keep = Masks(keep).check(graph)
     gone = [group.labels[~keep[group.name]] for group in graph.groups if group.name in keep]
     return np.concatenate(gone) if gone else np.empty(0, dtype=np.int64)
 
 
-def masked(model, graph, keep):
+def masked(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> Any:
     """Return a copy of a network in which the removed channels are silent: gamma and beta zero, widths as before."""
     model = deepcopy(model)
     silence(model, graph, removed_labels(graph, keep))
@@ -27,7 +30,7 @@ def masked(model, graph, keep):
 
 
 @torch.no_grad()
-def silence(model, graph, removed):
+def silence(model: Any, graph: ChannelGraph, removed: np.ndarray) -> None:
     """Set gamma and beta of the removed labels to zero, in place; where no batch norm acts, the weights."""
     with_norm = [layer.outputs for layer in graph.layers.values() if not layer.is_conv]
     covered = np.concatenate(with_norm) if with_norm else np.empty(0, dtype=np.int64)
@@ -43,7 +46,7 @@ def silence(model, graph, removed):
                 module.bias[where] = 0
 
 
-def rebuild(model, graph, keep):
+def rebuild(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> Any:
     """Return a copy of a network without the removed channels: same classes and attributes, other widths.
 
     Only what stays is copied, so that a large network is not held twice.
@@ -65,7 +68,7 @@ def rebuild(model, graph, keep):
     return model
 
 
-def own_tensors(model, narrowed):
+def own_tensors(model: Any, narrowed: Any) -> None:
     """Copy the tensors of all modules but the narrowed ones (names), which have their own already; in place."""
     for name, module in model.named_modules():
         if name not in narrowed:
@@ -77,7 +80,7 @@ def own_tensors(model, narrowed):
                 module._buffers[key] = value.clone()
 
 
-def narrow_conv(conv, outputs, inputs):
+def narrow_conv(conv: Any, outputs: Any, inputs: Any) -> None:
     """Keep the marked output and input channels (bool vectors) of a Conv2d, in place."""
     weight = conv.weight[outputs]
     if conv.groups == 1:
@@ -90,7 +93,7 @@ def narrow_conv(conv, outputs, inputs):
     conv.out_channels, conv.in_channels = weight.shape[0], int(inputs.sum())
 
 
-def narrow_norm(norm, keep):
+def narrow_norm(norm: Any, keep: Any) -> None:
     """Keep the marked channels (bool vector) of a BatchNorm2d, in place."""
     norm.weight = nn.Parameter(norm.weight[keep].detach().clone(), requires_grad=norm.weight.requires_grad)
     norm.bias = nn.Parameter(norm.bias[keep].detach().clone(), requires_grad=norm.bias.requires_grad)

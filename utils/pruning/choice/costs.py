@@ -6,10 +6,13 @@ many channels), `of(keep)`, and `ledger()`, which follows a cut block by block: 
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from models.cost import count_gflops, count_parameters
+from utils.pruning.channels.groups import ChannelGraph
 
 
 class ChannelCost:
@@ -17,16 +20,16 @@ class ChannelCost:
 
     block = 1
 
-    def __init__(self, costs, name="channels"):
+    def __init__(self, costs: Mapping[str, np.ndarray], name: str = "channels") -> None:
         """costs: {group: [width]}."""
         self.costs, self.name = costs, name
         self.total = float(sum(values.sum() for values in costs.values()))
 
-    def of(self, keep):
+    def of(self, keep: Mapping[str, np.ndarray]) -> float:
         """Return the cost of the channels that masks {group: bool [width]} keep; groups not named stay whole."""
         return self.total - sum(float(self.costs[name][~mask].sum()) for name, mask in keep.items())
 
-    def ledger(self):
+    def ledger(self) -> "ChannelLedger":
         """Return the account of a cut that begins with the whole network."""
         return ChannelLedger(self)
 
@@ -34,14 +37,14 @@ class ChannelCost:
 class ChannelLedger:
     """What a cut leaves of a ChannelCost."""
 
-    def __init__(self, cost):
+    def __init__(self, cost: ChannelCost) -> None:
         self.costs, self.left = cost.costs, cost.total
 
-    def gain(self, group, channels):
+    def gain(self, group: str, channels: np.ndarray) -> float:
         """Return what goes with channels (indices) of a group."""
         return float(self.costs[group][channels].sum())
 
-    def remove(self, group, channels):
+    def remove(self, group: str, channels: np.ndarray) -> None:
         """Take channels out."""
         self.left -= self.gain(group, channels)
 
@@ -52,7 +55,7 @@ class NetworkCost:
     It is exact for FLOPs and parameters: what a channel costs depends on what has gone from the layers around it.
     """
 
-    def __init__(self, name, graph, functions, constant=0.0, block=1):
+    def __init__(self, name: str, graph: ChannelGraph, functions: Any, constant: float = 0.0, block: int = 1) -> None:
         """Take over what each layer costs.
 
         Args:
@@ -69,11 +72,11 @@ class NetworkCost:
         self.touched = touched_layers(graph, layers)
         self.total = self.at(self.widths)
 
-    def at(self, counts):
+    def at(self, counts: Any) -> Any:
         """Return the cost when the layers read and give `counts` [layers, 2] channels."""
         return self.constant + float(sum(f(*row) for f, row in zip(self.functions, counts.tolist())))
 
-    def counts(self, keep):
+    def counts(self, keep: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return [layers, 2]: how many channels each layer reads and gives under masks {group: bool [width]}."""
         counts = self.widths.copy()
         for name, mask in keep.items():
@@ -81,16 +84,16 @@ class NetworkCost:
                 counts[layer] -= inputs[~mask].sum(), outputs[~mask].sum()
         return counts
 
-    def of(self, keep):
+    def of(self, keep: Mapping[str, np.ndarray]) -> float:
         """Return the cost of what masks {group: bool [width]} leave; groups that are not named stay whole."""
         return self.at(self.counts(keep))
 
-    def ledger(self):
+    def ledger(self) -> "NetworkLedger":
         """Return the account of a cut that begins with the whole network."""
         return NetworkLedger(self)
 
     @classmethod
-    def flops(cls, graph, model, image_size=640):
+    def flops(cls, graph: ChannelGraph, model: Any, image_size: int = 640) -> "NetworkCost":
         """Return the cost in FLOPs for one image (side in pixels): two per multiply-add, as models.cost counts them."""
         functions = {}
         for layer in graph.layers.values():
@@ -103,7 +106,7 @@ class NetworkCost:
         return cls("FLOPs", graph, functions, max(round(rest), 0))
 
     @classmethod
-    def parameters(cls, graph, model):
+    def parameters(cls, graph: ChannelGraph, model: Any) -> "NetworkCost":
         """Return the cost in parameters, as models.cost counts them."""
         functions = {}
         for layer in graph.layers.values():
@@ -116,17 +119,17 @@ class NetworkCost:
         return cls("parameters", graph, functions, count_parameters(model) - traced.total)
 
 
-def product(each, layer, conv, bias=False):
+def product(each: float, layer: Any, conv: Any, bias: bool = False) -> Callable[..., Any]:
     """Return the function that gives a convolution's cost from the channels that stay, `each` for one pair of them."""
     if layer.depthwise:
         return lambda inputs, outputs: (each + bias) * outputs
     return lambda inputs, outputs: (each * inputs / conv.groups + bias) * outputs
 
 
-def touched_layers(graph, layers):
+def touched_layers(graph: ChannelGraph, layers: Any) -> dict[str, Any]:
     """Return {free group: [(index into layers, [width] how often each channel is read there, … is given there)]}."""
     place = {label: (g, i) for g in graph.free_groups for i, label in enumerate(g.labels.tolist())}
-    touched = defaultdict(dict)
+    touched: dict[str, dict] = defaultdict(dict)
     for number, layer in enumerate(layers):
         for side, labels in enumerate((layer.inputs, layer.outputs)):
             for label in labels.tolist():
@@ -140,12 +143,12 @@ def touched_layers(graph, layers):
 class NetworkLedger:
     """What a cut leaves of a NetworkCost; only the layers around a block are looked at."""
 
-    def __init__(self, cost):
+    def __init__(self, cost: NetworkCost) -> None:
         self.cost, self.left = cost, cost.total
         self.counts = cost.widths.tolist()
         self.values = [f(*row) for f, row in zip(cost.functions, self.counts)]
 
-    def without(self, group, channels):
+    def without(self, group: str, channels: np.ndarray) -> Any:
         """Return [(layer index, inputs, outputs, cost)] of the layers around a group once channels are gone."""
         after = []
         for layer, inputs, outputs in self.cost.touched.get(group, ()):
@@ -154,11 +157,11 @@ class NetworkLedger:
             after.append((layer, reads, gives, self.cost.functions[layer](reads, gives)))
         return after
 
-    def gain(self, group, channels):
+    def gain(self, group: str, channels: np.ndarray) -> float:
         """Return what goes with channels (indices) of a group, as things stand."""
         return sum(self.values[layer] - value for layer, _, _, value in self.without(group, channels))
 
-    def remove(self, group, channels):
+    def remove(self, group: str, channels: np.ndarray) -> None:
         """Take channels out."""
         for layer, reads, gives, value in self.without(group, channels):
             self.left += value - self.values[layer]

@@ -5,11 +5,14 @@ processor computes in blocks of channels. Three rates and the size of the block 
 random cuts of it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from utils.benchmark.latency import measure_latency
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.rebuild import rebuild
 from utils.pruning.choice.costs import NetworkCost
 
@@ -34,7 +37,7 @@ class Rates:
     image_size: int  # side in pixels
     error: float  # mean relative error on the networks it was fitted to
 
-    def cost(self, graph, model):
+    def cost(self, graph: ChannelGraph, model: Any) -> NetworkCost:
         """Return the NetworkCost in milliseconds."""
         functions = {
             name: self.time_of(layer_parts(graph.layers[name], model, self.image_size, self.block))
@@ -42,17 +45,17 @@ class Rates:
         }
         return NetworkCost("milliseconds", graph, functions, self.constant, self.block)
 
-    def time_of(self, parts):
+    def time_of(self, parts: Any) -> Callable[..., Any]:
         """Return the function (inputs, outputs) → milliseconds of the layer with these parts."""
         return lambda inputs, outputs: float(np.dot(self.rates, parts(inputs, outputs)))
 
 
-def convolutions(graph):
+def convolutions(graph: ChannelGraph) -> list[str]:
     """Return the names of a ChannelGraph's convolutions."""
     return [layer.name for layer in graph.layers.values() if layer.is_conv]
 
 
-def layer_parts(layer, model, image_size, block):
+def layer_parts(layer: Any, model: Any, image_size: int, block: int) -> Callable[..., Any]:
     """Return the function (inputs, outputs) → parts [3] of a convolution, see Rates."""
     conv = model.get_submodule(layer.name)
     kernel = conv.weight[0, 0].numel()
@@ -67,7 +70,15 @@ def layer_parts(layer, model, image_size, block):
     return parts
 
 
-def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS, latency=measure_latency):
+def fit_rates(
+    graph: ChannelGraph,
+    model: Any,
+    image_size: int,
+    runtime: str,
+    rng: np.random.Generator,
+    rounds: int = ROUNDS,
+    latency: Callable[..., Any] = measure_latency,
+) -> Rates:
     """Return the Rates of this machine's CPU, one thread, for a network and what can be cut out of it.
 
     Args:
@@ -85,7 +96,7 @@ def fit_rates(graph, model, image_size, runtime, rng, rounds=ROUNDS, latency=mea
     return min(fits, key=lambda rates: rates.error)
 
 
-def fit_block(graph, model, cuts, times, block, image_size):
+def fit_block(graph: ChannelGraph, model: Any, cuts: Any, times: np.ndarray, block: int, image_size: int) -> Any:
     """Return the Rates of one size of block: non-negative least squares over relative errors.
 
     cuts: masks {group: bool [width]} of each measured network; times: [networks] milliseconds.
@@ -102,7 +113,7 @@ def fit_block(graph, model, cuts, times, block, image_size):
     return Rates(tuple(rates[:3].tolist()), float(rates[3]), block, image_size, error)
 
 
-def non_negative(table, target):
+def non_negative(table: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the coefficients [k], none negative, with table [n, k] · coefficients near target [n] in least squares.
 
     The most negative coefficient is fixed at zero until none is left.
@@ -117,7 +128,7 @@ def non_negative(table, target):
         used[np.argmin(found * scales)] = False
 
 
-def random_cut(graph, share, rng, multiple=8):
+def random_cut(graph: ChannelGraph, share: float, rng: np.random.Generator, multiple: int = 8) -> dict[str, np.ndarray]:
     """Return masks {group: bool [width]} that keep about `share` of the channels, in uneven widths as after pruning.
 
     Kept widths are multiples of `multiple`, or all that a group has.

@@ -2,7 +2,9 @@
 
 import heapq
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,24 +29,24 @@ class Limits:
     multiple: int = 8  # kept widths are multiples of this, because processors compute in such blocks
     std_guard: float | None = None  # only channels that score below mean − std_guard · deviation of their group may go
 
-    def on_blocks_of(self, cost):
+    def on_blocks_of(self, cost: Any) -> "Limits":
         """Return the Limits whose multiple agrees with the blocks that a cost (see costs.py) is paid for in."""
         return replace(self, multiple=math.lcm(self.multiple, cost.block))
 
-    def floor(self, width, used):
+    def floor(self, width: int, used: int) -> int:
         """Return the smallest width that a group of `width` channels, `used` of them in use, may be cut to."""
         least = max(self.min_channels, math.ceil(used * (1 - self.max_share) - 1e-9), 1)
         return min(width, math.ceil(least / self.multiple) * self.multiple)
 
-    def smallest(self, scores):
+    def smallest(self, scores: np.ndarray) -> int:
         """Return the smallest width that a group with these scores [width] may be cut to."""
-        floor = self.floor(len(scores), np.count_nonzero(scores))
+        floor = self.floor(len(scores), int(np.count_nonzero(scores)))
         if self.std_guard is None:
             return floor
         guarded = np.count_nonzero(scores >= scores.mean() - self.std_guard * scores.std())
         return max(floor, min(len(scores), math.ceil(guarded / self.multiple) * self.multiple))
 
-    def __str__(self):
+    def __str__(self) -> str:
         share = f"{1 - self.max_share:.0%} of those in use"
         words = f"at least {self.min_channels} channels and {share} left in every layer"
         if self.std_guard is not None:
@@ -62,7 +64,7 @@ class Block:
     depth: float  # share of the group that is gone after it
 
 
-def blocks_of(name, scores, limits):
+def blocks_of(name: str, scores: np.ndarray, limits: Limits) -> list[Block]:
     """Return the Blocks of one group in the order in which they may go, weakest first.
 
     scores: [width]; a channel with score 0 is silent. After each block the remaining width is a multiple of
@@ -79,27 +81,27 @@ def blocks_of(name, scores, limits):
 class Queue:
     """The next block of every group, cheapest loss per gain first; what is gained is asked anew as other blocks go."""
 
-    def __init__(self, scores, ledger, limits, scope):
+    def __init__(self, scores: Mapping[str, np.ndarray], ledger: Any, limits: Limits, scope: str) -> None:
         """scope: 'global' orders by score over gain, 'layer' by the share of the group that is gone, alike in all."""
         self.ledger, self.scope = ledger, scope
         self.blocks = [list(reversed(blocks_of(name, values, limits))) for name, values in scores.items()]
-        self.heap = []
+        self.heap: list[Any] = []
         for number in range(len(self.blocks)):
             self.advance(number)
 
-    def advance(self, number):
+    def advance(self, number: int) -> None:
         """Line up the next block of a group."""
         if self.blocks[number]:
             block = self.blocks[number].pop()
             heapq.heappush(self.heap, (self.rate(block), number, block))
 
-    def rate(self, block):
+    def rate(self, block: Block) -> float:
         """Return what is lost with a block for what is gained now."""
         if self.scope == "layer":
             return block.depth
         return block.score / max(self.ledger.gain(block.group, block.channels), 1e-12)
 
-    def pop(self):
+    def pop(self) -> tuple[int, Block]:
         """Return (group number, block) that goes next. Gains only shrink, so a rate in the heap is never too high."""
         while True:
             _, number, block = heapq.heappop(self.heap)
@@ -109,7 +111,9 @@ class Queue:
             heapq.heappush(self.heap, (rate, number, block))
 
 
-def select_by_cost(scores, cost, left, limits, scope="global"):
+def select_by_cost(
+    scores: Mapping[str, np.ndarray], cost: Any, left: float, limits: Limits, scope: str = "global"
+) -> Masks:
     """Return the Masks with which about `left` of a network's cost stays.
 
     scores: {group: [width]}, what is lost with a channel; cost: see costs.py. The blocks of limits.multiple channels go
@@ -144,7 +148,7 @@ def select_by_cost(scores, cost, left, limits, scope="global"):
     return keep
 
 
-def smallest(scores, limits):
+def smallest(scores: Mapping[str, np.ndarray], limits: Limits) -> Masks:
     """Return the Masks of the deepest cut that the limits allow."""
     keep = Masks.whole({name: len(values) for name, values in scores.items()})
     for name, values in scores.items():
@@ -153,6 +157,6 @@ def smallest(scores, limits):
     return keep
 
 
-def largest_share(scores, cost, limits):
+def largest_share(scores: Mapping[str, np.ndarray], cost: Any, limits: Limits) -> float:
     """Return the largest share of a cost (see costs.py) that can go without breaking the limits."""
     return 1 - cost.of(smallest(scores, limits.on_blocks_of(cost))) / cost.total

@@ -5,33 +5,45 @@ times its
 weights: into the bias of a convolution, or the running mean of the batch norm right behind it (subtracted there).
 """
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from models.yolo import DetectionModel
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.rebuild import removed_labels
+from utils.pruning.scores.calibration import Calibration
 from utils.pruning.scores.from_data import input_statistics
 from utils.validation.evaluate import evaluation_mode
 
 WAYS = ("none", "beta", "mean", "lstsq")
 
 
-def mean_constants(model, graph, calibration, device):
+def mean_constants(
+    model: DetectionModel, graph: ChannelGraph, calibration: Calibration, device: torch.device
+) -> dict[str, torch.Tensor]:
     """Return {convolution: [c_in] mean of what it reads} over the calibration images and all pixels."""
     return {name: mean for name, (mean, _) in input_statistics(model, graph, calibration, device).items()}
 
 
 @torch.no_grad()
-def beta_constants(model, graph, keep):
+def beta_constants(
+    model: DetectionModel, graph: ChannelGraph, keep: Mapping[str, np.ndarray]
+) -> dict[str, torch.Tensor]:
     """Return {convolution: [c_in] what it reads} when the gammas of all channels that go are zero.
 
     Such a channel is act(beta) in every pixel, wherever concats, additions, pooling and resizing carry it; so one small
     empty image tells, and the pixel in the middle, where no padding reaches. The entries of channels that stay mean
     nothing.
     """
-    removed, seen, handles, gammas = removed_labels(graph, keep), {}, [], []
+    removed = removed_labels(graph, keep)
+    seen: dict[str, torch.Tensor] = {}
+    handles: list[Any] = []
+    gammas: list[Any] = []
     first = next(model.parameters())
     side = 4 * max(64, int(getattr(model, "stride", torch.zeros(1)).max()))
     try:
@@ -52,14 +64,20 @@ def beta_constants(model, graph, keep):
     return seen
 
 
-def note_middle(seen, name, _, args):
+def note_middle(seen: Any, name: str, _: Any, args: Any) -> None:
     """Remember the middle pixel [c_in] of the map that a convolution reads, as a forward pre-hook."""
     height, width = args[0].shape[2:]
     seen[name] = args[0][0, :, height // 2, width // 2].double()
 
 
 @torch.no_grad()
-def fold(narrow, model, graph, keep, constants):
+def fold(
+    narrow: DetectionModel,
+    model: DetectionModel,
+    graph: ChannelGraph,
+    keep: Mapping[str, np.ndarray],
+    constants: Mapping[str, torch.Tensor],
+) -> None:
     """Give the convolutions of a rebuilt network, in place, the constants that they no longer read.
 
     Args:
@@ -76,12 +94,14 @@ def fold(narrow, model, graph, keep, constants):
             shift_output(narrow, graph, removed, name, (weights @ values[gone].to(weights))[kept])
 
 
-def shift_output(narrow, graph, removed, name, amount):
+def shift_output(
+    narrow: DetectionModel, graph: ChannelGraph, removed: np.ndarray, name: str, amount: torch.Tensor
+) -> bool:
     """Add `amount` [c_out of narrow] to what a convolution gives, in place: in its bias or the running mean behind it.
 
     Returns False when it has neither: then nothing changes.
     """
-    conv = narrow.get_submodule(name)
+    conv: Any = narrow.get_submodule(name)
     if conv.bias is not None:
         conv.bias += amount.to(conv.bias)
         return True
@@ -89,13 +109,13 @@ def shift_output(narrow, graph, removed, name, amount):
         return False
     norm_name, first = graph.behind[name]
     start = int((~np.isin(graph.layers[norm_name].outputs[:first], removed)).sum())
-    norm = narrow.get_submodule(norm_name)
+    norm: Any = narrow.get_submodule(norm_name)
     norm.running_mean[start : start + len(amount)] -= amount.to(norm.running_mean)
     return True
 
 
 @torch.no_grad()
-def recalibrate(model, calibration, device):
+def recalibrate(model: DetectionModel, calibration: Calibration, device: torch.device) -> None:
     """Set the statistics of all batch norms to what they see on calibration images, in place (a mean over batches)."""
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

@@ -6,17 +6,20 @@ layers included.
 """
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from models.yolo import Detect
-from utils.pruning.channels.groups import traced_network
+from models.yolo import Detect, DetectionModel
+from utils.pruning.channels.groups import ChannelGraph, traced_network
 from utils.pruning.channels.rebuild import removed_labels
 from utils.pruning.repair.constants import shift_output
+from utils.pruning.scores.calibration import Calibration
 from utils.validation.evaluate import evaluation_mode
 
 SAMPLES = 20_000  # pixels that a layer is fitted on, but at least SAMPLES_PER_INPUT for each weight of a filter
@@ -35,14 +38,21 @@ class Pair:
 class SideBySide(fx.Interpreter):
     """Runs two networks of one graph; convolutions of the narrow one are fitted, in place, as they are reached."""
 
-    def __init__(self, model, narrow, graph, keep, generator):
+    def __init__(
+        self,
+        model: DetectionModel,
+        narrow: DetectionModel,
+        graph: ChannelGraph,
+        keep: Mapping[str, np.ndarray],
+        generator: torch.Generator,
+    ) -> None:
         """narrow: what rebuild made of `model` with masks `keep`; generator: draws the pixels."""
         super().__init__(traced_network(model))
         self.full, self.narrow, self.channels, self.generator = model, narrow, graph, generator
         self.removed = removed_labels(graph, keep)
-        self.fitted = set()
+        self.fitted: set[str] = set()
 
-    def run_node(self, node):
+    def run_node(self, node: Any) -> Any:
         """Return the Pair of a node."""
         if node.op == "placeholder":
             value = super().run_node(node)
@@ -58,7 +68,7 @@ class SideBySide(fx.Interpreter):
             self.fit(node.target, narrow[0][0], value)
         return Pair(value, self.compute(node, self.narrow, *narrow))
 
-    def compute(self, node, network, args, kwargs):
+    def compute(self, node: Any, network: Any, args: Any, kwargs: Any) -> Any:
         """Return the value of a node in one of the networks."""
         if node.op == "call_module":
             return network.get_submodule(node.target)(*args, **kwargs)
@@ -66,9 +76,10 @@ class SideBySide(fx.Interpreter):
             return operator.attrgetter(node.target)(network)
         return getattr(self, node.op)(node.target, args, kwargs)
 
-    def fit(self, name, x, wanted):
+    def fit(self, name: str, x: torch.Tensor, wanted: torch.Tensor) -> None:
         """Fit a convolution of the narrow network: it reads x [B, c_in, H, W], `wanted` is [B, c_out before, h, w]."""
-        conv, layer = self.narrow.get_submodule(name), self.channels.layers.get(name)
+        conv: Any = self.narrow.get_submodule(name)
+        layer = self.channels.layers.get(name)
         if layer is None or conv.groups > 1 or name in self.fitted:
             return
         self.fitted.add(name)
@@ -83,7 +94,7 @@ class SideBySide(fx.Interpreter):
         conv.weight.copy_(weights.view_as(conv.weight))
         shift_output(self.narrow, self.channels, self.removed, name, offset)
 
-    def draw(self, shape, inputs):
+    def draw(self, shape: Any, inputs: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return (image, row, column) of the pixels of an output map that a layer is fitted on, by inputs a filter."""
         batch, _, height, width = shape
         count = min(max(SAMPLES, SAMPLES_PER_INPUT * inputs), batch * height * width)
@@ -91,7 +102,7 @@ class SideBySide(fx.Interpreter):
         return index // (height * width), index // width % height, index % width
 
 
-def patches(conv, x, places):
+def patches(conv: Any, x: torch.Tensor, places: Any) -> torch.Tensor:
     """Return [n, c_in · k · k]: what a convolution of x [B, c_in, H, W] reads for the output pixels `places`."""
     image, row, column = places
     height, width = conv.padding
@@ -104,7 +115,9 @@ def patches(conv, x, places):
     return torch.stack(taps, 2).flatten(1)
 
 
-def least_squares(inputs, target, weights, ridge=RIDGE):
+def least_squares(
+    inputs: torch.Tensor, target: torch.Tensor, weights: torch.Tensor, ridge: float = RIDGE
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (weights [o, d], offset [o]) with inputs · weightsᵀ + offset nearest to the target; given weights pull.
 
     inputs: [n, d]; target: [n, o]; weights: [o, d]; ridge: strength of the pull, a share of the mean power of the
@@ -125,13 +138,21 @@ def least_squares(inputs, target, weights, ridge=RIDGE):
 
 
 @torch.no_grad()
-def reconstruct(narrow, model, graph, keep, calibration, device, generator):
+def reconstruct(
+    narrow: DetectionModel,
+    model: DetectionModel,
+    graph: ChannelGraph,
+    keep: Mapping[str, np.ndarray],
+    calibration: Calibration,
+    device: torch.device,
+    generator: torch.Generator,
+) -> None:
     """Fit all convolutions of a rebuilt network to the original on calibration images, in place."""
     images = torch.cat([images for images, _ in calibration.batches(device)])
     with evaluation_mode(model), evaluation_mode(narrow):
         SideBySide(model, narrow, graph, keep, generator).run(images)
 
 
-def pick(value, side):
+def pick(value: Any, side: Any) -> Any:
     """Return nested arguments with every Pair replaced by one of its sides."""
     return fx.node.map_aggregate(value, lambda v: getattr(v, side) if isinstance(v, Pair) else v)

@@ -1,17 +1,21 @@
 """How much accuracy each channel group, and each depth of cut, costs before any fine-tuning, on a few images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from models.cost import count_gflops
+from models.yolo import DetectionModel
 from utils.benchmark.latency import measure_latency
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.rebuild import masked
 from utils.pruning.pipeline import PruningTask
 from utils.validation.measure import PAD, check_classes, evaluated_names, measure
@@ -44,7 +48,16 @@ class Point:
 class FewImages:
     """Measures the mAP50 of networks on the same few images, spread evenly over a split and read once."""
 
-    def __init__(self, model, config, split, imgsz, device, images=IMAGES, batch_size=16):
+    def __init__(
+        self,
+        model: DetectionModel,
+        config: Any,
+        split: str,
+        imgsz: int,
+        device: torch.device,
+        images: int = IMAGES,
+        batch_size: int = 16,
+    ) -> None:
         """Load the images to measure on.
 
         Args:
@@ -64,12 +77,12 @@ class FewImages:
         self.batches = list(make_loader(dataset, batch_size))
         self.images, self.names, self.device = len(chosen), evaluated_names(config, False), device
 
-    def __call__(self, model):
+    def __call__(self, model: DetectionModel) -> float:
         """Return the mAP50 of a DetectionModel, left as it is."""
         return measure(model, self.batches, names=self.names, device=self.device, progress=False).map50
 
 
-def weakest_masked(scores, share):
+def weakest_masked(scores: np.ndarray, share: float) -> np.ndarray:
     """Return the mask [width] (True: stays) that silences the smallest scores of one group; one channel stays."""
     gone = min(round(share * len(scores)), len(scores) - 1)
     mask = np.ones(len(scores), dtype=bool)
@@ -77,7 +90,14 @@ def weakest_masked(scores, share):
     return mask
 
 
-def sensitivity(model, graph, scores, accuracy, shares=SHARES, progress=iter):
+def sensitivity(
+    model: DetectionModel,
+    graph: ChannelGraph,
+    scores: Mapping[str, np.ndarray],
+    accuracy: Callable[..., float],
+    shares: Sequence[float] = SHARES,
+    progress: Callable[..., Any] = iter,
+) -> list[Curve]:
     """Return the Curve of every scored group, in the order of the network.
 
     Args:
@@ -94,18 +114,24 @@ def sensitivity(model, graph, scores, accuracy, shares=SHARES, progress=iter):
     return curves
 
 
-def trade_off(networks, accuracy, imgsz, rounds=10, latency=measure_latency):
+def trade_off(
+    networks: Mapping[str, DetectionModel],
+    accuracy: Callable[..., float],
+    imgsz: int,
+    rounds: int = 10,
+    latency: Callable[..., Any] = measure_latency,
+) -> list[Point]:
     """Return the Points of networks {name: DetectionModel} at an image size in pixels; times are measured in turns."""
     times = latency(networks, imgsz, rounds=rounds)
     return [Point(name, count_gflops(model, imgsz), times[name], accuracy(model)) for name, model in networks.items()]
 
 
-def by_sensitivity(curves):
+def by_sensitivity(curves: Sequence[Curve]) -> list[Curve]:
     """Return curves with the lowest mean mAP50 first."""
     return sorted(curves, key=lambda curve: np.mean(curve.map50))
 
 
-def describe_sensitivity(curves, before, shown=3):
+def describe_sensitivity(curves: Sequence[Curve], before: float, shown: int = 3) -> str:
     """Return in words which groups cost most and least; before: mAP50 of the whole network."""
     ranked = by_sensitivity(curves)
     middle = len(SHARES) // 2

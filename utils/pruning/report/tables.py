@@ -1,10 +1,14 @@
 """What a cut did, as text: channels before and after of every layer, and the totals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from models.cost import count_gflops, count_parameters
+from models.yolo import DetectionModel
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.choice.costs import NetworkCost
 from utils.pruning.structure.branches import channels_of
 
@@ -22,13 +26,15 @@ class Totals:
     ms: float | None = None  # an image, on the CPU
 
 
-def totals(name, model, image_size, size, evaluation=None, ms=None):
+def totals(
+    name: str, model: DetectionModel, image_size: int, size: int, evaluation: Any = None, ms: float | None = None
+) -> Totals:
     """Return the Totals of a model at an image size (pixels) whose checkpoint has `size` bytes; ms: measured time."""
-    scores = (evaluation.map50, evaluation.map) if evaluation else (None, None)
-    return Totals(name, count_parameters(model), count_gflops(model, image_size), size, *scores, ms)
+    map50, map_ = (evaluation.map50, evaluation.map) if evaluation else (None, None)
+    return Totals(name, count_parameters(model), count_gflops(model, image_size), size, map50, map_, ms)
 
 
-def group_table(graph, model, image_size):
+def group_table(graph: ChannelGraph, model: DetectionModel, image_size: int) -> str:
     """Return the table of the channel groups: width, what hangs on one channel (their mean), members and ties."""
     ledgers = [NetworkCost.parameters(graph, model).ledger(), NetworkCost.flops(graph, model, image_size).ledger()]
     wide = max(len(group.name) for group in graph.groups)
@@ -44,7 +50,7 @@ def group_table(graph, model, image_size):
     return "\n".join(lines)
 
 
-def ties(graph, group):
+def ties(graph: ChannelGraph, group: Any) -> str:
     """Return in words what else belongs to a group, why, and why it may not be cut."""
     depthwise = [name for name in group.members if graph.layers[name].depthwise]
     added = [name for name in group.members[1:] if name not in depthwise]
@@ -54,7 +60,7 @@ def ties(graph, group):
     return "; ".join(words) or "alone"
 
 
-def channel_table(graph, before, after):
+def channel_table(graph: ChannelGraph, before: DetectionModel, after: DetectionModel) -> str:
     """Return the table of output channels of every convolution of two networks, `after` the narrower one."""
     names = [layer.name for layer in graph.layers.values() if layer.is_conv]
     protected = {name: group.protected for group in graph.groups for name in group.members}
@@ -67,7 +73,7 @@ def channel_table(graph, before, after):
     return "\n".join(lines)
 
 
-def totals_table(rows, image_size):
+def totals_table(rows: Sequence[Totals], image_size: int) -> str:
     """Return the table of a list of Totals; the second and later ones with their ratio to the first."""
     wide = max(len(row.name) for row in rows)
     lines = [

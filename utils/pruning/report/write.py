@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any
 
 from models.yolo import DetectionModel
 from utils.benchmark.latency import measure_latency
@@ -24,9 +25,10 @@ def evaluate_stored(options: PruneOptions, task: PruningTask, model: DetectionMo
     """Return the Evaluation of a model as it is stored, in FP16, on the images of --data; None with --noval."""
     if options.noval:
         return None
+    config: Any = task.config
     return validate(
         finished_content(model)["model"],
-        task.config,
+        config,
         options.task,
         device=task.device,
         imgsz=task.image_size,
@@ -46,8 +48,8 @@ def report(options: PruneOptions, task: PruningTask, cut: Cut, explored: Mapping
     for name, model, judged in (("before", task.whole, task.reference), ("after", cut.after, cut.after)):
         content = finished_content(model)
         data = checkpoint_bytes(content)
-        judged = evaluate_stored(options, task, judged)
-        row = totals(name, model, image_size, len(data), judged, times.get(name))
+        evaluation = evaluate_stored(options, task, judged)
+        row = totals(name, model, image_size, len(data), evaluation, times.get(name))
         rows.append(row)
         networks.append(network_numbers(row, file_parts(content["model"], len(data))))
     measured = "not measured" if options.noval else f"the {options.task} images of {task.config.file}"
@@ -66,7 +68,7 @@ def report(options: PruneOptions, task: PruningTask, cut: Cut, explored: Mapping
     return data, findings
 
 
-def command_line(script: str, options: object) -> str:
+def command_line(script: str, options: Any) -> str:
     """Return the command that gives these options: the flags that are not at their default."""
     words = ["python", script]
     for field in fields(options):

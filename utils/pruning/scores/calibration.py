@@ -1,9 +1,13 @@
 """A few images of the training split, not augmented: what scores, compensation and statistics are measured on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
+from utils.data.config import DataConfig
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import collate
 from utils.data.splits import load_split
@@ -17,14 +21,14 @@ class Calibration:
     images: torch.Tensor
     labels: list
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def first(self, count):
+    def first(self, count: int) -> "Calibration":
         """Return the Calibration of the first `count` images."""
         return Calibration(self.images[:count], self.labels[:count])
 
-    def batches(self, device, size=8):
+    def batches(self, device: torch.device, size: int = 8) -> Iterator[Any]:
         """Yield (images float32 [B, 3, S, S] in 0–1, targets [n, 6] image index, class, cx, cy, w, h) on a device."""
         for start in range(0, len(self), size):
             images = self.images[start : start + size].to(device).float() / 255
@@ -33,7 +37,9 @@ class Calibration:
             yield images, torch.cat(targets).to(device)
 
 
-def load_calibration(config, count, imgsz, rng, progress=True):
+def load_calibration(
+    config: DataConfig, count: int, imgsz: int, rng: np.random.Generator, progress: bool = True
+) -> Calibration:
     """Return a Calibration of `count` images (or all there are), drawn with `rng` from the training split, else val.
 
     Raises InputError when the data yaml has neither.

@@ -1,7 +1,12 @@
 """All criteria by name: what --criterion chooses from."""
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import torch
+
+from models.yolo import DetectionModel
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.scores import from_weights
 from utils.pruning.scores.from_data import FROM_DATA
 from utils.pruning.scores.from_weights import FROM_WEIGHTS
@@ -10,7 +15,14 @@ from utils.pruning.scores.parameters import ChannelParameters, aggregate, check_
 CRITERIA = (*FROM_WEIGHTS, *FROM_DATA, "random")
 
 
-def score_channels(model, graph, criterion, way="sum", evidence=None, generator=None):
+def score_channels(
+    model: DetectionModel,
+    graph: ChannelGraph,
+    criterion: str,
+    way: str = "sum",
+    evidence: Any = None,
+    generator: torch.Generator | None = None,
+) -> dict[str, np.ndarray]:
     """Return {group: [width] what is lost with each channel}; silent channels score zero whatever the criterion.
 
     Args:

@@ -4,10 +4,13 @@ Each returns {group: [width] numpy}: a channel is judged with all that is tied t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from models.yolo import DetectionModel
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.rebuild import masked
 from utils.pruning.scores.calibration import Calibration
 from utils.pruning.scores.parameters import ChannelParameters
@@ -25,7 +28,7 @@ class Evidence:
     device: torch.device
 
 
-def gate_slopes(model, graph, evidence):
+def gate_slopes(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -> tuple[Any, torch.Tensor]:
     """Return [images, count] ∂loss/∂gate of a gate of size 1 on each channel of ChannelParameters and its ties.
 
     A gate multiplies gamma and beta; so its slope is Σ gamma · ∂gamma + beta · ∂beta over the batch norms of the
@@ -52,13 +55,13 @@ def gate_slopes(model, graph, evidence):
     return parameters, torch.stack(rows)
 
 
-def taylor(model, graph, evidence):
+def taylor(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -> dict[str, np.ndarray]:
     """Mean over images of |first-order change of the loss| when the channel goes (Molchanov et al. 2017)."""
     parameters, slopes = gate_slopes(model, graph, evidence)
     return parameters.by_group(slopes.abs().mean(0))
 
 
-def fisher(model, graph, evidence):
+def fisher(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -> dict[str, np.ndarray]:
     """Half the mean square of that: the second-order change by the Fisher information (Theis et al. 2018).
 
     Tied channels share one gate (Liu et al. 2021).
@@ -70,9 +73,9 @@ def fisher(model, graph, evidence):
 class InputStatistics:
     """Mean and mean square of every input channel of the convolutions that read several channels at once."""
 
-    def __init__(self, model, graph):
+    def __init__(self, model: DetectionModel, graph: ChannelGraph) -> None:
         """Listen to the model until `stop`."""
-        self.sums = {}
+        self.sums: dict[str, Any] = {}
         self.handles = [
             model.get_submodule(layer.name).register_forward_pre_hook(
                 lambda _, args, name=layer.name: self.add(name, args[0])
@@ -81,14 +84,14 @@ class InputStatistics:
             if layer.is_conv and not layer.depthwise
         ]
 
-    def add(self, name, x):
+    def add(self, name: str, x: torch.Tensor) -> None:
         """Count a map [B, C, H, W]."""
         x = x.detach().float()
         count = x.numel() // x.shape[1]
         parts = count, x.mean((0, 2, 3)).double() * count, x.square().mean((0, 2, 3)).double() * count
         self.sums[name] = tuple(old + new for old, new in zip(self.sums.get(name, (0, 0, 0)), parts))
 
-    def stop(self):
+    def stop(self) -> Any:
         """Stop listening; return {convolution: (mean [c_in], mean square [c_in])}."""
         for handle in self.handles:
             handle.remove()
@@ -96,7 +99,7 @@ class InputStatistics:
 
 
 @torch.no_grad()
-def input_statistics(model, graph, calibration, device):
+def input_statistics(model: DetectionModel, graph: ChannelGraph, calibration: Calibration, device: torch.device) -> Any:
     """Return {convolution: (mean [c_in], mean square [c_in])} of what each reads on the calibration images."""
     statistics = InputStatistics(model, graph)
     with evaluation_mode(model):
@@ -106,7 +109,7 @@ def input_statistics(model, graph, calibration, device):
 
 
 @torch.no_grad()
-def activation(model, graph, evidence):
+def activation(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -> dict[str, np.ndarray]:
     """Energy that a channel brings into its consumers, as they pass it on behind their batch norms; their sum.
 
     It is the channel's variance over images and pixels (its mean can be put back, see repair/constants.py) times the
@@ -116,7 +119,7 @@ def activation(model, graph, evidence):
     scores = {group.name: np.zeros(group.width) for group in graph.free_groups}
     place = {label: (group.name, i) for group in graph.free_groups for i, label in enumerate(group.labels.tolist())}
     for name, (mean, square) in input_statistics(model, graph, evidence.calibration, evidence.device).items():
-        conv = model.get_submodule(name)
+        conv: Any = model.get_submodule(name)
         if conv.groups > 1:
             continue
         weights = conv.weight.double() * scale_behind(model, graph, name, conv.out_channels).view(-1, 1, 1, 1)
@@ -128,17 +131,17 @@ def activation(model, graph, evidence):
     return scores
 
 
-def scale_behind(model, graph, name, width):
+def scale_behind(model: DetectionModel, graph: ChannelGraph, name: str, width: int) -> Any:
     """Return [width]: what the batch norm right behind a convolution multiplies its outputs by; 1 without one."""
     if name not in graph.behind:
         return model.get_submodule(name).weight.new_ones(width).double()
     norm_name, first = graph.behind[name]
-    norm = model.get_submodule(norm_name)
+    norm: Any = model.get_submodule(norm_name)
     return (norm.weight / (norm.running_var + norm.eps).sqrt())[first : first + width].double()
 
 
 @torch.no_grad()
-def mean_loss(model, evidence):
+def mean_loss(model: DetectionModel, evidence: Any) -> float:
     """Return the mean detection loss of a model over the calibration images."""
     with evaluation_mode(model):
         total = sum(
@@ -148,7 +151,7 @@ def mean_loss(model, evidence):
     return total / len(evidence.calibration)
 
 
-def ablation(model, graph, evidence):
+def ablation(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -> dict[str, np.ndarray]:
     """How much the loss really grows when parts of a group are silenced: the relevance of Mozer & Smolensky (1989).
 
     Measured at ABLATION_DEPTHS of each group, in the order of |gamma|; each rise is shared out among the channels of

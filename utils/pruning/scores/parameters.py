@@ -1,9 +1,14 @@
 """How much is lost with each channel: scores per channel group. Selection compares them with what is gained."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
+from models.yolo import DetectionModel
 from utils.errors import InputError
+from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.scores.from_weights import gamma
 
 AGGREGATES = ("sum", "mean", "max", "l2")
@@ -16,7 +21,7 @@ class ChannelParameters:
     number `count` and is never touched.
     """
 
-    def __init__(self, model, graph, groups=None):
+    def __init__(self, model: DetectionModel, graph: ChannelGraph, groups: Any = None) -> None:
         """groups: which ChannelGroups count as free, default all that may be cut. InputError when none has a norm."""
         self.groups = [group for group in groups or graph.free_groups if group.norms]
         if not self.groups:
@@ -28,57 +33,57 @@ class ChannelParameters:
         number = dict(zip(labels.tolist(), range(self.count)))
         norms = [layer for layer in graph.layers.values() if not layer.is_conv]
         names = [layer.name for layer in norms if not number.keys().isdisjoint(layer.outputs.tolist())]
-        self.norms = [model.get_submodule(name) for name in names]
+        self.norms: list[Any] = [model.get_submodule(name) for name in names]
         index = [number.get(label, self.count) for name in names for label in graph.layers[name].outputs.tolist()]
         self.index = torch.tensor(index, device=self.norms[0].weight.device)  # [P]
         self.sizes = [norm.num_features for norm in self.norms]
         self.free = self.index < self.count  # [P]
 
-    def gather(self, values):
+    def gather(self, values: Any) -> torch.Tensor:
         """Return one flat vector [P] from one tensor per batch norm."""
         return torch.cat([value.detach() for value in values])
 
     @property
-    def gamma(self):
+    def gamma(self) -> torch.Tensor:
         """All gammas [P], a copy."""
         return self.gather([norm.weight for norm in self.norms])
 
     @property
-    def loudness(self):
+    def loudness(self) -> torch.Tensor:
         """|gamma| + |beta| [P]: zero where nothing passes."""
         return self.gamma.abs() + self.gather([norm.bias for norm in self.norms]).abs()
 
-    def write(self, name, flat):
+    def write(self, name: str, flat: torch.Tensor) -> None:
         """Set 'weight' or 'bias' of the batch norms from a flat vector [P]."""
         with torch.no_grad():
             torch._foreach_copy_([getattr(norm, name) for norm in self.norms], list(flat.split(self.sizes)))
 
-    def multiply(self, factor):
+    def multiply(self, factor: torch.Tensor) -> None:
         """Multiply gamma and beta by a flat vector [P]."""
         with torch.no_grad():
             factors = list(factor.split(self.sizes))
             for name in ("weight", "bias"):
                 torch._foreach_mul_([getattr(norm, name) for norm in self.norms], factors)
 
-    def per_channel(self, flat):
+    def per_channel(self, flat: torch.Tensor) -> torch.Tensor:
         """Return [count]: the sum of a flat vector [P] over the places of each channel."""
         return flat.new_zeros(self.count + 1).index_add_(0, self.index, flat)[: self.count]
 
-    def per_place(self, channels, fill):
+    def per_place(self, channels: torch.Tensor, fill: float) -> torch.Tensor:
         """Return the flat vector [P] with each place's value of a vector [count]; `fill` at protected places."""
         return torch.cat((channels, channels.new_full((1,), fill)))[self.index]
 
-    def by_group(self, channels):
+    def by_group(self, channels: torch.Tensor) -> dict[str, np.ndarray]:
         """Return {group name: [width] numpy} of a vector [count]."""
         parts = channels.detach().double().cpu().split([group.width for group in self.groups])
         return {group.name: part.numpy() for group, part in zip(self.groups, parts)}
 
-    def from_groups(self, values):
+    def from_groups(self, values: Mapping[str, np.ndarray]) -> torch.Tensor:
         """Return the vector [count] of {group name: [width] numpy}."""
         return torch.from_numpy(np.concatenate([values[group.name] for group in self.groups])).to(self.index.device)
 
 
-def aggregate(graph, by_layer, way="sum"):
+def aggregate(graph: ChannelGraph, by_layer: Mapping[str, torch.Tensor], way: str = "sum") -> dict[str, np.ndarray]:
     """Return {free group: [width] numpy}: the scores of all outputs that share a channel, joined.
 
     by_layer: {layer: [c_out] scores of its outputs}; way: one of AGGREGATES. Groups without any score are left out.
@@ -106,7 +111,7 @@ def aggregate(graph, by_layer, way="sum"):
     return {group.name: part for group, part in zip(groups, parts)}
 
 
-def gamma_scores(model, graph):
+def gamma_scores(model: DetectionModel, graph: ChannelGraph) -> dict[str, np.ndarray]:
     """Return {group name: [width] sum of |gamma| over the batch norms that act on each channel} (Liu et al. 2017).
 
     Groups without a batch norm have no score and stay whole. Raises InputError when nothing can be scored.
@@ -115,7 +120,7 @@ def gamma_scores(model, graph):
     return check_finite(aggregate(graph, gamma(model, graph)), "gamma")
 
 
-def check_finite(scores, source):
+def check_finite(scores: Mapping[str, np.ndarray], source: str) -> Any:
     """Return scores {group: [width]}, made of `source`. Raises InputError when one is not a finite number."""
     for name, values in scores.items():
         if not np.isfinite(values).all():

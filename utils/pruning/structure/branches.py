@@ -5,7 +5,9 @@ branch is gone: it hands its input on. Then nn.Identity takes its place, which t
 """
 
 import operator
+from collections.abc import Callable, Iterable
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -18,7 +20,7 @@ from utils.pruning.channels.tracing import is_activation, keeps_zero
 ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
 
-def residual_blocks(model):
+def residual_blocks(model: DetectionModel) -> dict[str, Any]:
     """Return {name: traced branch's last node} of the modules that return their input plus a branch."""
     found = {}
     for name, module in model.named_modules():
@@ -32,7 +34,7 @@ def residual_blocks(model):
     return found
 
 
-def added_branch(module):
+def added_branch(module: Any) -> Any:
     """Return the traced node that a module adds to its only input and returns, or None when it does something else."""
     try:
         graph = fx.Tracer().trace(module)
@@ -47,7 +49,7 @@ def added_branch(module):
     return branches[0] if len(branches) == 1 else None
 
 
-def skip_identities(node, module):
+def skip_identities(node: Any, module: Any) -> Any:
     """Return the node behind any nn.Identity."""
     while (
         isinstance(node, fx.Node)
@@ -58,19 +60,19 @@ def skip_identities(node, module):
     return node
 
 
-def silent_branches(model):
+def silent_branches(model: DetectionModel) -> list[str]:
     """Return the names of the residual blocks whose branch is always zero, so that removing it changes nothing."""
     if not any(isinstance(module, nn.BatchNorm2d) and is_zero(module) for module in model.modules()):
         return []  # as in nearly all networks: the tracing is spared
     return [name for name, node in residual_blocks(model).items() if is_silent(node, model.get_submodule(name))]
 
 
-def is_zero(norm):
+def is_zero(norm: Any) -> bool:
     """Tell whether a batch norm gives zero whatever its input."""
     return not (norm.weight.any() or norm.bias.any())
 
 
-def is_silent(node, block):
+def is_silent(node: Any, block: Any) -> bool:
     """Tell whether a node of a traced block is always zero: behind a batch norm with gamma and beta at zero."""
     if node.op == "call_function" and node.target is torch.cat:
         return all(is_silent(part, block) for part in node.args[0])
@@ -85,7 +87,7 @@ def is_silent(node, block):
     return passes and is_silent(node.args[0], block)
 
 
-def drop_branches(model, names):
+def drop_branches(model: DetectionModel, names: Iterable[str]) -> DetectionModel:
     """Return a copy of a model in which nn.Identity stands in place of the residual blocks with these names."""
     model = deepcopy(model)
     for name in names:
@@ -96,7 +98,7 @@ def drop_branches(model, names):
     return model
 
 
-def branch_count(amount, total):
+def branch_count(amount: Any, total: int) -> int:
     """Return how many of `total` residual blocks an amount means: "2" two, "0.25" a quarter, rounded.
 
     Raises InputError for what is no number, and when there are not so many.
@@ -114,13 +116,15 @@ def branch_count(amount, total):
     return count
 
 
-def weakest(scores, count):
+def weakest(scores: dict[str, float], count: int) -> list[str]:
     """Return the `count` names with the smallest scores of {name: score}, weakest first."""
-    return sorted(scores, key=scores.get)[:count]
+    return sorted(scores, key=lambda name: scores[name])[:count]
 
 
 @torch.no_grad()
-def output_changes(model, names, batches, progress=iter):
+def output_changes(
+    model: DetectionModel, names: Iterable[str], batches: Any, progress: Callable[..., Any] = iter
+) -> dict[str, float]:
     """Return {block: how much the raw outputs of a DetectionModel change without it, see relative_change}.
 
     One block is left out at a time, as Veit et al. 2016 did with residual networks. Logits are compared, so no labels
@@ -145,13 +149,13 @@ def output_changes(model, names, batches, progress=iter):
     return scores
 
 
-def relative_change(expected, got):
+def relative_change(expected: Any, got: Any) -> float:
     """Return the mean squared difference of two maps [B, na, ny, nx, no] over the variance of the first, by output."""
     difference = (got - expected).pow(2).mean((0, 2, 3))
     return float((difference / expected.var((0, 2, 3)).clamp(min=1e-9)).mean())
 
 
-def channels_of(model, name):
+def channels_of(model: Any, name: str) -> Any:
     """Return the output channels of the convolution with this name; 0 where Identity took the place of its block."""
     try:
         return model.get_submodule(name).out_channels

@@ -5,12 +5,14 @@ indices and sources, and Detect's attributes tell the same network.
 """
 
 import math
+from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import nn
 
-from models.yolo import with_coarsest
+from models.yolo import DetectionModel, with_coarsest
 from utils.data.choice import KEPT_CLASSES
 from utils.errors import InputError
 from utils.pruning.channels.rebuild import narrow_conv
@@ -21,17 +23,17 @@ IMAGE = -1  # index that stands for the image among the layers
 SHOWN = 8  # class names in a message
 
 
-def split_words(words):
+def split_words(words: Any) -> list[str]:
     """Return the words of a flag, each split at commas: ["P3,P4", "P5"] → ["P3", "P4", "P5"]."""
     return [part.strip() for word in words for part in str(word).split(",") if part.strip()]
 
 
-def scale_names(model):
+def scale_names(model: DetectionModel) -> list[str]:
     """Return what the scales of a DetectionModel are called, in the order of Detect: P3 has stride 2³ = 8."""
     return [f"P{round(math.log2(stride))}" for stride in model.model[-1].stride.tolist()]
 
 
-def drop_scales(model, dropped):
+def drop_scales(model: DetectionModel, dropped: Sequence[str]) -> Any:
     """Return (copy of a DetectionModel without some detection scales, indices of the layers that went with them).
 
     Layers that nothing else reads any more go, and those behind them move up.
@@ -60,7 +62,7 @@ def drop_scales(model, dropped):
     return model, gone
 
 
-def narrow_detect(detect, kept):
+def narrow_detect(detect: Any, kept: Sequence[int]) -> None:
     """Keep the scales with the given indices of a Detect, in place."""
     detect.f = [sources_of(detect)[i] for i in kept]
     detect.m = nn.ModuleList(detect.m[i] for i in kept)
@@ -70,17 +72,17 @@ def narrow_detect(detect, kept):
     detect.grid, detect.anchor_grid = ([torch.empty(0) for _ in kept] for _ in range(2))
 
 
-def sources_of(layer):
+def sources_of(layer: Any) -> list[int]:
     """Return the indices of the layers that a layer reads; −1 is the image."""
     return [layer.i + source if source < 0 else source for source in as_list(layer.f)]
 
 
-def as_list(sources):
+def as_list(sources: Any) -> list[int]:
     """Return a layer's `f`, which is an index or a list of indices, as a list."""
     return sources if isinstance(sources, list) else [sources]
 
 
-def drop_unread_layers(model):
+def drop_unread_layers(model: DetectionModel) -> Any:
     """Remove the layers that do not lead to Detect from a DetectionModel, in place; return their old indices."""
     layers = list(model.model)
     needed = {len(layers) - 1}
@@ -90,7 +92,7 @@ def drop_unread_layers(model):
     staying = sorted(needed - {IMAGE})
     number = {IMAGE: IMAGE} | {old: new for new, old in enumerate(staying)}
     rows = [(part, row) for part in PARTS for row in model.yaml[part]]
-    kept = {part: [] for part in PARTS}
+    kept: dict[str, list] = {part: [] for part in PARTS}
     for layer in (layers[old] for old in staying):
         part, (_, *rest) = rows[layer.i]
         sources = [given if given == -1 else number[old] for given, old in zip(as_list(layer.f), sources_of(layer))]
@@ -103,7 +105,7 @@ def drop_unread_layers(model):
     return [i for i in range(len(layers)) if i not in needed]
 
 
-def class_indices(names, wanted):
+def class_indices(names: dict[int, str], wanted: Sequence[str]) -> list[int]:
     """Return the indices of classes given by name or index, in the given order.
 
     Args:
@@ -128,7 +130,7 @@ def class_indices(names, wanted):
     return found
 
 
-def keep_classes(model, indices):
+def keep_classes(model: DetectionModel, indices: Sequence[int]) -> Any:
     """Return a copy of a DetectionModel that predicts only the classes with these indices, numbered in this order.
 
     Its yaml says so (KEPT_CLASSES): fine-tuning on the data of all classes then leaves the other labels out.

@@ -1,9 +1,12 @@
 """Which detection scales the boxes of a data set need, judged as the training loss assigns boxes to anchors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from models.yolo import DetectionModel
 from utils.boxes.anchors import box_sizes, worst_ratios
 from utils.errors import InputError
 from utils.pruning.structure.head import scale_names
@@ -25,12 +28,12 @@ class ScaleUse:
     alone: float  # … and no anchor of another scale does
 
     @property
-    def hardly_used(self):
+    def hardly_used(self) -> bool:
         """Whether the other scales would do for nearly all boxes."""
         return self.best <= RARELY_BEST and self.alone <= RARELY_ALONE
 
 
-def scale_uses(model, sizes, anchor_t=ANCHOR_T):
+def scale_uses(model: DetectionModel, sizes: np.ndarray, anchor_t: float = ANCHOR_T) -> list[ScaleUse]:
     """Return the ScaleUse of every scale of a DetectionModel for boxes [n, 2] in pixels, n at least 1.
 
     An anchor learns a box when neither side differs by a factor of anchor_t or more, as the loss assigns targets.
@@ -54,7 +57,7 @@ def scale_uses(model, sizes, anchor_t=ANCHOR_T):
     ]
 
 
-def format_scale_uses(uses):
+def format_scale_uses(uses: Sequence[ScaleUse]) -> str:
     """Return the table of some ScaleUses, and a last line that says in words what may go."""
     shown = [" ".join(f"{w:.0f}×{h:.0f}" for w, h in use.anchors) for use in uses]
     wide = max(len("anchors in px"), *map(len, shown))
@@ -65,7 +68,7 @@ def format_scale_uses(uses):
     return "\n".join([*lines, advise(uses)])
 
 
-def advise(uses):
+def advise(uses: Sequence[ScaleUse]) -> Any:
     """Return one sentence: which scales are hardly used, and the flag that drops them."""
     spare = [use for use in uses if use.hardly_used]
     if not spare or len(uses) == 1:
@@ -77,7 +80,7 @@ def advise(uses):
     return f"hardly used: {reasons}. To drop {'it' if len(spare) == 1 else 'them'}: --drop-scale {','.join(names)}"
 
 
-def suggest(model, samples, imgsz, origin):
+def suggest(model: DetectionModel, samples: Any, imgsz: int, origin: Any) -> Any:
     """Return the table of the scales that a data set uses, as text.
 
     Args:

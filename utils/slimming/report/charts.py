@@ -18,7 +18,7 @@ from utils.slimming.report.sentences import layer_label
 DPI = 130
 NAMED = 16  # up to so many points, each one's label is written
 LONG = 24  # characters of a layer's name that are shown
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "start": {"color": "#5c6773", "label": "start"},
     "kept": {"color": "#1f6feb", "label": "kept"},
     "undone": {"color": "#1f6feb", "markerfacecolor": "white", "label": "undone"},
@@ -30,10 +30,10 @@ def draw_course(points: Sequence[Point]) -> Figure:
     figure, axes = canvas(9, 5)
     kept = [i for i, point in enumerate(points) if point.state != "undone"]
     undone = [i for i, point in enumerate(points) if point.state == "undone"]
-    for series, values in courses(points):
-        values = np.array(values, float)  # None becomes NaN
+    for series, found in courses(points):
+        values = np.array(found, float)  # None becomes NaN
         line = [i for i in kept if not np.isnan(values[i])]
-        style = {"color": series.light, "markersize": 5}
+        style: dict[str, Any] = {"color": series.light, "markersize": 5}
         dashes = (0, tuple(map(int, series.dashes.split()))) if series.dashes else "-"
         axes.plot(line, values[line], marker="o", linestyle=dashes, label=series.title, **style)
         axes.plot(undone, values[undone], "o", markerfacecolor="none", **style)
