@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from utils.data.config import DataConfig
-from utils.data.labels import Sample
 
 KEPT_CLASSES = "kept_classes"  # key in the yaml of a network whose predictions were cut to some of the classes
 SHOWN = 5  # class names in a message

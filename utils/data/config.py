@@ -1,7 +1,6 @@
 """The data yaml: which images belong to which split, and what the classes are called."""
 
 from collections.abc import Callable
-from collections.abc import Callable
 from dataclasses import dataclass
 from os.path import exists, expanduser, isfile  # these never raise
 from pathlib import Path

@@ -9,7 +9,7 @@ from typing import Any
 from utils.data.config import DataConfig
 from utils.data.formats.frames import Frame
 from utils.data.formats.lists import Finder
-from utils.data.labels import Objects, Problem, Sample, gather
+from utils.data.labels import Objects, Problem, gather
 from utils.errors import InputError
 
 LARGEST_SIDE = 1_000_000  # px
