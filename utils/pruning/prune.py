@@ -44,9 +44,8 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
         return None
     out = check_output(options.out)
     if options == PruneOptions():
-        print(
-            f"no flags are given: --weights {options.weights} {options.budget_flag[:-1]} --data {options.data} --out {out}"
-        )
+        usual = f"--weights {options.weights} {options.budget_flag[:-1]} --data {options.data} --out {out}"
+        print(f"no flags are given: {usual}")
     task = read(options)
     print(*task.notes, sep="\n", end="\n" if task.notes else "")
     if options.show:
