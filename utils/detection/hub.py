@@ -54,7 +54,7 @@ def load_custom(
             print(f"{runtime.path}: {runtime.label}", file=sys.stderr)
         return AutoShape(runtime) if autoshape else runtime
     checkpoint = load_checkpoint(find_weights(path))
-    model = checkpoint.ema or checkpoint.model
+    model = checkpoint.network
     if autoshape:
         model.fuse().requires_grad_(False)
     if _verbose:

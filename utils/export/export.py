@@ -122,7 +122,7 @@ def export(options: ExportOptions) -> list[Exported]:
             need(package, f"--include {name}")
     weights = find_weights(options.weights)
     checkpoint = load_checkpoint(weights)
-    model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+    model = checkpoint.network
     config = match_classes(load_data(options.data), model.names) if options.data else None
     if config:
         check_classes(model, config)

@@ -118,6 +118,11 @@ class RunFolder:
         return self.path / "results.png"
 
     @property
+    def final_json(self) -> Path:
+        """Accuracy of the weights to use; the last file that a run writes."""
+        return self.path / "final.json"
+
+    @property
     def gamma_csv(self) -> Path:
         """Histogram of the batch norm weights, one row an epoch."""
         return self.path / "gamma.csv"

@@ -1,7 +1,7 @@
 """Fine-tuning: training that keeps the network as it was cut, with a teacher if one is given."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,9 +18,10 @@ from utils.files.hyp import load_hyp
 from utils.finetuning.distillation import Distillation
 from utils.training.distributed import process_group
 from utils.training.loaders import worker_count
-from utils.training.loop import Hook, Run
-from utils.training.resume import resolve
-from utils.training.train import LARGEST_SEED, TrainOptions, train
+from utils.training.loop import Hook
+from utils.training.options import LARGEST_SEED, TrainOptions
+from utils.training.run import Run
+from utils.training.train import train
 
 
 @dataclass
@@ -33,6 +34,10 @@ class FinetuneOptions(TrainOptions):
     unlabelled: str = option(
         "", "folder of images without labels, which only the teacher judges; as many join each batch"
     )
+
+    def __post_init__(self):
+        """Keep the anchors under a teacher: its outputs mean something with its own only."""
+        self.noautoanchor = self.noautoanchor or bool(self.teacher)
 
     def check(self) -> None:
         """Raise InputError for values that are wrong alone or exclude each other."""
@@ -51,20 +56,17 @@ class FinetuneOptions(TrainOptions):
             raise InputError("--distill-output 0 and --distill-feature 0: nothing is left that --teacher could teach")
 
 
-def finetune(options: FinetuneOptions) -> Any:
-    """Train a detector, its widths and classes as they are, as FinetuneOptions say; return the Run.
+def finetune(options: FinetuneOptions) -> Run:
+    """Train a detector, its widths as they are, as FinetuneOptions say; return the Run.
+
+    A network that was cut to some of the classes keeps them; for other classes Detect starts anew.
 
     Raises what train raises.
     """
-    options = resolve(options)
-    options.check()
-    hooks = distillation_hooks(options, print if process_group().main else lambda line: None)
-    if hooks:
-        options = replace(options, noautoanchor=True)  # the teacher's outputs mean something with its own anchors only
-    return train(options, hooks=hooks, transfer=False)
+    return train(options, make_hooks=distillation_hooks, keep_classes=True)
 
 
-def distillation_hooks(options: FinetuneOptions, say: Callable[[str], object] = print) -> list[Hook]:
+def distillation_hooks(options: FinetuneOptions, say: Callable[[str], None] = print) -> list[Hook]:
     """Return the hooks that FinetuneOptions ask for, none without a teacher; `say` gets a line about each.
 
     Raises InputError when the teacher's file or the folder of images is of no use.
@@ -74,7 +76,7 @@ def distillation_hooks(options: FinetuneOptions, say: Callable[[str], object] = 
     with blaming("--teacher"):
         file = find_weights(options.teacher)
         checkpoint = load_checkpoint(file)
-    teacher = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+    teacher = checkpoint.network
     say(f"teacher: {file}, {count_parameters(teacher):,} parameters")
     hooks: list[Hook] = [Distillation(teacher, f"--teacher {file}", options.distill_output, options.distill_feature)]
     if options.unlabelled:

@@ -78,7 +78,7 @@ def open_weights(options: Any, device: torch.device) -> DetectionModel | Runtime
         cfg = getattr(options, "cfg", "")
         cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
         checkpoint = load_checkpoint(find_weights(name), cfg)
-        return checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+        return checkpoint.network
     for flag in PYTORCH_FLAGS:
         if getattr(options, flag, None):
             raise InputError(f"--{flag}: works with .pt files only, not with {name}")
@@ -100,7 +100,7 @@ class TorchRuntime(Runtime):
         """model: None, or the network to use instead of reading the file; it stays as it is. half: compute in FP16."""
         if model is None:
             checkpoint = load_checkpoint(path)
-            model = checkpoint.ema or checkpoint.model  # of an unfinished run, the moving average is what counts
+            model = checkpoint.network
         super().__init__(path, model.names, model.size_multiple, device=device)
         self.cost = count_parameters(model), count_gflops(model)
         self.dtype = torch.float16 if half else torch.float32

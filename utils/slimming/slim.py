@@ -83,7 +83,7 @@ def start_run(options: SlimOptions, console: Console, latency: Callable[..., dic
     """Measure the start, check that the goal is ahead, and create the folder of the run."""
     hyp = load_hyp(options.hyp) | ({} if options.lr0 is None else {"lr0": options.lr0})
     checkpoint = load_checkpoint(find_weights(options.weights[0]))
-    model = checkpoint.ema or checkpoint.model
+    model = checkpoint.network
     evaluator = CheckpointEvaluator.of(options, hyp, model, latency)
     with tempfile.TemporaryDirectory() as place:
         save_checkpoint(Path(place) / START, finished_content(model))

@@ -149,7 +149,7 @@ def training_phase(pipeline: Pipeline, name: str, options: TrainOptions, hooks: 
     pipeline.run.enter(name, options.epochs)
     last = RunFolder(Path(options.project) / options.name).last
     if last.is_file():
-        if load_checkpoint(last).entries.get("epoch", -1) == -1:
+        if load_checkpoint(last).finished:
             return
         options = type(options)(resume=str(last))  # which knows the rest
     pipeline.console.phase_begins(pipeline.run)

@@ -1,4 +1,4 @@
-"""Sparse training without a strength to tune: the channels that are to go are chosen, and just those fade to zero."""
+"""Sparse training without a strength to tune: the channels that are to go are chosen, and exactly those fade."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What pruning now would leave, during sparse training: size every epoch, mAP with the channels masked every few."""
+"""What pruning now would leave, during sparse training: size every epoch, masked accuracy every few."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,20 +9,21 @@ from models.yolo import DetectionModel
 from utils.files.checkpoint import finished_content
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import masked
-from utils.pruning.choice.costs import NetworkCost
-from utils.pruning.choice.selection import Limits, select_by_cost
+from utils.pruning.choice.costs import ChannelCost, NetworkCost
+from utils.pruning.choice.selection import CEILING_SLACK, Limits, largest_share, select_by_cost, smallest
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
 from utils.sparsity.fading import Goal
 from utils.training.checkpoints import write_checkpoint
-from utils.training.loop import Hook, Run
+from utils.training.loop import Hook, Run, all_finite
 
 
 class PreviewHook(Hook):
     """Tries the cut of a goal on the moving average, logs it, and keeps best_sparse.pt.
 
-    best_sparse.pt is the network with the best fitness after the cut, its channels at zero: unlike best.pt it can be
-    pruned. Of epochs whose cut changes nothing the epoch's own evaluation counts; others are measured every `period`
-    epochs.
+    best_sparse.pt is the network of the epoch with the best fitness after the cut, with the weights that were trained:
+    no channel in it is at zero that did not get there. Its entry `cut` says what share of the channels goes in the cut,
+    and what mAP is left then. Of epochs whose cut changes nothing the epoch's own evaluation counts; others are
+    measured every `period` epochs. When the limits do not allow the goal, the deepest cut that they allow is tried.
     """
 
     def __init__(self, goal: Goal, period: int, limits: Limits = Limits()) -> None:
@@ -31,24 +32,24 @@ class PreviewHook(Hook):
         self.best = 0.0  # fitness after the cut
         self.latest: Any = None  # (map50, map) after the cut
 
-    def prepare(self, model: DetectionModel) -> None:
-        """Trace the network; check that the goal can be reached."""
+    def prepare(self, model):
+        """Trace the network and count what its layers cost."""
         self.graph = trace_channels(model)
         self.cost = self.goal.cost(self.graph, model)
         self.flops, self.sizes = NetworkCost.flops(self.graph, model), NetworkCost.parameters(self.graph, model)
-        self.choose(model)
 
     def start(self, run: Run) -> None:
         """Take the cost as it is agreed on: a resumed run keeps the times that it began with."""
         self.cost = self.goal.cost(self.graph, run.model)
 
-    def choose(self, model: DetectionModel) -> tuple[dict[str, np.ndarray], float]:
-        """Return (masks of the cut, largest mean |gamma| among the channels that go).
-
-        Raises InputError when it is impossible.
-        """
+    def choose(self, model):
+        """Return (masks of the cut, largest mean |gamma| among the channels that go)."""
         scores = gamma_scores(model, self.graph)
-        keep = select_by_cost(scores, self.cost, self.goal.left, self.limits)
+        possible = largest_share(scores, self.cost, self.limits)
+        if possible + CEILING_SLACK < 1 - self.goal.left:
+            keep = smallest(scores, self.limits.on_blocks_of(self.cost))
+        else:
+            keep = select_by_cost(scores, self.cost, self.goal.left, self.limits)
         counts = self.graph.channel_counts()
         means = np.concatenate([(scores[name] / counts[name])[~mask] for name, mask in keep.items()])
         return keep, float(means.max(initial=0.0))
@@ -70,9 +71,11 @@ class PreviewHook(Hook):
             return
         self.latest = evaluation.map50, evaluation.map
         run.log |= dict(zip(("preview/mAP_0.5", "preview/mAP_0.5:0.95"), self.latest))
-        if evaluation.fitness >= self.best:
+        if evaluation.fitness >= self.best and all_finite(model):
             self.best = evaluation.fitness
-            write_checkpoint(run, run.folder.best_sparse, finished_content(masked(model, self.graph, keep)))
+            channels = ChannelCost(self.graph.channel_counts())
+            cut = {"share": 1 - channels.of(keep) / channels.total, "map50": evaluation.map50, "map": evaluation.map}
+            write_checkpoint(run, run.folder.best_sparse, finished_content(model, cut=cut))
 
     def evaluate(self, run: Run, model: DetectionModel, keep: Mapping[str, np.ndarray]) -> Any:
         """Return the Evaluation of the network with the cut's channels masked, or None when it is not due."""

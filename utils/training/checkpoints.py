@@ -8,7 +8,9 @@ from typing import Any
 
 from utils.errors import InputError
 from utils.files.checkpoint import Checkpoint, finished_content, load_checkpoint, save_checkpoint
-from utils.training.loop import Hook, Run
+from utils.files.paths import RunFolder
+from utils.training.loop import Hook
+from utils.training.run import Run
 
 
 class CheckpointWriter:
@@ -28,20 +30,19 @@ class CheckpointWriter:
         """options: plain dict, kept in the files; every_epoch False: last epoch only; period: epochN.pt too."""
         self.options, self.every_epoch, self.period, self.now = options, every_epoch, period, now
 
-    def __call__(self, run: Run, hooks: Sequence[Hook]) -> None:
-        """Write what is due after run.epoch."""
+    def __call__(self, run, hooks):
+        """Write what is due after run.epoch: last.pt last, so that what an interrupt leaves out is done again."""
         if not (self.every_epoch or run.last_epoch):
             return
         about = {"best_fitness": run.best_fitness, "opt": self.options, "date": self.now().isoformat()}
         if run.improved or run.last_epoch:
-            content = finished_content(run.ema.model, **about)
+            finished = finished_content(run.ema.model, **about)
         if run.improved:
-            write_checkpoint(run, run.folder.best, content)
-        if not run.last_epoch:
-            content = unfinished_content(run, hooks, **about)
-        write_checkpoint(run, run.folder.last, content)
+            write_checkpoint(run, run.folder.best, finished)
+        content = finished if run.last_epoch else unfinished_content(run, hooks, **about)
         if self.period > 0 and run.epoch % self.period == 0 and not run.last_epoch:
             write_checkpoint(run, run.folder.epoch_checkpoint(run.epoch), content)
+        write_checkpoint(run, run.folder.last, content)
 
 
 def write_checkpoint(run: Run, path: Path, content: dict[str, Any]) -> None:
@@ -74,12 +75,16 @@ def unfinished_content(run: Run, hooks: Sequence[Hook], **about: Any) -> dict[st
     }
 
 
-def unfinished_checkpoint(path: str | Path) -> Checkpoint:
-    """Return the Checkpoint that an interrupted run left. Raises InputError when it is not one to go on from."""
+def resumed_checkpoint(path: str) -> Checkpoint:
+    """Return the Checkpoint that an interrupted run left: unfinished, or finished but not validated as it was saved.
+
+    Raises InputError when it is not one to go on from.
+    """
     checkpoint = load_checkpoint(path)
-    if checkpoint.entries.get("epoch", -1) == -1:
+    folder = RunFolder(Path(path).resolve().parent.parent)
+    if checkpoint.finished and (folder.final_json.is_file() or Path(path).name != folder.last.name):
         raise InputError(f"{path}: this run is finished; to train further use --weights {path}")
-    if checkpoint.ema is None or not checkpoint.entries.get("state"):
+    if not checkpoint.finished and (checkpoint.ema is None or not checkpoint.entries.get("state")):
         raise InputError(f"{path}: holds no state to resume from; use --weights {path}")
     return checkpoint
 

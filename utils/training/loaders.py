@@ -3,71 +3,83 @@
 import os
 from typing import Any
 
+from torch.utils.data import DataLoader
+
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
 from utils.training.distributed import ProcessGroup
+from utils.training.options import Plan, TrainOptions
 
 VAL_BATCH = 2  # times the training batch: without gradients there is room for more
 VAL_PAD = 0.5  # strides of border around validation images, as val.py has them
 
 
-def worker_count(options: Any, processes: ProcessGroup) -> int:
+def worker_count(options: TrainOptions, processes: ProcessGroup) -> int:
     """Return how many processes load images for one training process."""
     return min((os.cpu_count() or 1) // processes.world_size, options.workers)
 
 
-def make_loaders(plan: Any, stride: int) -> tuple[Any, Any]:
-    """Return (training loader, validation loader, None except in rank 0) of a utils.training.train.Plan.
-
-    stride: the largest of the model. Raises InputError for bad data.
-    """
-    options, processes = plan.options, plan.processes
-    workers = worker_count(options, processes)
-    shared = {
-        "stride": stride,
-        "seed": options.seed,
-        "single_cls": options.single_cls,
-        "workers": max(workers, 1),
-        "progress": processes.main and not plan.quiet,
-    }
-    with processes.main_first():
-        splits = {
-            split: load_split(plan.config, split, max(workers, 1), shared["progress"]) for split in ("train", "val")
-        }
+def scan_splits(plan: Plan) -> dict[str, list]:
+    """Return {"train": Samples, "val": Samples}; rank 0 scans first. Raises InputError for bad data."""
+    shared = shared_options(plan)
+    splits = {}
+    with plan.processes.main_first():
+        for split in ("train", "val"):
+            splits[split] = load_split(plan.config, split, shared["workers"], shared["progress"])
     for split, (_, counts) in splits.items():
         plan.say(f"{split}: {counts}")
+    return {split: samples for split, (samples, _) in splits.items()}
+
+
+def shared_options(plan: Plan) -> dict[str, Any]:
+    """Return what the data sets of both loaders are built with."""
+    return {
+        "seed": plan.options.seed,
+        "single_cls": plan.options.single_cls,
+        "workers": max(worker_count(plan.options, plan.processes), 1),
+        "progress": plan.processes.main and not plan.quiet,
+    }
+
+
+def training_loader(plan: Plan, samples: list, stride: int) -> DataLoader:
+    """Return the loader of this process's share of the training images; stride: the largest of the model."""
+    options = plan.options
     dataset = DetectionDataset(
-        splits["train"][0],
+        samples,
         options.imgsz,
         hyp=plan.hyp,
         rect=options.rect,
         cache=options.cache,
         batch_size=plan.local_batch,
-        **shared,
+        stride=stride,
+        **shared_options(plan),
     )
-    pin = plan.device.type == "cuda"
-    loader = make_loader(
+    return make_loader(
         dataset,
         plan.local_batch,
-        workers,
+        worker_count(options, plan.processes),
         shuffle=True,
         seed=options.seed,
-        rank=processes.rank,
-        world_size=processes.world_size,
+        rank=plan.processes.rank,
+        world_size=plan.processes.world_size,
         quad=options.quad,
-        pin_memory=pin,
+        pin_memory=plan.device.type == "cuda",
     )
-    if not processes.main:
-        return loader, None
+
+
+def validation_loader(plan: Plan, samples: list, stride: int) -> DataLoader:
+    """Return the loader of all validation images; stride: the largest of the model."""
     batch = plan.local_batch * VAL_BATCH
     dataset = DetectionDataset(
-        splits["val"][0],
-        options.imgsz,
+        samples,
+        plan.options.imgsz,
         rect=True,
         pad=VAL_PAD,
         batch_size=batch,
-        cache=None if options.noval else options.cache,
-        **shared,
+        cache=None if plan.options.noval else plan.options.cache,
+        stride=stride,
+        **shared_options(plan),
     )
-    return loader, make_loader(dataset, batch, workers, pin_memory=pin)
+    workers = worker_count(plan.options, plan.processes)
+    return make_loader(dataset, batch, workers, pin_memory=plan.device.type == "cuda")

@@ -91,9 +91,9 @@ class ProgressHook(Hook):
         """Return the text of an epoch; the mAPs are - until it is validated."""
         losses = "".join(f"{value:10.4g}" for value in run.losses.tolist())
         scores = f"{'-':>9}{'-':>10}" if evaluation is None else f"{evaluation.map50:9.3g}{evaluation.map:10.3g}"
+        batch = f"{run.batch.instances:11}{run.batch.size:7}"
         seconds = f"{self.clock() - self.began:.1f}s"
-        epoch = f"{run.epoch}/{run.epochs - 1}"
-        return f"{epoch:>9}{losses}{run.batch.instances:11}{run.batch.size:7}{scores}{seconds:>9}"
+        return f"{f'{run.epoch}/{run.epochs - 1}':>9}{losses}{batch}{scores}{seconds:>9}"
 
 
 class CsvHook(Hook):

@@ -1,9 +1,8 @@
 """The training loop. It knows no files, flags or data sets; what a run does besides training is a Hook's part."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,8 @@ from torch.nn.functional import interpolate
 from torch.nn.parallel import DistributedDataParallel
 
 from models.yolo import DetectionModel
-from utils.boxes.loss import DetectionLoss
 from utils.errors import InputError
-from utils.files.paths import RunFolder
-from utils.training.distributed import ProcessGroup
-from utils.training.optim import ModelEMA, Schedule
+from utils.training.run import BatchNumbers, Run
 
 CLIP_NORM = 10.0
 SMALLEST_STRIDES = 2  # sides of training images are at least this many strides: batch norms need more than one value
@@ -61,8 +57,8 @@ class Hook:
     def extra_loss(self, run: "Run", images: torch.Tensor, raw: list[torch.Tensor]) -> torch.Tensor | None:
         """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
 
-        images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled of them with labels;
-        raw: its outputs, nl maps [B + M, na, ny, nx, 5+nc]. The network computes in the precision of run.autocast().
+        images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled with labels; raw: its outputs, nl
+        maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
         """
 
     def before_step(self, run: "Run") -> None:
@@ -83,7 +79,11 @@ class Hook:
     def finish(self, run: "Run") -> None:
         """The run is over and its last checkpoint written."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def closing_lines(self, run: Run) -> list[str]:
+        """Return lines for the user, shown below the final validation in rank 0. Comes after finish, or alone."""
+        return []
+
+    def state_dict(self):
         """Return plain values and tensors from which load_state_dict restores the hook."""
         return {}
 
@@ -91,98 +91,14 @@ class Hook:
         """Take over what state_dict returned."""
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """What a run was asked for; nothing of it changes."""
-
-    imgsz: int  # longest side of the images in pixels
-    seed: int = 0
-    amp: torch.dtype | None = None  # the type of mixed precision
-    multi_scale: bool = False
-    patience: int = 0  # epochs without a better fitness after which the run stops; 0: never
-    loss_gain: float = 1.0  # images that went into one image of a batch
-
-
-@dataclass(kw_only=True)
-class RunState:
-    """How far a run is: with weights and optimizer all that a resumed run needs."""
-
-    epoch: int = 0
-    step: int = 0  # optimizer steps done
-    best_fitness: float = 0.0
-    best_epoch: int = 0  # patience counts from it
-    stop: bool = False  # the epoch is the last one
-
-
-@dataclass
-class BatchNumbers:
-    """What is said of one batch."""
-
-    index: int = 0  # within the epoch
-    labelled: int = 0  # images with labels
-    instances: int = 0  # labels
-    size: int = 0  # longest side in pixels, as the network sees it
-
-
-@dataclass
-class Run(RunState):
-    """The parts of a training, its state, and the numbers of the epoch. The model is the bare one, never wrapped."""
-
-    model: Any  # DetectionModel, or any network with the strides of one
-    optimizer: torch.optim.Optimizer
-    loss: DetectionLoss
-    schedule: Schedule
-    folder: RunFolder
-    device: torch.device
-    settings: RunSettings
-    ema: Any = None  # ModelEMA, built from the model when not given
-    processes: ProcessGroup = ProcessGroup()
-    measure: Callable[..., Any] | None = None  # model → its Evaluation on the validation images; in rank 0
-    batch: BatchNumbers = field(default_factory=BatchNumbers)
-    lr: float = 0.0  # of the weights
-    losses: Any = None  # [3] box, objectness, class: mean over the batches of this epoch
-    evaluation: Any = None  # utils.validation.evaluate.Evaluation of this epoch
-    improved: bool = False  # whether its fitness is the best so far
-    log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch
-    scaler: Any = None  # torch.amp.GradScaler
-    written: set = field(default_factory=set)  # paths of the checkpoints that are of this run, not of an earlier one
-
-    def __post_init__(self) -> None:
-        """Build what follows from the other fields."""
-        self.total_steps = self.schedule.total_steps()  # planned for the whole run
-        self.ema = self.ema or ModelEMA(self.model)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.amp is torch.float16)
-
-    @property
-    def epochs(self) -> int:
-        """Planned epochs."""
-        return self.schedule.epochs
-
-    def autocast(self) -> torch.autocast:
-        """Return the context in which networks compute in the run's precision."""
-        return torch.autocast(self.device.type, self.settings.amp, enabled=self.settings.amp is not None)
-
-    @property
-    def last_epoch(self) -> bool:
-        """Whether no epoch follows this one."""
-        return self.stop or self.patience_over or self.epoch + 1 >= self.epochs
-
-    @property
-    def patience_over(self) -> bool:
-        """Whether the last evaluation came too long after the best one."""
-        patience = self.settings.patience
-        return bool(patience and self.evaluation and self.epoch - self.best_epoch >= patience)
-
-
-def fit(
-    run: Run, loader: Any, validate: Callable[[Run], Any], hooks: Sequence[Hook], save: Callable[..., object]
-) -> None:
+def fit(run, loader, validate, hooks, save):
     """Train run.model from run.epoch to the end.
 
     Args:
         run: Run.
         loader: yields (images uint8 [B, 3, H, W], targets [N, 6], paths, shapes); its dataset has set_epoch.
-        validate: callable(run) → Evaluation of run.ema.model, or None to skip this epoch; rank 0 only.
+        validate: callable(run) → utils.validation.evaluate.Evaluation of run.ema.model, or None to skip this epoch;
+            called in rank 0 only.
         hooks: list of Hook.
         save: callable(run, hooks), called in rank 0 after each epoch.
 
@@ -317,7 +233,12 @@ def optimizer_step(run: Run, hooks: Sequence[Hook]) -> None:
     run.optimizer.zero_grad(set_to_none=True)
 
 
-def record_evaluation(run: Run, evaluation: Any) -> None:
+def all_finite(model: torch.nn.Module) -> bool:
+    """Tell whether all weights and statistics of a model are finite."""
+    return all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
+
+
+def record_evaluation(run, evaluation):
     """Write the evaluation into the log; decide whether it is the best so far."""
     run.evaluation, run.improved = evaluation, False
     if evaluation is None:
@@ -326,6 +247,7 @@ def record_evaluation(run: Run, evaluation: Any) -> None:
     run.log |= dict(zip(names, (evaluation.precision, evaluation.recall, evaluation.map50, evaluation.map)))
     if evaluation.losses is not None:
         run.log |= dict(zip(("val/box_loss", "val/obj_loss", "val/cls_loss"), evaluation.losses))
-    run.improved = evaluation.fitness >= run.best_fitness  # equal counts: early epochs all score 0
+    # Equal counts: early epochs all score 0.
+    run.improved = evaluation.fitness >= run.best_fitness and all_finite(run.ema.model)
     if run.improved:
         run.best_fitness, run.best_epoch = evaluation.fitness, run.epoch

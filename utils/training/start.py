@@ -16,16 +16,17 @@ from utils.files.paths import find_file
 
 def starting_network(
     weights: str,
-    cfg: Any,
+    cfg: str,
     names: dict[int, str],
-    hyp_anchors: Any = None,
+    hyp_anchors: float | None = None,
     transfer: bool = True,
-    say: Callable[[str], object] = print,
+    keep_classes: bool = False,
+    say: Callable[[str], None] = print,
 ) -> DetectionModel:
     """Return the DetectionModel to train on data with `names` (class index → name).
 
     The network of the checkpoint itself is trained, pruned or not. One with another number of classes gets a new
-    Detect layer when `transfer` allows it; when it does not, a network that was cut to some of the classes keeps them.
+    Detect layer when `transfer` allows it. With keep_classes a network that was cut to some of the classes keeps them.
     Without weights the network is built from cfg.
 
     Args:
@@ -45,7 +46,7 @@ def starting_network(
         if cfg is not None:
             say_differences(model, cfg, say)
         if model.nc != len(names):
-            if not transfer and KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values()):
+            if keep_classes and KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values()):
                 return model
             if not transfer:
                 raise InputError(f"{checkpoint.path}: has {model.nc} classes, the data {len(names)}; they must agree")

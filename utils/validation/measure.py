@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -116,9 +116,18 @@ def make_validation_loader(
     return make_loader(dataset, batch_size, min(workers, os.cpu_count() or 1, batch_size - 1))
 
 
-def whole_strides(size: int, stride: int) -> int:
-    """Return an image size in pixels rounded up to a multiple of the stride; says so on stderr when it changes."""
-    rounded = -(-size // stride) * stride
+def warn(line: str) -> None:
+    """Print a line on stderr."""
+    print(line, file=sys.stderr)
+
+
+def whole_strides(size: int, stride: int, least: int = 1, say: Callable[[str], None] = warn) -> int:
+    """Return an image size in pixels rounded up to a multiple of the stride, at least `least` strides.
+
+    `say` gets a line when that changes it.
+    """
+    rounded = max(-(-size // stride), least) * stride
     if rounded != size:
-        print(f"--imgsz {size}: not a multiple of the stride {stride}; {rounded} is used", file=sys.stderr)
+        reason = f"not a multiple of the stride {stride}" if size % stride else "too small"
+        say(f"--imgsz {size}: {reason}; {rounded} is used")
     return rounded

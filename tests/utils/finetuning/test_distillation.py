@@ -22,8 +22,9 @@ from utils.files.paths import ROOT, RunFolder
 from utils.finetuning.distillation import DetectInputs, Distillation, Shared, attention_loss, divergence, output_loss
 from utils.finetuning.finetune import FinetuneOptions, UnlabelledImages, distillation_hooks, finetune
 from utils.pruning.structure.head import drop_scales, keep_classes
-from utils.training.loop import Hook, Run, RunSettings, fit
+from utils.training.loop import Hook, fit
 from utils.training.optim import Schedule, build_optimizer
+from utils.training.run import Run, RunSettings
 from utils.training.start import lay_out
 from utils.training.train import TrainOptions, train
 

@@ -71,17 +71,43 @@ def test_the_logged_sizes_are_those_of_the_cut(run):
     assert not run.measured and "preview/mAP_0.5" not in run.log  # not due
 
 
-def test_a_due_cut_is_measured_with_its_channels_masked_and_the_best_is_kept(run):
+def test_a_due_cut_is_measured_with_its_channels_masked_but_kept_with_the_weights_that_were_trained(run):
     hook = started(run)
     for run.epoch in range(4):
         hook.after_validation(run)
     assert len(run.measured) == 2  # epochs 1 and 3
     assert run.log["preview/mAP_0.5"] == 0.2
     keep, _ = hook.choose(run.ema.model)
-    gone = sum(int((~mask).sum()) for mask in keep.values())
-    saved = load_checkpoint(run.folder.best_sparse).model
-    assert hook.share_dead(saved) == pytest.approx(gone / sum(len(mask) for mask in keep.values()))
-    assert hook.changes_nothing(saved, keep)
+    assert all(hook.changes_nothing(model, keep) for model in run.measured)
+    saved = load_checkpoint(run.folder.best_sparse)
+    trained = run.ema.model.half().float().state_dict()
+    assert all(torch.equal(value, trained[name]) for name, value in saved.model.state_dict().items())
+    assert saved.entries["cut"]["share"] == pytest.approx(0.3, abs=0.01)
+    assert (saved.entries["cut"]["map50"], saved.entries["cut"]["map"]) == (0.2, 0.1)
+
+
+def test_only_a_better_cut_replaces_the_best(run):
+    hook = started(run, period=1)
+    scores = iter([0.3, 0.5, 0.4])
+    run.measure = lambda model: Score(0.9, next(scores))
+    for run.epoch in range(3):
+        hook.after_validation(run)
+    assert hook.best == 0.5 and load_checkpoint(run.folder.best_sparse).entries["cut"]["map"] == 0.5
+
+
+def test_a_network_that_is_not_finite_is_not_kept(run):
+    hook = started(run, period=1)
+    run.ema.model.model[-1].m[0].bias.data[0] = torch.inf
+    hook.after_validation(run)
+    assert not run.folder.best_sparse.exists()
+
+
+def test_a_goal_beyond_the_limits_is_tried_as_far_as_they_allow(run):
+    hook = PreviewHook(Goal("channels", 0.97), 0, Limits(4, 0.5, 1))
+    hook.prepare(run.ema.model)
+    keep, _ = hook.choose(run.ema.model)
+    assert sum(int((~mask).sum()) for mask in keep.values()) > 0
+    assert all(mask.sum() >= min(4, len(mask)) for mask in keep.values())
 
 
 @pytest.mark.parametrize("period", [2, 0])

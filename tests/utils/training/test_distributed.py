@@ -16,7 +16,8 @@ from torch import nn
 from models.yolo import DetectionModel
 from utils.training.distributed import connected
 from utils.training.distributed import process_group
-from utils.training.loop import Hook, Run, RunSettings, fit
+from utils.training.loop import Hook, fit
+from utils.training.run import Run, RunSettings
 from utils.errors import InputError
 from utils.boxes.loss import DetectionLoss
 from utils.training.optim import Schedule, build_optimizer

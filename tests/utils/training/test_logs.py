@@ -7,7 +7,7 @@ import torch
 from utils.files.paths import RunFolder
 from utils.training.gamma_log import batch_norm_weights
 from utils.training.logs import CSV_COLUMNS, CsvHook, ProgressHook, TensorBoardHook
-from utils.training.loop import BatchNumbers
+from utils.training.run import BatchNumbers
 
 
 def run_state(tmp_path, model=None, epoch=0):

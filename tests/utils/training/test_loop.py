@@ -3,6 +3,7 @@
 import math
 from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ import torch
 from utils.boxes.loss import DetectionLoss
 from utils.files.paths import RunFolder
 from utils.sparsity.penalties import GammaPenalty
-from utils.training.loop import CLIP_NORM, BatchNumbers, Hook, Run, RunSettings, TrainingError, fit, prepare
+from utils.training.loop import CLIP_NORM, Hook, TrainingError, fit, prepare, record_evaluation
 from utils.training.optim import Schedule, build_optimizer
+from utils.training.run import BatchNumbers, Run, RunSettings
 
 HYP = {"box": 0.05, "obj": 1.0, "cls": 0.5, "anchor_t": 4.0}
 STEADY = Schedule(1000, 1, 64, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
@@ -194,6 +196,16 @@ def test_images_of_many_scales_keep_to_the_stride(tiny_model, tmp_path):
         shapes.add(tuple(prepare(run, batch()[0]).shape[2:]))
     assert {side % 16 for shape in shapes for side in shape} == {0}
     assert min(shapes) == (64, 64) and max(shapes) == (96, 96)  # 32 would leave batch norms one value a channel
+
+
+def test_a_network_that_is_not_finite_is_never_the_best(tiny_model, tmp_path):
+    run = make_run(tiny_model, tmp_path)
+    score = SimpleNamespace(precision=0.0, recall=0.0, map50=0.0, map=0.0, fitness=0.0, losses=None)
+    record_evaluation(run, score)
+    assert run.improved
+    run.ema.model.model[0].bn.running_var[0] = math.inf
+    record_evaluation(run, score)
+    assert not run.improved
 
 
 def test_patience_ends_the_run(tiny_model, tmp_path):

@@ -122,6 +122,34 @@ def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_used(tmp_path, draw
     assert said.endswith(f"weights to use: {folder.best}\n{folder.best_sparse} is of an earlier run\n")
 
 
+def test_a_run_that_was_ended_before_its_last_validation_is_concluded(tmp_path, drawn_data, tiny_yaml):
+    run = train(options(tmp_path, drawn_data, tiny_yaml, epochs=1, noplots=False))
+    made = [run.folder.results_png, run.folder.pr_curve, run.folder.gamma_png, run.folder.final_json]
+    weights, rows = run.folder.last.read_bytes(), run.folder.results_csv.read_text()
+    for file in made:
+        file.unlink()
+    again = train(TrainOptions(resume=str(run.folder.last)))
+    assert all(file.is_file() for file in made)
+    assert again.evaluation.map == run.evaluation.map
+    assert (run.folder.last.read_bytes(), run.folder.results_csv.read_text()) == (weights, rows)
+    with pytest.raises(InputError, match="this run is finished"):
+        train(TrainOptions(resume=str(run.folder.last)))
+
+
+def test_an_interrupt_while_checkpoints_are_written_loses_none(tmp_path, drawn_data, tiny_yaml):
+    """last.pt comes last: whatever is interrupted before it, the resumed run writes again."""
+
+    class Moments(Hook):
+        def after_validation(self, run):
+            if run.epoch:
+                written.append((run.folder.epoch_checkpoint(0).stat().st_mtime_ns, run.folder.last.stat().st_mtime_ns))
+
+    written = []
+    train(options(tmp_path, drawn_data, tiny_yaml, epochs=2, save_period=1), hooks=[Moments()])
+    ((epoch, last),) = written
+    assert epoch < last
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, drawn_data, tiny_yaml, optimizer, capsys):
     shared = {"optimizer": optimizer, "image_weights": True, "multi_scale": True}

@@ -1,0 +1,131 @@
+"""The flags of train.py, and what is known of a run before any image is read."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+
+from models.spec import make_activation
+from utils.cli.device import select_device
+from utils.cli.options import check, option
+from utils.data.config import DataConfig, label_rules, load_data
+from utils.errors import InputError
+from utils.files.hyp import load_hyp
+from utils.training.distributed import ProcessGroup, process_group
+from utils.training.optim import OPTIMIZERS
+from utils.training.resume import NEWEST
+
+LARGEST_SEED = 2**32 - 1
+
+
+@dataclass
+class TrainOptions:
+    """Options of train.py; other training scripts add their own."""
+
+    weights: str = option("yolov5s.pt", "checkpoint to start from; '' to start from --cfg")
+    cfg: str = option("", "model yaml, for a start without weights or from tensors alone")
+    data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
+    skip_bad_labels: bool = option(False, "leave out label rows that cannot be read, instead of stopping")
+    accept_conf: bool = option(
+        False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
+    )
+    hyp: str = option("data/hyps/hyp.scratch-low.yaml", "hyper-parameter yaml, by path or by name in data/hyps/")
+    epochs: int = option(100, "passes over the training images", minimum=1)
+    batch_size: int = option(16, "images in a batch, all processes together; -1: what fits", "--batch", minimum=-1)
+    imgsz: int = option(640, "longest side of the images in pixels", "--img", "--img-size", minimum=32)
+    rect: bool = option(False, "train on batches of one shape each instead of mosaics")
+    resume: str = option("", "continue a run: its last.pt, or nothing for the newest", nargs="?", const=NEWEST)
+    nosave: bool = option(False, "write checkpoints only after the last epoch")
+    noval: bool = option(False, "validate only after the last epoch")
+    noautoanchor: bool = option(False, "keep the anchors even if they do not fit the labels")
+    noplots: bool = option(False, "draw no pictures")
+    cache: str | None = option(
+        None, "keep images in memory or beside their files", nargs="?", const="ram", choices=("ram", "disk")
+    )
+    image_weights: bool = option(False, "draw images with rare and badly detected classes more often")
+    device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
+    multi_scale: bool = option(False, "vary the image size by a half up and down")
+    activation: str = option("", "give the network another activation, such as nn.ReLU: quicker, most of all in INT8")
+    single_cls: bool = option(False, "treat all classes as one")
+    optimizer: str = option("SGD", "optimizer", choices=OPTIMIZERS)
+    sync_bn: bool = option(False, "batch norm statistics over all GPUs")
+    workers: int = option(8, "processes that load images, for each training process", minimum=0)
+    project: str = option("runs/train", "folder of the runs")
+    name: str = option("exp", "folder of this run")
+    exist_ok: bool = option(False, "write into the run's folder even if it exists")
+    quad: bool = option(False, "join four images, or enlarge one, to batches a quarter as large at twice --imgsz")
+    cos_lr: bool = option(False, "let the learning rate fall as a cosine instead of a line")
+    label_smoothing: float = option(0.0, "how far class targets stay from 0 and 1", minimum=0, below=1)
+    patience: int = option(100, "epochs without improvement after which training stops; 0: never", minimum=0)
+    freeze: list[int] = option([0], "layers to keep as they are: 10 = first ten, 0 3 5 = those", nargs="+", minimum=0)
+    save_period: int = option(-1, "keep a checkpoint every so many epochs; -1: none", minimum=-1)
+    seed: int = option(0, "start of all random numbers", minimum=0, maximum=LARGEST_SEED)
+    amp: str = option("auto", "mixed precision; auto: on GPUs only", choices=("auto", "on", "off"))
+
+    def check(self) -> None:
+        """Raise InputError or SpecError for values that are wrong alone or exclude each other."""
+        check(self)
+        if self.batch_size == 0:
+            raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
+        if self.rect and self.image_weights:
+            raise InputError("--rect and --image-weights exclude each other: rectangular batches are fixed")
+        if self.activation:
+            make_activation(self.activation, "--activation")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a run before any image is read."""
+
+    options: TrainOptions
+    hyp: dict
+    config: DataConfig
+    processes: ProcessGroup
+    device: torch.device
+    quiet: bool = False
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Class index → name, as the model will have it."""
+        return {0: "item"} if self.options.single_cls and self.config.nc > 1 else self.config.names
+
+    @property
+    def local_batch(self) -> int:
+        """Images in a batch of one process."""
+        return self.options.batch_size // self.processes.world_size
+
+    @property
+    def amp(self) -> torch.dtype | None:
+        """Type of mixed precision, or None."""
+        on_gpu = self.device.type == "cuda"
+        if self.options.amp == "off" or (self.options.amp == "auto" and not on_gpu):
+            return None
+        return torch.float16 if on_gpu else torch.bfloat16
+
+    def say(self, line: str) -> None:
+        """Print a line, once for all processes."""
+        if self.processes.main and not self.quiet:
+            print(line, flush=True)
+
+
+def make_plan(options: TrainOptions, quiet: bool = False) -> Plan:
+    """Check options and read the files they name; quiet: say nothing. Raises InputError."""
+    options.check()
+    processes = process_group()
+    device = select_device(options.device)
+    if processes.distributed and device.type == "cuda":
+        device = select_device(str(processes.local_rank))
+    if options.batch_size > 0 and options.batch_size % processes.world_size:
+        raise InputError(
+            f"--batch-size {options.batch_size}: must be a multiple of the {processes.world_size} processes"
+        )
+    if options.batch_size < 0 and processes.distributed:
+        raise InputError("--batch-size -1: give a number when training with many processes")
+    if options.sync_bn and not (processes.distributed and device.type == "cuda"):
+        raise InputError("--sync-bn: needs many processes with a GPU each; start with torchrun")
+    hyp = load_hyp(options.hyp) | {"label_smoothing": options.label_smoothing}
+    return Plan(options, hyp, load_data(options.data, label_rules(options)), processes, device, quiet)
+
+
+def stored_options(options: TrainOptions) -> dict:
+    """Return options as a plain dict that --resume can read back."""
+    return {**asdict(options), "resume": ""}

@@ -1,0 +1,94 @@
+"""What changes during training: the settings of a run, its state, and the numbers of an epoch and of a batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from utils.boxes.loss import DetectionLoss
+from utils.files.paths import RunFolder
+from utils.training.distributed import ProcessGroup
+from utils.training.optim import ModelEMA, Schedule
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run was asked for; nothing of it changes."""
+
+    imgsz: int  # longest side of the images in pixels
+    seed: int = 0
+    amp: torch.dtype | None = None  # the type of mixed precision
+    multi_scale: bool = False
+    patience: int = 0  # epochs without a better fitness after which the run stops; 0: never
+    loss_gain: float = 1.0  # images that went into one image of a batch
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """How far a run is: with weights and optimizer all that a resumed run needs."""
+
+    epoch: int = 0
+    step: int = 0  # optimizer steps done
+    best_fitness: float = 0.0
+    best_epoch: int = 0  # patience counts from it
+    stop: bool = False  # the epoch is the last one
+
+
+@dataclass
+class BatchNumbers:
+    """What is said of one batch."""
+
+    index: int = 0  # within the epoch
+    labelled: int = 0  # images with labels
+    instances: int = 0  # labels
+    size: int = 0  # longest side in pixels, as the network sees it
+
+
+@dataclass
+class Run(RunState):
+    """The parts of a training, its state, and the numbers of the epoch. The model is the bare one, never wrapped."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: DetectionLoss
+    schedule: Schedule
+    folder: RunFolder
+    device: torch.device
+    settings: RunSettings
+    ema: ModelEMA = None  # built from the model when not given
+    processes: ProcessGroup = ProcessGroup()
+    measure: Callable = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
+    batch: BatchNumbers = field(default_factory=BatchNumbers)
+    lr: float = 0.0  # of the weights
+    losses: torch.Tensor = None  # [3] box, objectness, class: mean over the batches of this epoch
+    evaluation: object = None  # utils.validation.evaluate.Evaluation of this epoch
+    improved: bool = False  # whether its fitness is the best so far
+    log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch
+    scaler: torch.amp.GradScaler = None
+    written: set = field(default_factory=set)  # paths of the checkpoints that are of this run, not of an earlier one
+
+    def __post_init__(self):
+        """Build what follows from the other fields."""
+        self.total_steps = self.schedule.total_steps()  # planned for the whole run
+        self.ema = self.ema or ModelEMA(self.model)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.amp is torch.float16)
+
+    @property
+    def epochs(self) -> int:
+        """Planned epochs."""
+        return self.schedule.epochs
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which networks compute in the run's precision."""
+        return torch.autocast(self.device.type, self.settings.amp, enabled=self.settings.amp is not None)
+
+    @property
+    def last_epoch(self) -> bool:
+        """Whether no epoch follows this one."""
+        return self.stop or self.patience_over or self.epoch + 1 >= self.epochs
+
+    @property
+    def patience_over(self) -> bool:
+        """Whether the last evaluation came too long after the best one."""
+        patience = self.settings.patience
+        return bool(patience and self.evaluation and self.epoch - self.best_epoch >= patience)
