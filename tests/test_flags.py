@@ -50,3 +50,20 @@ def test_public_flags_are_known(options, flags):
 def test_of_other_public_flags_it_is_said_what_to_use(options, flag):
     with pytest.raises(InputError, match=f"^{flag}: not supported; "):
         parse(options, [flag, "1"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "field", "value"),
+    [
+        (ValidationOptions, "--conf 0.25", "conf_thres", 0.25),
+        (ValidationOptions, "--iou 0.65", "iou_thres", 0.65),
+        (DetectOptions, "--conf 0.25", "conf_thres", 0.25),
+        (DetectOptions, "--iou 0.65", "iou_thres", 0.65),
+        (TrainOptions, "--img 320", "imgsz", 320),
+        (TrainOptions, "--batch 8", "batch_size", 8),
+        (TrainOptions, "--name x", "name", "x"),
+        (SparsityOptions, "--sparse", "st", True),
+    ],
+)
+def test_abbreviations_of_the_public_commands(kind, words, field, value):
+    assert getattr(parse(kind, words.split()), field) == value

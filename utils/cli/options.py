@@ -3,11 +3,16 @@
 import argparse
 import dataclasses
 import sys
+import threading
+import time
 import typing
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn
+
+from tqdm import TMonitor
 
 from models.spec import SpecError
 from utils.cli.public_flags import INSTEAD
@@ -61,10 +66,35 @@ class Parser(argparse.ArgumentParser):
         for flag in (word.partition("=")[0] for word in unknown):
             if flag in INSTEAD:
                 raise InputError(f"{flag}: not supported; {INSTEAD[flag]}")
-        raise InputError(f"{message}; --help lists the flags")
+        near = get_close_matches(unknown[0].partition("=")[0], self.spellings(), 1) if unknown else []
+        hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
+        raise InputError(f"{message}; {hint}")
+
+    def spellings(self) -> dict[str, argparse.Action]:
+        """Return {spelling of a flag: its action}."""
+        return {text: action for action in self._actions for text in action.option_strings}
+
+    def written_out(self, words: list[str]) -> list[str]:
+        """Return the words of a command line with unique abbreviations of flags written out.
+
+        Raises InputError for one that stands for several flags. argparse would also refuse those of one flag's two
+        spellings.
+        """
+        known = self.spellings()
+        return [self.whole_flag(word, known) for word in words]
+
+    def whole_flag(self, word: str, known: dict[str, argparse.Action]) -> str:
+        """Return a word with the abbreviated flag in it written out."""
+        flag, equals, value = word.partition("=")
+        if not flag.startswith("--") or flag == "--" or flag in known or flag in INSTEAD:
+            return word
+        meant = {id(action): text for text, action in reversed(known.items()) if text.startswith(flag)}
+        if len(meant) > 1:
+            raise InputError(f"{flag}: may be {', '.join(sorted(meant.values()))}; write it out")
+        return "".join((*meant.values(), equals, value)) if meant else word
 
 
-def build_parser(cls: type, description: str | None, prog: str | None = None) -> argparse.ArgumentParser:
+def build_parser(cls: type, description: str | None, prog: str | None = None) -> Parser:
     """Return the parser of an options dataclass."""
     parser = Parser(
         prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -110,7 +140,8 @@ def parse(cls: type, argv: Sequence[str] | None = None, description: str | None 
 
     Raises InputError for an unknown flag, a value of another type and one outside its limits.
     """
-    options = cls(**vars(build_parser(cls, description, prog).parse_args(argv)))
+    parser = build_parser(cls, description, prog)
+    options = cls(**vars(parser.parse_args(parser.written_out(sys.argv[1:] if argv is None else list(argv)))))
     check(options)
     return options
 
@@ -125,14 +156,23 @@ def run(cls: type, main: Callable[..., object], description: str | None) -> None
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
         main(parse(cls, description=description, prog=prog))
+        return
     except (InputError, SpecError) as error:
-        print(printable(f"{prog}: error: {error}"), file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
+        line, code = f"{prog}: error: {error}", EXIT_BAD_INPUT
     except OSError as error:
-        if error.filename is None:  # not about a file that a user could look after
-            raise
-        print(printable(f"{prog}: error: {error.filename}: {error.strerror}"), file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
+        place = f"{error.filename}: " if error.filename is not None else ""
+        line, code = f"{prog}: error: {place}{error.strerror or error}", EXIT_BAD_INPUT
     except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        print(file=sys.stderr)  # the terminal shows ^C
+        line, code = f"{prog}: interrupted", EXIT_INTERRUPTED
+    print(printable(line), file=sys.stderr)
+    await_threads()
+    sys.exit(code)
+
+
+def await_threads(seconds: float = 5.0) -> None:
+    """Wait a little for threads that read images: one that is killed inside C++ aborts the whole interpreter."""
+    end = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not isinstance(thread, TMonitor):  # the monitor sleeps
+            thread.join(max(end - time.monotonic(), 0))

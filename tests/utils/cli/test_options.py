@@ -1,10 +1,12 @@
 """Flags and what a script makes of errors."""
 
+import threading
+import time
 from dataclasses import dataclass
 
 import pytest
 
-from utils.cli.options import EXIT_BAD_INPUT, option, parse, run
+from utils.cli.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED, option, parse, run
 from utils.errors import InputError
 
 
@@ -14,6 +16,7 @@ class Options:
 
     share: float = option(0.5, "a share", minimum=0, below=1)
     kind: str = option("a", "a kind", choices=("a", "b"))
+    kinship: int = option(0, "another flag that begins alike", "--relation", "--relative")
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,9 @@ class Options:
         (["--share", "half"], "--share: invalid float value: 'half'; --help lists the flags"),
         (["--share"], "--share: expected one argument"),
         (["--kind", "c"], "--kind: invalid choice: 'c'"),
-        (["--evolvee"], "unrecognized arguments: --evolvee; --help lists the flags"),
+        (["--quiet"], "unrecognized arguments: --quiet; --help lists the flags"),
+        (["--shaer", "0.1"], "did you mean --share?"),
+        (["--k", "c"], "--k: may be --kind, --kinship; write it out"),
         (["--share", "0.1", "--evolve=300"], "--evolve: not supported; compare runs"),
     ],
 )
@@ -48,11 +53,44 @@ def test_a_script_ends_with_one_line_and_code_2(monkeypatch, capsys, problem):
     assert said.startswith("script.py: error: a.yaml: ") and said.count("\n") == 1
 
 
-def test_errors_of_the_system_that_name_no_file_are_not_hidden(monkeypatch):
+def test_errors_of_the_system_that_name_no_file_are_one_line_too(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["script.py"])
 
     def main(options):
-        raise OSError(12, "Cannot allocate memory")
+        raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError):
+    with pytest.raises(SystemExit) as end:
         run(Options, main, "")
+    assert end.value.code == EXIT_BAD_INPUT
+    assert capsys.readouterr().err == "script.py: error: No space left on device\n"
+
+
+def test_a_script_that_is_stopped_waits_for_its_threads(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["script.py"])
+    done = []
+
+    def work():
+        time.sleep(0.2)
+        done.append(True)
+
+    def main(options):
+        threading.Thread(target=work, daemon=True).start()
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        run(Options, main, "")
+    assert end.value.code == EXIT_INTERRUPTED and done
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["--sh", "0.25"], (0.25, 0)),
+        (["--sha=0.25"], (0.25, 0)),
+        (["--rel", "3"], (0.5, 3)),  # of two spellings of one flag
+        ([], (0.5, 0)),
+    ],
+)
+def test_unique_abbreviations_of_flags(words, values):
+    found = parse(Options, words)
+    assert (found.share, found.kinship) == values
