@@ -47,6 +47,17 @@ def option(default: Any, help: str, *aliases: str, **rules: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def like(owner: type, name: str, **changes: Any) -> Any:
+    """Return the option that another options dataclass has under a name, so that its text is written once.
+
+    changes: default.
+    """
+    theirs = next(field for field in dataclasses.fields(owner) if field.name == name)
+    if theirs.default is dataclasses.MISSING:
+        return dataclasses.field(default_factory=theirs.default_factory, metadata=theirs.metadata)
+    return dataclasses.field(default=changes.get("default", theirs.default), metadata=theirs.metadata)
+
+
 def value_type(annotation: Any) -> Any:
     """Return the type that one word of the command line is converted to: int for `int | None` and for `list[int]`."""
     if typing.get_origin(annotation) in (UnionType, typing.Union):

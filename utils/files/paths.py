@@ -1,5 +1,6 @@
 """Where things are found and every file name that a run writes."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,3 +196,17 @@ def size_of(path: str | Path) -> int:
     path = Path(path)
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def check_output(name: str) -> Path:
+    """Return --out as a Path. Raises InputError when it cannot be written."""
+    out = Path(name)
+    if not out.name or out.is_dir():
+        raise InputError(f"--out {out}: is a folder; must be the file to write, such as pruned_model.pt")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: the folder {out.parent} does not exist")
+    if out.suffix != ".pt":
+        raise InputError(f"--out {out}: must end with .pt, a checkpoint is written")
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: the folder {out.parent} cannot be written to")
+    return out

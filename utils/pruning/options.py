@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 
-from utils.benchmark.latency import RUNTIMES
-from utils.cli.options import option
+from utils.cli.options import like, option
 from utils.errors import InputError
 from utils.pruning.budget import MEASURES
 from utils.pruning.choice.goal import Budget
-from utils.pruning.choice.selection import LARGEST_SHARE_AT_ONCE, SCOPES, Limits
+from utils.pruning.choice.selection import SCOPES, Limits
+from utils.pruning.flags import CutFlags
 from utils.pruning.pipeline import Recipe
-from utils.pruning.repair.constants import WAYS
-from utils.pruning.scores.criteria import CRITERIA, FROM_WEIGHTS
+from utils.pruning.scores.criteria import FROM_WEIGHTS
 from utils.pruning.scores.parameters import AGGREGATES
 
 DEFAULT_PERCENT = 0.5
@@ -40,23 +39,21 @@ class PruneOptions:
     )
     flops: float | None = option(None, "budget: share of the FLOPs that stays", maximum=1)
     params: float | None = option(None, "budget: share of the parameters that stays", maximum=1)
-    criterion: str = option("bn", "what a channel's loss is estimated by", choices=CRITERIA)
+    criterion: str = like(CutFlags, "criterion")
     aggregate: str | None = option(
         None, "how the scores of tied channels are joined; sum if not given", choices=AGGREGATES
     )
     power: float = option(
         1.0, "scores are raised to this before they are compared; 0.5 spreads the cut over more layers", minimum=0.1
     )
-    compensate: str = option(
-        "beta", "what takes the place of removed channels: nothing, act(beta), means or refitted weights", choices=WAYS
-    )
+    compensate: str = like(CutFlags, "compensate")
     recalibrate: int = option(0, "images on which to estimate the batch norm statistics again; 0: keep them", minimum=0)
-    calib: int = option(64, "training images that criteria and compensation look at", minimum=1)
+    calib: int = like(CutFlags, "calib")
     size_mb: float | None = option(None, "budget: size of the checkpoint in MB (millions of bytes)", minimum=0)
     latency_ms: float | None = option(
         None, "budget: milliseconds an image at --imgsz, measured on this machine's CPU", minimum=0
     )
-    runtime: str = option("torch", "what --latency-ms is measured in", choices=RUNTIMES)
+    runtime: str = like(CutFlags, "runtime")
     max_drop: float | None = option(
         None, "budget: mAP50-95 that may be lost on the --task images of --data", minimum=0, below=1
     )
@@ -74,18 +71,11 @@ class PruneOptions:
     scope: str = option(
         "global", "compare scores over the whole network, or take the same share of every layer", choices=SCOPES
     )
-    min_channels: int = option(8, "channels that every layer keeps", minimum=1)
-    max_layer_share: float = option(
-        LARGEST_SHARE_AT_ONCE,
-        "largest share of a layer's channels in use that may go; silent ones may all go",
-        minimum=0,
-        maximum=1,
-    )
-    round: int = option(8, "kept widths are multiples of this; 1: any width", minimum=1)
+    min_channels: int = like(CutFlags, "min_channels")
+    max_layer_share: float = like(CutFlags, "max_layer_share")
+    round: int = like(CutFlags, "round")
     protect: list[str] = option([], "layers to leave whole, as patterns such as 'model.0.*'", nargs="+")
-    std_guard: float | None = option(
-        None, "only channels that score below mean - K deviations of their layer go", minimum=0
-    )
+    std_guard: float | None = like(CutFlags, "std_guard")
     sensitivity: bool = option(False, "measure for the report what each layer and deeper cuts cost; takes minutes")
     suggest_head: bool = option(False, "say which detection scales the boxes of --data use at --imgsz, and end")
     show: bool = option(False, "print the channel groups of the network and end")

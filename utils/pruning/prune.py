@@ -1,6 +1,5 @@
 """What prune.py does, stage by stage: read a checkpoint, score, select, rebuild, report, write the narrower one."""
 
-import os
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,10 +12,10 @@ from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, label_rules, load_data
 from utils.data.splits import load_split, require_objects
-from utils.errors import InputError, blaming
+from utils.errors import blaming
 from utils.files.checkpoint import load_checkpoint, say_differences
 from utils.files.downloads import find_weights
-from utils.files.paths import find_file
+from utils.files.paths import check_output, find_file
 from utils.pruning.budget import Scores, choose
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.selection import largest_share, select_by_cost
@@ -81,20 +80,6 @@ def suggest_head(options: PruneOptions) -> str:
     split = "train" if config.train else options.task
     samples, _ = load_split(config, split, max(options.workers, 1))
     return suggest(model, samples, options.imgsz, f"{config.file} ({split})")
-
-
-def check_output(name: str) -> Path:
-    """Return --out as a Path. Raises InputError when it cannot be written."""
-    out = Path(name)
-    if not out.name or out.is_dir():
-        raise InputError(f"--out {out}: is a folder; must be the file to write, such as pruned_model.pt")
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: the folder {out.parent} does not exist")
-    if out.suffix != ".pt":
-        raise InputError(f"--out {out}: must end with .pt, a checkpoint is written")
-    if not os.access(out.parent, os.W_OK):
-        raise InputError(f"--out {out}: the folder {out.parent} cannot be written to")
-    return out
 
 
 def read(options: PruneOptions) -> PruningTask:

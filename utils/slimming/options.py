@@ -1,16 +1,15 @@
 """The flags of slim.py, which are the keys of its config file too."""
 
-import dataclasses
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from models.spec import make_activation
-from utils.cli.options import check, option
+from utils.cli.options import check, like, option
 from utils.errors import InputError
 from utils.finetuning.finetune import FinetuneOptions
 from utils.pruning.choice.selection import Limits
-from utils.pruning.options import PruneOptions
+from utils.pruning.flags import CutFlags
 from utils.training.train import TrainOptions
 
 GOALS = ("flops", "params", "latency_ms", "size_mb")
@@ -34,29 +33,7 @@ TRAINING = (
     "seed",
 )
 TEACHING = ("teacher", "distill_output", "distill_feature", "unlabelled")
-CUTTING = (
-    "criterion",
-    "compensate",
-    "calib",
-    "min_channels",
-    "max_layer_share",
-    "round",
-    "data",
-    *LABELS,
-    "imgsz",
-    "device",
-    "workers",
-    "seed",
-)
 SMALLEST_STEP = 0.02  # share of the FLOPs: what lacks less than that to a goal has met it, as prune.py sees it
-
-
-def like(owner: type, name: str, **changes: Any) -> Any:
-    """Return the option that another options dataclass has under a name; changes: default."""
-    theirs = next(field for field in fields(owner) if field.name == name)
-    if theirs.default is MISSING:
-        return dataclasses.field(default_factory=theirs.default_factory, metadata=theirs.metadata)
-    return dataclasses.field(default=changes.get("default", theirs.default), metadata=theirs.metadata)
 
 
 @dataclass
@@ -75,7 +52,7 @@ class SlimOptions:
     latency_ms: float | None = option(
         None, "goal: milliseconds an image at --imgsz, measured on this machine's CPU", minimum=0
     )
-    runtime: str = like(PruneOptions, "runtime")
+    runtime: str = like(CutFlags, "runtime")
     size_mb: float | None = option(None, "goal: size of the checkpoint in MB (millions of bytes)", minimum=0)
     max_drop: float | None = option(
         None,
@@ -110,13 +87,13 @@ class SlimOptions:
     no_distill: bool = option(False, "fine-tune without a teacher")
     hyp: str = like(TrainOptions, "hyp")
     lr0: float | None = option(None, "first learning rate, instead of that in --hyp", minimum=1e-12, maximum=1e3)
-    criterion: str = like(PruneOptions, "criterion")
-    compensate: str = like(PruneOptions, "compensate")
-    calib: int = like(PruneOptions, "calib")
-    min_channels: int = like(PruneOptions, "min_channels")
-    max_layer_share: float = like(PruneOptions, "max_layer_share", default=Limits.max_share)
-    round: int = like(PruneOptions, "round")
-    std_guard: float | None = like(PruneOptions, "std_guard")
+    criterion: str = like(CutFlags, "criterion")
+    compensate: str = like(CutFlags, "compensate")
+    calib: int = like(CutFlags, "calib")
+    min_channels: int = like(CutFlags, "min_channels")
+    max_layer_share: float = like(CutFlags, "max_layer_share", default=Limits.max_share)
+    round: int = like(CutFlags, "round")
+    std_guard: float | None = like(CutFlags, "std_guard")
     imgsz: int = like(TrainOptions, "imgsz")
     batch_size: int = like(TrainOptions, "batch_size")
     activation: str = like(TrainOptions, "activation")
@@ -155,8 +132,8 @@ class SlimOptions:
         if self.batch_size == 0:
             raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
         if self.sparse_epochs and (self.criterion, self.compensate) != (
-            PruneOptions.criterion,
-            PruneOptions.compensate,
+            CutFlags.criterion,
+            CutFlags.compensate,
         ):
             raise InputError(
                 "--criterion and --compensate have no effect after sparse training, which chooses the channels and "
@@ -164,7 +141,7 @@ class SlimOptions:
             )
         if self.no_distill and (self.teacher or self.unlabelled):
             raise InputError("--no-distill: fine-tuning has no teacher; leave out --teacher and --unlabelled")
-        if self.runtime != PruneOptions.runtime and self.latency_ms is None:
+        if self.runtime != CutFlags.runtime and self.latency_ms is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --latency-ms")
         if self.sweep:
             self.check_sweep(goals)

@@ -4,12 +4,17 @@ A share is one of the FLOPs, or, when the goal is a time, of the milliseconds th
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from utils.benchmark.latency import measure_latency, milliseconds
+from utils.cli.device import select_device
+from utils.data.choice import match_classes
+from utils.data.config import label_rules, load_data
+from utils.files.checkpoint import load_checkpoint
 from utils.pruning.budget import cost_and_share
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import rebuild
@@ -18,23 +23,36 @@ from utils.pruning.choice.goal import Budget
 from utils.pruning.choice.milliseconds import Rates, fit_rates
 from utils.pruning.choice.search import bisect, file_megabytes
 from utils.pruning.choice.selection import largest_share, select_by_cost
-from utils.pruning.options import PruneOptions
-from utils.pruning.pipeline import PruningTask, score
-from utils.pruning.prune import read
-from utils.slimming.options import CUTTING, SMALLEST_STEP, SlimOptions
+from utils.pruning.pipeline import PruningTask, Recipe, prepare, score
+from utils.slimming.options import SMALLEST_STEP, SlimOptions
 from utils.slimming.rules import goal_limit, goal_name
 from utils.slimming.state import Measurement, Step
 from utils.sparsity.fading import Goal
+from utils.validation.measure import check_classes
 
 SLACK = 1.1  # times the share of a step: so much it may remove when that reaches the goal
 MARGIN = 0.001  # below the largest cut possible, because sparse training chooses with other scores
 
 
-def cut_options(options: SlimOptions, file: Path, left: float) -> PruneOptions:
-    """Return the PruneOptions of a cut of a checkpoint to a share of its FLOPs, as SlimOptions want it."""
-    chosen = {name: getattr(options, name) for name in CUTTING}
-    guard = None if options.sparse_epochs else options.std_guard  # sparse training has seen to it
-    return PruneOptions(weights=str(file), flops=left, std_guard=guard, noval=True, **chosen)
+def pruning_task(options: SlimOptions, file: Path, guarded: bool = True) -> PruningTask:
+    """Return the PruningTask of a checkpoint, as SlimOptions want it.
+
+    guarded: whether --std-guard holds; sparse training sees to it in its own way, so the cut after it does not.
+    """
+    model = load_checkpoint(file).network
+    limits = replace(options.limits, std_guard=options.std_guard if guarded else None)
+    recipe = Recipe(
+        criterion=options.criterion,
+        limits=limits,
+        compensate=options.compensate,
+        calib=options.calib,
+        seed=options.seed,
+    )
+    config = None
+    if recipe.needs_images:
+        config = match_classes(load_data(options.data, label_rules(options)), model.names)
+        check_classes(model, config)
+    return prepare(model, recipe, model.fitting_size(options.imgsz), select_device(options.device), config)
 
 
 def planned_share(
@@ -50,15 +68,12 @@ def planned_share(
     Rates are needed for a goal in time. latency, fit: how networks are timed, and Rates found. Returns None when the
     limits of the cut allow next to nothing.
     """
-    wanted = cut_options(options, file, 1 - share)
-    wanted.std_guard = options.std_guard
-    job = read(wanted)
-    scores = score(job)
-    rates, size = None, job.model.fitting_size(options.imgsz)
+    task = pruning_task(options, file)
+    scores, rates, size = score(task), None, task.image_size
     if goal_name(options) == "latency_ms":
-        rates = fit(job.graph, job.model, size, options.runtime, np.random.default_rng(options.seed))
-    cost = rates.cost(job.graph, job.model) if rates else NetworkCost.flops(job.graph, job.model, size)
-    ceiling = largest_share(scores, cost, job.limits)
+        rates = fit(task.graph, task.model, size, options.runtime, np.random.default_rng(options.seed))
+    cost = rates.cost(task.graph, task.model) if rates else NetworkCost.flops(task.graph, task.model, size)
+    ceiling = largest_share(scores, cost, task.limits)
     if options.sparse_epochs:  # which begins with every channel in use
         ceiling = min(
             ceiling, largest_share({name: values * 0 + 1 for name, values in scores.items()}, cost, options.limits)
@@ -66,8 +81,8 @@ def planned_share(
     ceiling -= MARGIN
     if ceiling < SMALLEST_STEP:
         return None
-    masks = partial(select_by_cost, scores, cost, limits=job.limits)
-    lacking = lacking_share(options, job, cost, masks, 1 - ceiling, start, latency)
+    masks = partial(select_by_cost, scores, cost, limits=task.limits)
+    lacking = lacking_share(options, task, cost, masks, 1 - ceiling, start, latency)
     planned = min(lacking if lacking <= share * SLACK else share, ceiling)
     if cost.of(masks(1 - planned)) >= (1 - SMALLEST_STEP / 2) * cost.total:
         return None
@@ -81,20 +96,20 @@ def step_goal(options: SlimOptions, step: Step) -> Goal:
     return Goal("time", 1 - step.share, step.rates.image_size, options.runtime, step.rates)
 
 
-def step_cut(step: Step, job: PruningTask, scores: Mapping) -> dict:
-    """Return the masks {group: bool [width]} of a step's cut; job: that of prune.py for the network to cut."""
+def step_cut(step: Step, task: PruningTask, scores: Mapping) -> dict:
+    """Return the masks {group: bool [width]} of a step's cut; task: of the network to cut."""
     if step.rates is None:
-        cost, left = cost_and_share(job, Budget("flops", 1 - step.share), scores)
+        cost, left = cost_and_share(task, Budget("flops", 1 - step.share), scores)
     else:
-        cost = step.rates.cost(job.graph, job.model)
-        whole = step.rates.cost(trace_channels(job.whole), job.whole).total  # with branches that are silent
+        cost = step.rates.cost(task.graph, task.model)
+        whole = step.rates.cost(trace_channels(task.whole), task.whole).total  # with branches that are silent
         left = min((1 - step.share) * whole / cost.total, 1.0)
-    return select_by_cost(scores, cost, left, job.limits)
+    return select_by_cost(scores, cost, left, task.limits)
 
 
 def lacking_share(
     options: SlimOptions,
-    job: PruningTask,
+    task: PruningTask,
     cost: NetworkCost,
     masks: Callable[[float], dict],
     floor: float,
@@ -103,23 +118,23 @@ def lacking_share(
 ) -> float:
     """Return which share of a cost has to go until the goal of the SlimOptions is met, about; 1.0 when it can't be.
 
-    job, cost: as in planned_share; masks: callable(share left) → {group: bool [width]}; floor: least share left.
+    task, cost: as in planned_share; masks: callable(share left) → {group: bool [width]}; floor: least share left.
     """
     name = goal_name(options)
     if name is None:
         return 1.0
     if name == "flops":
         return 1 - options.flops * start.gflops * 1e9 / cost.total
-    parameters = NetworkCost.parameters(job.graph, job.model)
+    parameters = NetworkCost.parameters(task.graph, task.model)
 
     def measure(left):
         keep = masks(left)
         if name == "params":
             return parameters.of(keep) / start.parameters
-        narrow = rebuild(job.model, job.graph, keep)
+        narrow = rebuild(task.model, task.graph, keep)
         if name == "size_mb":
             return file_megabytes(narrow)
-        return milliseconds(narrow, job.model.fitting_size(options.imgsz), options.runtime, latency=latency)
+        return milliseconds(narrow, task.model.fitting_size(options.imgsz), options.runtime, latency=latency)
 
     limit = goal_limit(options, name)
     if measure(floor) > limit:

@@ -15,9 +15,8 @@ from utils.files.atomic import write_atomically
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.hyp import load_hyp
-from utils.files.paths import free_name, new_run
+from utils.files.paths import check_output, free_name, new_run
 from utils.pruning.choice.milliseconds import Rates, fit_rates
-from utils.pruning.prune import check_output
 from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import TimeIsUp
 from utils.slimming.options import SlimOptions

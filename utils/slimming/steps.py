@@ -11,11 +11,10 @@ from utils.files.checkpoint import checkpoint_bytes, finished_content, load_chec
 from utils.files.paths import RunFolder
 from utils.finetuning.finetune import FinetuneOptions, distillation_hooks
 from utils.pruning.pipeline import make_cut, score
-from utils.pruning.prune import read
 from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import ProgressHook
 from utils.slimming.options import TEACHING, TRAINING, SlimOptions
-from utils.slimming.planning import cut_options, step_cut, step_goal
+from utils.slimming.planning import pruning_task, step_cut, step_goal
 from utils.slimming.report.write import write_page, write_report
 from utils.slimming.state import SlimRun, SlimState, Step
 from utils.slimming.terminal import Console
@@ -99,8 +98,8 @@ def cut_phase(pipeline: Pipeline, step: Step) -> None:
     pipeline.run.enter("cut")
     sparse = step.sparse
     source = pipeline.folder / sparse.file if sparse else pipeline.newest
-    job = read(cut_options(pipeline.options, source, 1 - step.share))
-    cut = make_cut(job, step_cut(step, job, score(job)))
+    task = pruning_task(pipeline.options, source, guarded=not pipeline.options.sparse_epochs)
+    cut = make_cut(task, step_cut(step, task, score(task)))
     write_atomically(pipeline.step_folder / PRUNED, checkpoint_bytes(finished_content(cut.after)))
     measured_phase(pipeline, "pruned", pipeline.step_folder / PRUNED)
 

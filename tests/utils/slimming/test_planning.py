@@ -12,9 +12,8 @@ from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.choice.search import file_megabytes
 from utils.pruning.pipeline import make_cut, score
-from utils.pruning.prune import read
 from utils.slimming.options import SlimOptions
-from utils.slimming.planning import cut_options, planned_share, step_cut, step_goal
+from utils.slimming.planning import planned_share, pruning_task, step_cut, step_goal
 from utils.slimming.state import Measurement, Step
 from utils.sparsity.fading import Goal
 
@@ -82,8 +81,8 @@ def test_a_goal_in_time_is_a_share_of_the_milliseconds(network):
     step = Step(1, 1, share, 1 - share, rates=found)
     goal = step_goal(options, step)
     assert (goal.kind, goal.left, goal.image_size, goal.runtime) == ("time", 1 - share, 64, "onnx")
-    job = read(cut_options(options, network[0], 1 - share))
-    narrow = make_cut(job, step_cut(step, job, score(job))).after
+    task = pruning_task(options, network[0])
+    narrow = make_cut(task, step_cut(step, task, score(task))).after
     assert 0.5 * whole < modelled(narrow) <= options.latency_ms
     assert step_goal(options, Step(1, 1, 0.4, 0.6)) == Goal("FLOPs", 0.6)
 
