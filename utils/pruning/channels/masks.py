@@ -37,8 +37,6 @@ class Masks(dict[str, np.ndarray]):
                 raise ValueError(f"mask of {name}: {len(mask)} channels, but the group has {group.width}")
             if group.protected and not mask.all():
                 raise ValueError(f"mask of {name}: the group is protected ({group.protected})")
-            if not mask.any():
-                raise ValueError(f"mask of {name}: leaves no channel")
         return self
 
     def __str__(self) -> str:
