@@ -1,7 +1,7 @@
 """What changes during training: the settings of a run, its state, and the numbers of an epoch and of a batch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -48,23 +48,23 @@ class BatchNumbers:
 class Run(RunState):
     """The parts of a training, its state, and the numbers of the epoch. The model is the bare one, never wrapped."""
 
-    model: torch.nn.Module
+    model: Any  # DetectionModel
     optimizer: torch.optim.Optimizer
     loss: DetectionLoss
     schedule: Schedule
     folder: RunFolder
     device: torch.device
     settings: RunSettings
-    ema: ModelEMA = None  # built from the model when not given
+    ema: Any = None  # built from the model when not given
     processes: ProcessGroup = ProcessGroup()
-    measure: Callable = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
+    measure: Any = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
     batch: BatchNumbers = field(default_factory=BatchNumbers)
     lr: float = 0.0  # of the weights
-    losses: torch.Tensor = None  # [3] box, objectness, class: mean over the batches of this epoch
-    evaluation: object = None  # utils.validation.evaluate.Evaluation of this epoch
+    losses: Any = None  # [3] box, objectness, class: mean over the batches of this epoch
+    evaluation: Any = None  # utils.validation.evaluate.Evaluation of this epoch
     improved: bool = False  # whether its fitness is the best so far
     log: dict[str, float] = field(default_factory=dict)  # numbers of this epoch
-    scaler: torch.amp.GradScaler = None
+    scaler: Any = None
     written: set = field(default_factory=set)  # paths of the checkpoints that are of this run, not of an earlier one
 
     def __post_init__(self):
