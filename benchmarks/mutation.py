@@ -9,6 +9,7 @@ imported the libraries already. What no test notices is printed: a test is missi
 
 import ast
 import copy
+import importlib.machinery
 import importlib.util
 import io
 import json
@@ -206,23 +207,20 @@ class Only:
         items[:] = sorted((i for i in items if i.nodeid in self.place), key=lambda i: self.place[i.nodeid])
 
 
-class Put:
+class Put(importlib.machinery.SourceFileLoader):
     """A finder and loader of modules that gives one module a changed tree."""
 
     def __init__(self, name, path, tree):
-        self.name, self.path, self.tree = name, path, tree
+        super().__init__(name, str(path))
+        self.tree = tree
 
     def find_spec(self, name, path=None, target=None):
         """Return the spec of the changed module and of no other."""
-        return importlib.util.spec_from_loader(name, self, origin=str(self.path)) if name == self.name else None
+        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
 
-    def create_module(self, spec):
-        """Leave it to Python."""
-
-    def exec_module(self, module):
-        """Run the changed code."""
-        module.__file__ = str(self.path)
-        exec(compile(self.tree, str(self.path), "exec"), module.__dict__)
+    def get_code(self, fullname):
+        """Return the changed code."""
+        return compile(self.tree, self.path, "exec")
 
 
 def forked(function, limit):
@@ -267,6 +265,7 @@ def survives(mutant, name, path, seen):
         return True
 
     def faulty():
+        """Run the tests on the fault."""
         sys.meta_path.insert(0, Put(name, path, mutant.tree))
         return tests_of(dict.fromkeys(ROOT / test.partition("::")[0] for test in runs), Only(runs))
 
