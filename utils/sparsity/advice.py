@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from typing import Any
 
 from utils.files.checkpoint import load_checkpoint
 from utils.pruning.choice.costs import ChannelCost
@@ -47,7 +48,7 @@ class CutAdvice(Hook):
             lines[0] += f" of {run.evaluation.map50:.3f} and {run.evaluation.map:.3f}"
         return [*lines, *self.drop_lines(measured), *self.way_on(silent, share, model, file, run)]
 
-    def way_on(self, silent, share, model, file, run):
+    def way_on(self, silent: Any, share: Any, model: Any, file: Any, run: Any) -> Any:
         """Return what works instead of a cut that would cost too much: the silent channels, or another training."""
         preview = self.preview
         channels = ChannelCost(preview.graph.channel_counts())
@@ -65,31 +66,31 @@ class CutAdvice(Hook):
         again = f"--st --sr auto {preview.goal.flag}"
         return [f"{silent}. {advice}", self.next_line("train_sparsity.py", again, file, run)]
 
-    def cut_flags(self, share):
+    def cut_flags(self, share: Any) -> Any:
         """Return the flags with which prune.py cuts `share` of the channels towards the goal."""
         multiple = self.preview.limits.multiple
         rounding = "" if multiple == PruneOptions.round else f" --round {multiple}"
         return self.preview.goal.cut(share) + rounding
 
-    def drop_lines(self, measured):
+    def drop_lines(self, measured: Any) -> Any:
         """Return what the fade has to say about the accuracy of the cut."""
         if self.fade is None or not measured:
             return []
         return self.fade.drop_lines((measured["map50"], measured["map"]))
 
-    def next_line(self, script, flags, file, run):
+    def next_line(self, script: Any, flags: Any, file: Any, run: Any) -> Any:
         """Return the command to go on with."""
         words = ["python", script, *flags.split(), "--weights", str(file), "--data", self.data]
         return f"next: {shlex.join([*words, '--imgsz', str(run.settings.imgsz)])}"
 
 
-def loud_channels(model, graph):
+def loud_channels(model: Any, graph: Any) -> Any:
     """Return the masks {group: bool [width]} of the channels that have a gamma of at least NEAR_ZERO."""
     parameters = ChannelParameters(model, graph)
     loud = parameters.by_group(parameters.per_channel((parameters.gamma.abs() >= NEAR_ZERO).float()))
     return {name: values > 0 for name, values in loud.items()}
 
 
-def scores(measured):
+def scores(measured: Any) -> Any:
     """Return the accuracies of a cut in words."""
     return f"mAP50 {measured['map50']:.3f}, mAP50-95 {measured['map']:.3f}"

@@ -32,7 +32,7 @@ class PreviewHook(Hook):
         self.best = 0.0  # fitness after the cut
         self.latest: Any = None  # (map50, map) after the cut
 
-    def prepare(self, model):
+    def prepare(self, model: Any) -> None:
         """Trace the network and count what its layers cost."""
         self.graph = trace_channels(model)
         self.cost = self.goal.cost(self.graph, model)
@@ -42,7 +42,7 @@ class PreviewHook(Hook):
         """Take the cost as it is agreed on: a resumed run keeps the times that it began with."""
         self.cost = self.goal.cost(self.graph, run.model)
 
-    def choose(self, model):
+    def choose(self, model: Any) -> Any:
         """Return (masks of the cut, largest mean |gamma| among the channels that go)."""
         scores = gamma_scores(model, self.graph)
         possible = largest_share(scores, self.cost, self.limits)

@@ -83,7 +83,7 @@ class Hook:
         """Return lines for the user, shown below the final validation in rank 0. Comes after finish, or alone."""
         return []
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return plain values and tensors from which load_state_dict restores the hook."""
         return {}
 
@@ -91,7 +91,7 @@ class Hook:
         """Take over what state_dict returned."""
 
 
-def fit(run, loader, validate, hooks, save):
+def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
     """Train run.model from run.epoch to the end.
 
     Args:
@@ -238,7 +238,7 @@ def all_finite(model: torch.nn.Module) -> bool:
     return all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
 
 
-def record_evaluation(run, evaluation):
+def record_evaluation(run: Any, evaluation: Any) -> None:
     """Write the evaluation into the log; decide whether it is the best so far."""
     run.evaluation, run.improved = evaluation, False
     if evaluation is None:

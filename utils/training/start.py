@@ -35,16 +35,16 @@ def starting_network(
         hyp_anchors: anchors per scale to estimate anew, for a network built from cfg.
         say: takes the lines to tell the user.
     """
-    cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
+    file = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
     if not weights:
-        if cfg is None:
+        if file is None:
             raise InputError("--weights and --cfg are both empty; give a .pt or a model yaml")
-        model = DetectionModel(cfg, nc=len(names), anchors=hyp_anchors)
+        model = DetectionModel(file, nc=len(names), anchors=hyp_anchors)
     else:
-        checkpoint = load_checkpoint(find_weights(weights), cfg)
+        checkpoint = load_checkpoint(find_weights(weights), file)
         model = checkpoint.model
-        if cfg is not None:
-            say_differences(model, cfg, say)
+        if file is not None:
+            say_differences(model, file, say)
         if model.nc != len(names):
             if keep_classes and KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values()):
                 return model

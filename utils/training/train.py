@@ -49,7 +49,7 @@ def train(
     options: TrainOptions,
     *,
     hooks: Iterable[Hook] = (),
-    make_hooks: Callable[[TrainOptions, Callable], list[Hook]] | None = None,
+    make_hooks: Callable[..., list[Hook]] | None = None,
     transfer: bool = True,
     keep_classes: bool = False,
     model: DetectionModel | None = None,
@@ -90,7 +90,7 @@ def train(
 def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoint: Checkpoint | None) -> Run:
     """Load the images, train or go on from a Checkpoint, and conclude; return the Run."""
     splits = scan_splits(plan)
-    loader = training_loader(plan, splits["train"], model.size_multiple)
+    loader: Any = training_loader(plan, splits["train"], model.size_multiple)
     val_loader = validation_loader(plan, splits["val"], model.size_multiple) if plan.processes.main else None
     if checkpoint is None and not plan.options.noautoanchor:
         rng = np.random.default_rng(plan.options.seed)
@@ -219,7 +219,7 @@ def run_folder(plan: Plan) -> RunFolder:
     return folder
 
 
-def recording_hooks(plan, loader):
+def recording_hooks(plan: Any, loader: Any) -> list[Hook]:
     """Return the hooks that record the run: none but in rank 0."""
     if not plan.processes.main:
         return []
@@ -235,7 +235,7 @@ def recording_hooks(plan, loader):
     return hooks
 
 
-def measured(plan, model, loader, **options) -> Evaluation:
+def measured(plan: Any, model: Any, loader: Any, **options: Any) -> Evaluation:
     """Return the Evaluation of a model on the validation images."""
     return measure(
         model,
