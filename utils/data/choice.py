@@ -9,6 +9,7 @@ import numpy as np
 
 from utils.data.config import DataConfig
 
+ANY_OBJECT = {0: "item"}  # the classes of a detector that was trained with --single-cls
 KEPT_CLASSES = "kept_classes"  # key in the yaml of a network whose predictions were cut to some of the classes
 SHOWN = 5  # class names in a message
 ROWS = 20  # of class names side by side
@@ -38,13 +39,22 @@ def side_by_side(data: dict[int, str], model: dict[int, str]) -> str:
     return "\n".join(f"  {line}" for line in [*lines, *[f"and {count - ROWS} more"] * (count > ROWS)])
 
 
+def is_single_class(names: dict[int, str]) -> bool:
+    """Tell whether a detector with these classes (index → name) was trained to see every object as one class."""
+    return names == ANY_OBJECT
+
+
 def match_classes(config: DataConfig, names: dict[int, str], say: Callable[[str], None] = print) -> DataConfig:
     """Return a DataConfig as a detector with the classes `names` (index → name) sees it.
 
-    When these are some of the classes of the data, the result has only them, and `say` gets a line about it. Where the
+    A detector trained with --single-cls sees all classes as one. When the names are some of the classes of the data,
+    the result has only them, and `say` gets a line about it. Where the
     yaml gives no names, or the same ones in another case, the classes are called as the detector calls them. Otherwise
     the config is returned as it is.
     """
+    if is_single_class(names) and config.names != names:
+        say(f"{config.file}: the model was trained with --single-cls; its {config.nc} classes count as one")
+        return ChosenClasses(**{**vars(config), "names": dict(names)}, whole=config)
     spelled = {
         number: next((own for own in names.values() if same_name(own, name)), name)
         for number, name in config.names.items()
@@ -62,6 +72,8 @@ def match_classes(config: DataConfig, names: dict[int, str], say: Callable[[str]
 
 def choose_labels(samples: Any, config: Any) -> Any:
     """Return the Samples of a whole data set as those of a ChosenClasses: its classes only, with its numbers."""
+    if is_single_class(config.names):
+        return [narrow(sample, np.zeros(config.whole.nc)) for sample in samples]
     number = {name: index for index, name in config.names.items()}
     new = np.array(
         [number.get(name, -1) for _, name in sorted(config.whole.names.items())]

@@ -7,6 +7,7 @@ import torch
 from models.spec import make_activation
 from utils.cli.device import select_device
 from utils.cli.options import check, option
+from utils.data.choice import ANY_OBJECT
 from utils.data.config import DataConfig, label_rules, load_data
 from utils.errors import InputError
 from utils.files.hyp import load_hyp
@@ -86,7 +87,7 @@ class Plan:
     @property
     def names(self) -> dict[int, str]:
         """Class index → name, as the model will have it."""
-        return {0: "item"} if self.options.single_cls and self.config.nc > 1 else self.config.names
+        return ANY_OBJECT if self.options.single_cls and self.config.nc > 1 else self.config.names
 
     @property
     def local_batch(self) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models.yolo import Detect, DetectionModel
-from utils.data.choice import KEPT_CLASSES
+from utils.data.choice import KEPT_CLASSES, is_single_class
 from utils.errors import InputError
 from utils.files.checkpoint import keep_place, load_checkpoint, say_differences
 from utils.files.downloads import find_weights
@@ -46,7 +46,8 @@ def starting_network(
         if file is not None:
             say_differences(model, file, say)
         if model.nc != len(names):
-            if keep_classes and KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values()):
+            some = KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values())
+            if keep_classes and (some or is_single_class(model.names)):
                 return model
             if not transfer:
                 raise InputError(f"{checkpoint.path}: has {model.nc} classes, the data {len(names)}; they must agree")

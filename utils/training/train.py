@@ -16,7 +16,7 @@ import yaml
 from models.yolo import DetectionModel
 from utils.boxes.anchors import check_anchors
 from utils.boxes.loss import DetectionLoss
-from utils.data.choice import KEPT_CLASSES, match_classes
+from utils.data.choice import KEPT_CLASSES, is_single_class, match_classes
 from utils.data.loader import QUAD
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
@@ -148,7 +148,7 @@ def choose_network(
         model = starting_network(
             options.weights, options.cfg, plan.names, anchors, transfer, keep_classes or not transfer, plan.say
         )
-    if KEPT_CLASSES in model.yaml:
+    if KEPT_CLASSES in model.yaml or is_single_class(model.names):
         plan = replace(plan, config=match_classes(plan.config, model.names, plan.say))
     if model.nc != len(plan.names):
         raise InputError(f"{plan.config.file}: {len(plan.names)} classes, the model has {model.nc}; they must agree")

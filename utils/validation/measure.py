@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from models.yolo import DetectionModel
-from utils.data.choice import same_name, side_by_side
+from utils.data.choice import ANY_OBJECT, same_name, side_by_side
 from utils.data.config import DataConfig
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
@@ -62,7 +62,7 @@ def measure(model: DetectionModel | Runtime, loader: Iterable, *, device: torch.
 
 def evaluated_names(config: DataConfig, single_cls: bool) -> dict[int, str]:
     """Return {index: name} of the classes that are told apart."""
-    return {0: "item"} if single_cls else config.names
+    return ANY_OBJECT if single_cls else config.names
 
 
 def check_classes(model: DetectionModel | Runtime, config: DataConfig) -> None:

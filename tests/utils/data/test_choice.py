@@ -109,3 +109,26 @@ def test_many_names_side_by_side():
     assert lines[2].split() == ["1", "x", "A1", "<"]
     assert lines[3].split() == ["2", "a2", "A2"]
     assert lines[-1].strip() == "and 5 more"
+
+
+def test_a_network_of_one_class_sees_every_object_as_one(config):
+    said = []
+    one = match_classes(config, {0: "item"}, said.append)
+    whole, all_one = load_split(config, "val", progress=False)[0], load_split(one, "val", progress=False)[0]
+    assert one.nc == 1 and "--single-cls" in said[0]
+    for before, after in zip(whole, all_one, strict=True):
+        assert np.array_equal(after.labels[:, 1:], before.labels[:, 1:])
+        assert not after.labels[:, 0].any()
+
+
+def test_commands_after_single_cls_need_not_say_it_again(tiny_config, config, tmp_path):
+    """Validation and fine-tuning of a network that was trained with --single-cls, on data of five classes."""
+    model = DetectionModel({**tiny_config, "nc": 1})
+    model.names = {0: "item"}
+    save_checkpoint(tmp_path / "one.pt", finished_content(model))
+    shared = {"weights": str(tmp_path / "one.pt"), "data": str(config.file), "imgsz": 64, "workers": 0, "device": "cpu"}
+    evaluation = validate_checkpoint(ValidationOptions(**shared, project=str(tmp_path / "val")))
+    assert evaluation.instances == sum(len(s.labels) for s in load_split(config, "val", progress=False)[0])
+    options = TrainOptions(**shared, epochs=1, batch_size=2, project=str(tmp_path / "runs"), noautoanchor=True)
+    run = train(options, keep_classes=True)
+    assert run.model.names == {0: "item"} and run.model.nc == 1
