@@ -18,7 +18,7 @@ from utils.files.downloads import find_weights
 from utils.files.paths import check_output, find_file
 from utils.pruning.budget import Scores, choose
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
-from utils.pruning.choice.selection import largest_share, select_by_cost
+from utils.pruning.choice.selection import largest_share, rounded_down, select_by_cost
 from utils.pruning.options import PruneOptions
 from utils.pruning.pipeline import Cut, PruningTask, Recipe, load_images, make_cut, prepare, score
 from utils.pruning.report.sensitivity import DEPTHS, explore
@@ -151,11 +151,9 @@ def deeper_cuts(task: PruningTask, scores: Scores) -> dict[str, DetectionModel]:
 
 def ceiling_line(task: PruningTask, scores: Scores) -> str:
     """Return in words how far a cut could go."""
-    shares = {}
-    for cost in (ChannelCost(task.graph.channel_counts()), NetworkCost.flops(task.graph, task.model)):
-        shares[cost.name] = np.floor(largest_share(scores, cost, task.limits) * 1000) / 10  # never more than what works
-    channels, flops = shares["channels"], shares["FLOPs"]
-    return f"at most {channels:.1f} % of the channels can go ({flops:.1f} % of the FLOPs), with {task.limits}"
+    costs = ChannelCost(task.graph.channel_counts()), NetworkCost.flops(task.graph, task.model)
+    channels, flops = (rounded_down(largest_share(scores, cost, task.limits)) for cost in costs)
+    return f"at most {channels} of the channels can go ({flops} of the FLOPs), with {task.limits}"
 
 
 def removal_lines(cut: Cut, recipe: Recipe) -> str:

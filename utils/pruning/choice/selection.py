@@ -144,8 +144,13 @@ def select_by_cost(
         keep[nearest.group][nearest.channels] = False
     if not too_large and over > CEILING_SLACK * cost.total:
         ceiling = 1 - ledger.left / cost.total
-        raise InputError(f"{1 - left:.1%} of the {cost.name} cannot go: at most {ceiling:.1%} with {limits}")
+        raise InputError(f"{1 - left:.1%} of the {cost.name} cannot go: at most {rounded_down(ceiling)} with {limits}")
     return keep
+
+
+def rounded_down(share: float) -> str:
+    """Return a share that can go as percent, never more than what works."""
+    return f"{math.floor(share * 1000 + 1e-9) / 1000:.1%}"
 
 
 def smallest(scores: Mapping[str, np.ndarray], limits: Limits) -> Masks:
