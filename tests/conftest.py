@@ -24,8 +24,13 @@ def shared_data():
     return SHARED / "data"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Networks this small run fastest on one thread; runs of whole modules too, which are to be compared to the bit."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
-    """Every test starts from the same random numbers; networks this small run fastest on one thread."""
+    """Every test starts from the same random numbers."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)
