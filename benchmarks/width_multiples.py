@@ -20,14 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
-from utils.benchmark.latency import (  # noqa: E402
-    compare,
-    computing_threads,
-    noise,
-    pytorch_call,
-    summarise,
-    take_turns,
-)
+from utils.benchmark.latency import compare, computing_threads, noise, pytorch_call, summarise, take_turns  # noqa: E402
 from utils.cli.options import option, run  # noqa: E402
 from utils.export.onnx import onnx_bytes, onnx_graph  # noqa: E402
 from utils.export.openvino import write_openvino  # noqa: E402

@@ -44,7 +44,7 @@ STRIDES = {
 PROTECTED = {
     "yolov5s-transformer": {
         # The tokens of the attention come from here; its heads and residual additions need them all.
-        "model.8.cv1.conv": "flatten (call_method) in model.8.m (TransformerBlock) is not understood",
+        "model.8.cv1.conv": "flatten (call_method) in model.8.m (TransformerBlock) is not understood"
     }
 }
 

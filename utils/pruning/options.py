@@ -34,8 +34,7 @@ class PruneOptions:
         [], "classes to go on predicting, by name or number; with the trained weights", nargs="+"
     )
     drop_branches: str = option(
-        "",
-        "bottlenecks to leave out, those whose branches change the outputs least: a number, or a share such as 0.25",
+        "", "bottlenecks to leave out, those whose branches change the outputs least: a number, or a share such as 0.25"
     )
     flops: float | None = option(None, "budget: share of the FLOPs that stays", maximum=1)
     params: float | None = option(None, "budget: share of the parameters that stays", maximum=1)

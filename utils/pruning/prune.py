@@ -4,7 +4,6 @@ import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from models.yolo import DetectionModel

@@ -131,10 +131,7 @@ class SlimOptions:
             make_activation(self.activation, "--activation")
         if self.batch_size == 0:
             raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
-        if self.sparse_epochs and (self.criterion, self.compensate) != (
-            CutFlags.criterion,
-            CutFlags.compensate,
-        ):
+        if self.sparse_epochs and (self.criterion, self.compensate) != (CutFlags.criterion, CutFlags.compensate):
             raise InputError(
                 "--criterion and --compensate have no effect after sparse training, which chooses the channels and "
                 "brings them to zero; leave them out, or give --sparse-epochs 0"

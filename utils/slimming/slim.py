@@ -21,15 +21,7 @@ from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import TimeIsUp
 from utils.slimming.options import SlimOptions
 from utils.slimming.planning import planned_share
-from utils.slimming.rules import (
-    broken,
-    conclusion,
-    goal_name,
-    next_share,
-    over,
-    reached,
-    refuse_start,
-)
+from utils.slimming.rules import broken, conclusion, goal_name, next_share, over, reached, refuse_start
 from utils.slimming.state import SlimRun, Step, unfinished
 from utils.slimming.steps import HYP, START, Pipeline, take_step
 from utils.slimming.terminal import Console, final_table, outcome

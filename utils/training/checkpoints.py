@@ -57,12 +57,7 @@ def unfinished_content(run: Run, hooks: Sequence[Hook], **about: Any) -> dict[st
     network.load_state_dict(run.model.state_dict())
     hook_states = {type(hook).__name__: hook.state_dict() for hook in hooks}
     assert len(hook_states) == len(hooks), "two hooks of one class would share their state"
-    state = {
-        "step": run.step,
-        "best_epoch": run.best_epoch,
-        "scaler": run.scaler.state_dict(),
-        "hooks": hook_states,
-    }
+    state = {"step": run.step, "best_epoch": run.best_epoch, "scaler": run.scaler.state_dict(), "hooks": hook_states}
     return {
         "epoch": run.epoch,
         "model": network,

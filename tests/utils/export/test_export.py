@@ -34,14 +34,7 @@ def difference(weights, path, shape=(64, 96)):
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"half": True},
-        {"batch_size": 3, "opset": 13},
-        {"dynamic": True, "opset": 20},
-    ],
-    ids=str,
+    "settings", [{}, {"half": True}, {"batch_size": 3, "opset": 13}, {"dynamic": True, "opset": 20}], ids=str
 )
 def test_onnx_files_give_what_the_checkpoint_gives(weights, settings, capsys):
     (exported,) = export(options(weights, "onnx", **settings))

@@ -27,11 +27,7 @@ def test_ticks_begin_at_a_lower_end():
 
 @pytest.mark.parametrize(
     ("low", "high", "texts"),
-    [
-        (0.009, 0.11, ["0.01", "0.02", "0.05", "0.1"]),
-        (0.0009, 0.9, ["0.001", "0.01", "0.1"]),
-        (0.04, 0.06, ["0.05"]),
-    ],
+    [(0.009, 0.11, ["0.01", "0.02", "0.05", "0.1"]), (0.0009, 0.9, ["0.001", "0.01", "0.1"]), (0.04, 0.06, ["0.05"])],
 )
 def test_ticks_of_a_logarithmic_axis(low, high, texts):
     assert [text for _, text in log_ticks(low, high)] == texts

@@ -4,15 +4,7 @@ import pytest
 
 from utils.errors import InputError
 from utils.slimming.options import SlimOptions
-from utils.slimming.rules import (
-    broken,
-    conclusion,
-    next_share,
-    over,
-    reached,
-    refuse_start,
-    steps_to_go,
-)
+from utils.slimming.rules import broken, conclusion, next_share, over, reached, refuse_start, steps_to_go
 from utils.slimming.state import Measurement, SlimRun, Step
 
 

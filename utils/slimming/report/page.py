@@ -7,16 +7,7 @@ from typing import Any, NamedTuple
 from utils.benchmark.latency import CONDITIONS
 from utils.pictures.charts import Figure
 from utils.pictures.html import render, shown
-from utils.slimming.report.points import (
-    MEGA,
-    SERIES,
-    Point,
-    delivered_point,
-    newest_point,
-    points_of,
-    ratio,
-    state_of,
-)
+from utils.slimming.report.points import MEGA, SERIES, Point, delivered_point, newest_point, points_of, ratio, state_of
 from utils.slimming.report.sentences import accuracy_kept, comparison, duration, headline, story, tails
 from utils.slimming.report.svg import course_figure, latency_figure, norm_figures
 from utils.slimming.state import SlimState

@@ -213,14 +213,7 @@ def test_writing_by_hand(tmp_path):
     assert written["images"] == [{"id": 12, "file_name": "000012.png", "height": 50, "width": 100}]
     assert written["categories"] == [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
     (row,) = written["annotations"]
-    assert row == {
-        "id": 1,
-        "image_id": 12,
-        "category_id": 1,
-        "bbox": [10, 20, 40, 10],
-        "area": 400,
-        "iscrowd": 0,
-    }
+    assert row == {"id": 1, "image_id": 12, "category_id": 1, "bbox": [10, 20, 40, 10], "area": 400, "iscrowd": 0}
 
 
 def test_drawn_shapes_are_the_same_in_both_formats(tmp_path):

@@ -101,11 +101,7 @@ def test_a_product_of_maps_ties_them(function):
 
 @pytest.mark.parametrize(
     "join",
-    [
-        lambda a, b: torch.cat((a, b), 1),
-        lambda a, b: torch.cat([a, b], dim=1),
-        lambda a, b: torch.concat((a, b), -3),
-    ],
+    [lambda a, b: torch.cat((a, b), 1), lambda a, b: torch.cat([a, b], dim=1), lambda a, b: torch.concat((a, b), -3)],
 )
 def test_a_concat_ties_nothing_and_knows_who_is_read_where(join):
     model = Two(join, 16)

@@ -4,13 +4,7 @@ import pytest
 
 from utils.errors import InputError
 from utils.files.checkpoint import checkpoint_bytes, finished_content
-from utils.pruning.choice.search import (
-    bisect,
-    confirmed,
-    file_megabytes,
-    largest_fitting,
-    smallest_within,
-)
+from utils.pruning.choice.search import bisect, confirmed, file_megabytes, largest_fitting, smallest_within
 
 
 def test_bisection_ends_on_the_fitting_side():

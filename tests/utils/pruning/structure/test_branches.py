@@ -5,18 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.common import (
-    C3,
-    C3TR,
-    SPPF,
-    Bottleneck,
-    BottleneckCSP,
-    C3Ghost,
-    C3x,
-    Conv,
-    CrossConv,
-    GhostBottleneck,
-)
+from models.common import C3, C3TR, SPPF, Bottleneck, BottleneckCSP, C3Ghost, C3x, Conv, CrossConv, GhostBottleneck
 from models.cost import count_parameters
 from models.yolo import DetectionModel
 from utils.errors import InputError
