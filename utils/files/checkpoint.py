@@ -232,17 +232,21 @@ def own_tensors(record: Record, key: str, places: Mapping[str, Any], path: str) 
     for name, tensor in merged(record, key).items():
         if tensor is None or (key == "_buffers" and name not in places):
             continue
-        place = f"{path}.{shown(name)}" if not isinstance(name, str) else f"{path}.{name}"
         if name not in places:
-            raise SpecError(f"{place}: in the file, but not in the rows of its yaml")
-        if not isinstance(tensor, torch.Tensor) or tensor.is_quantized or tensor.layout is not torch.strided:
-            raise SpecError(f"{place}: {shown(tensor)} must be a plain tensor of numbers")
-        if places[name] is not None and tensor.ndim != places[name].ndim:
-            raise SpecError(f"{place}: has {tensor.ndim} dimensions; must have {places[name].ndim}")
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise SpecError(f"{place}: claims {tensor.numel():,} values, which the file does not hold")
+            raise SpecError(f"{path}.{name}: in the file, but not in the rows of its yaml")
+        check_tensor(tensor, places[name], f"{path}.{name}")
         found[name] = tensor
     return found
+
+
+def check_tensor(tensor: object, like: torch.Tensor | None, place: str) -> None:
+    """Raise SpecError that begins with `place` for what cannot stand where a layer has a tensor of other widths."""
+    if not isinstance(tensor, torch.Tensor) or tensor.is_quantized or tensor.layout is not torch.strided:
+        raise SpecError(f"{place}: {shown(tensor)} must be a plain tensor of numbers")
+    if like is not None and tensor.ndim != like.ndim:
+        raise SpecError(f"{place}: has {tensor.ndim} dimensions; must have {like.ndim}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise SpecError(f"{place}: claims {tensor.numel():,} values, which the file does not hold")
 
 
 def keep_place(old: nn.Module, new: nn.Module) -> nn.Module:

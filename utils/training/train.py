@@ -144,10 +144,8 @@ def choose_network(
     """
     options = plan.options
     if model is None:
-        anchors = plan.hyp.get("anchors")
-        model = starting_network(
-            options.weights, options.cfg, plan.names, anchors, transfer, keep_classes or not transfer, plan.say
-        )
+        anchors, keep = plan.hyp.get("anchors"), keep_classes or not transfer
+        model = starting_network(options.weights, options.cfg, plan.names, anchors, transfer, keep, plan.say)
     if KEPT_CLASSES in model.yaml or is_single_class(model.names):
         plan = replace(plan, config=match_classes(plan.config, model.names, plan.say))
     if model.nc != len(plan.names):
