@@ -79,6 +79,7 @@ class PruneOptions:
     suggest_head: bool = option(False, "say which detection scales the boxes of --data use at --imgsz, and end")
     show: bool = option(False, "print the channel groups of the network and end")
     dry_run: bool = option(False, "report, but write nothing")
+    yes: bool = option(False, "without a budget: cut half of the channels even if little of the mAP would be left")
     seed: int = option(0, "start of the random numbers that draw images and pixels", minimum=0)
     device: str = option("", "cpu, or the number of a GPU; empty: a GPU if there is one")
     workers: int = option(4, "processes that load images", minimum=0)
@@ -92,6 +93,12 @@ class PruneOptions:
     def shortens(self) -> bool:
         """Tell whether scales, classes or branches are to go before any channel."""
         return bool(self.drop_scale or self.keep_classes or self.drop_branches)
+
+    @property
+    def guards_accuracy(self) -> bool:
+        """Tell whether a cut that nobody asked for by a budget is refused when it ruins the network."""
+        given = any(getattr(self, name) is not None for name in BUDGETS)
+        return not (given or self.shortens or self.noval or self.dry_run or self.yes)
 
     @property
     def budget(self) -> Budget:

@@ -1,5 +1,6 @@
 """What prune.py does, stage by stage: read a checkpoint, score, select, rebuild, report, write the narrower one."""
 
+import math
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,12 +12,13 @@ from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, label_rules, load_data
 from utils.data.splits import load_split, require_objects
-from utils.errors import blaming
+from utils.errors import InputError, blaming
 from utils.files.checkpoint import load_checkpoint, say_differences
 from utils.files.downloads import find_weights
 from utils.files.paths import check_output, find_file
-from utils.pruning.budget import Scores, choose
+from utils.pruning.budget import Accuracy, Scores, choose, cost_and_share
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
+from utils.pruning.choice.goal import Budget
 from utils.pruning.choice.selection import largest_share, rounded_down, select_by_cost
 from utils.pruning.options import PruneOptions
 from utils.pruning.pipeline import Cut, PruningTask, Recipe, load_images, make_cut, prepare, score
@@ -28,6 +30,7 @@ from utils.pruning.structure.head_use import suggest
 from utils.pruning.structure.stages import drop_silent, drop_some_scales, drop_weakest, keep_some_classes
 from utils.validation.measure import check_classes, whole_strides
 
+MOST = 0.9  # of the mAP50-95: a cut without a budget that leaves less is not made unasked
 IN_USE = 0.05  # mean |gamma| above which a channel is no longer close to silent
 
 
@@ -51,9 +54,16 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
         return None
     scores = score(task)
     print(ceiling_line(task, scores))
+
+    def accuracy(model: DetectionModel) -> float:
+        """Return the mAP50-95 of a network as it is stored."""
+        return evaluate_stored(options, task, model).map
+
     with blaming(options.budget_flag):
-        keep = choose(task, options.budget, scores, lambda model: evaluate_stored(options, task, model).map)
+        keep = choose(task, options.budget, scores, accuracy)
     cut = make_cut(task, keep)
+    if options.guards_accuracy:
+        refuse_ruin(task, cut, scores, accuracy)
     print(channel_table(cut.graph, cut.before, cut.after))
     print(removal_lines(cut, task.recipe))
     found = explore(task, options.task, scores, deeper_cuts(task, scores)) if options.sensitivity else {}
@@ -64,6 +74,21 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
         write_result(out, data, findings)
         print(next_line(options, out, task.image_size))
     return cut
+
+
+def refuse_ruin(task: PruningTask, cut: Cut, scores: Scores, accuracy: Accuracy) -> None:
+    """Raise InputError when little of the mAP50-95 is left after a cut, and say how large a cut keeps most of it."""
+    before, after = accuracy(task.reference), accuracy(cut.after)
+    if after >= MOST * before:
+        return
+    little = f"half of the channels would leave {after:.3f} of mAP50-95 {before:.3f}"
+    print(f"{little}; looking for a cut that keeps {MOST:.0%}", flush=True)
+    _, left = cost_and_share(task, Budget("max_drop", (1 - MOST) * before), scores, accuracy)
+    share = math.ceil(left * 100) / 100
+    instead = f"--flops {share:g} keeps {MOST:.0%} of it" if share < 1 else f"no cut keeps {MOST:.0%} of it"
+    raise InputError(
+        f"{little}; {instead}. After train_sparsity.py --st --sr auto more can go. --yes cuts all the same"
+    )
 
 
 def next_line(options: PruneOptions, out: Path, image_size: int) -> str:

@@ -1,5 +1,7 @@
 """prune.py's stages end to end on a tiny detector: budgets, dry runs, bad input."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -121,6 +123,24 @@ def test_an_accuracy_budget_is_kept_and_used(prune, tiny_cfg, make_lively, label
     assert accuracy(deepest.after) < whole - 0.1 <= accuracy(cut.after)
     assert left_of(deepest, count_gflops) < 0.5 < left_of(cut, count_gflops) < 0.9
     assert "mAP50-95" in capsys.readouterr().out
+
+
+def test_a_cut_that_ruins_the_network_is_made_only_when_asked_for(prune, tiny_cfg, make_lively, label_by):
+    model = make_lively({**tiny_cfg, "width_multiple": 0.25})
+    config = load_data(label_by(model))
+    model.names = config.names
+    words = ["--data", config.file, "--round", "1", "--min-channels", "1"]
+    with pytest.raises(InputError, match=r"--flops 0\.\d+ keeps 90% of it") as error:
+        prune(*words, model=model)
+    assert not prune.out.exists()
+    share = re.search(r"--flops (0\.\d+)", str(error.value)).group(1)
+
+    def accuracy(network):
+        return validate(network, config, device="cpu", imgsz=64, batch_size=4, workers=0, progress=False).map
+
+    kept = prune("--flops", share, *words, model=model)
+    assert accuracy(kept.after) >= 0.88 * accuracy(kept.before)  # FP16 and a last percent of the FLOPs
+    assert accuracy(prune("--yes", *words, model=model).after) < 0.9 * accuracy(kept.before)
 
 
 @pytest.mark.parametrize(
