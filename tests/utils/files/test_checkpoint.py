@@ -391,3 +391,51 @@ def test_grids_of_older_files_are_left_out(tiny_config, tmp_path):
     torch.save({**model.state_dict(), "model.24.anchor_grid": torch.zeros(3)}, tmp_path / "x.pt")
     loaded = load_checkpoint(tmp_path / "x.pt", tmp_path / "tiny.yaml").model
     assert loaded.model[-1].na == 3 and "model.24.anchor_grid" not in loaded.state_dict()
+
+
+def test_a_network_for_grey_images_keeps_its_first_convolution_whole(tiny_config, tmp_path):
+    model = DetectionModel({**tiny_config, "ch": 1}).eval()
+    save_checkpoint(tmp_path / "grey.pt", finished_content(model))
+    loaded = load_checkpoint(tmp_path / "grey.pt").model
+    image = torch.rand(1, 1, 64, 64)
+    assert loaded.model[0].conv.groups == 1
+    assert torch.allclose(loaded(image)[0], model.half().float()(image)[0], atol=1e-3)
+
+
+def test_a_finished_file_holds_no_grids(tiny_config, tmp_path):
+    model = DetectionModel(tiny_config).eval()
+    model(torch.zeros(1, 3, 64, 64))
+    assert all(grid.numel() for grid in model.model[-1].anchor_grid)
+    detect = finished_content(model)["model"].model[-1]
+    assert [grid.numel() for grid in (*detect.grid, *detect.anchor_grid)] == [0] * 2 * detect.nl
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (lambda m: setattr(m, "names", ["x" * 1001, "b"]), "class name of 1,001 characters"),
+        (
+            lambda m: setattr(m.model[0].conv, "weight", expanded(m.model[0].conv.weight)),
+            "which the file does not hold",
+        ),
+        (lambda m: m.model[0].bn.running_var.fill_(-1), "negative variance"),
+        (lambda m: m.model[0].bn.weight.data.fill_(torch.inf), "holds infinity"),
+        (lambda m: setattr(m.model[-1], "anchors", m.model[-1].anchors[:1]), "anchors"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(tiny_config, tmp_path, tamper, said):
+    content = finished_content(DetectionModel(tiny_config))
+    tamper(content["model"])
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=said) as error:
+        load_checkpoint(tmp_path / "x.pt")
+    assert str(error.value).startswith(str(tmp_path / "x.pt"))
+
+
+def test_a_name_of_1000_characters_is_not_too_long():
+    assert read_names(["x" * 1000], 1) == {0: "x" * 1000}
+
+
+def expanded(weight):
+    """Return a parameter of the same shape that repeats one value."""
+    return nn.Parameter(torch.ones(1, dtype=weight.dtype).expand(weight.shape), requires_grad=False)
