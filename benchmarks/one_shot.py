@@ -14,7 +14,7 @@ from utils.cli.options import option, run  # noqa: E402  (the path comes first)
 from utils.pruning.budget import choose  # noqa: E402
 from utils.pruning.options import PruneOptions  # noqa: E402
 from utils.pruning.pipeline import make_cut, score  # noqa: E402
-from utils.pruning.prune import read  # noqa: E402
+from utils.pruning.prune import read_task  # noqa: E402
 from utils.pruning.report.write import evaluate_stored  # noqa: E402
 
 LADDER = (
@@ -58,7 +58,7 @@ def main(options):
         "device": "cpu",
     }
     first = PruneOptions(criterion="taylor", flops=1.0, **shared)
-    job = read(first)
+    job = read_task(first)
     print(f"{'':<36}{'FLOPs left':>11}{'mAP50':>8}{'mAP50-95':>10}")
     show("dense", 1.0, evaluate_stored(first, job, job.model))
     scores = {}

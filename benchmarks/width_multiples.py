@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
-from utils.benchmark.latency import compare, computing_threads, noise, pytorch_call, summarise, take_turns  # noqa: E402
+from utils.benchmark.latency import computing_threads, noise, pytorch_call, speedup, summarise, take_turns  # noqa: E402
 from utils.cli.options import option, run  # noqa: E402
 from utils.export.onnx import onnx_bytes, onnx_graph  # noqa: E402
 from utils.export.openvino import write_openvino  # noqa: E402
@@ -128,7 +128,7 @@ def measure(options):
         print(f"{'multiple of':<12}{'FLOPs left':>11}{'ms':>9}{'faster':>8}{'ideal':>7}{'reached':>9}")
         for key, network in networks.items():
             share = count_gflops(network) / count_gflops(dense)
-            faster = compare(times["dense"], times[key])[0]
+            faster = speedup(times["dense"], times[key])[0]
             print(
                 f"{key:<12}{share:11.1%}{summarise(times[key]).median:9.2f}{faster:7.2f}x{1 / share:6.2f}x"
                 f"{faster * share:9.2f}"

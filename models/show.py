@@ -151,7 +151,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(f"cuda:{name}")
 
 
-class Parser(argparse.ArgumentParser):
+class ShowParser(argparse.ArgumentParser):
     """An argparse parser whose errors are the one line that every other wrong input gives."""
 
     def error(self, message: str) -> NoReturn:
@@ -161,7 +161,7 @@ class Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """Read the command line; wrong input ends with one line and code 2."""
-    parser = Parser(prog="yolo.py", description="Print the layers and sizes of a model yaml.")
+    parser = ShowParser(prog="yolo.py", description="Print the layers and sizes of a model yaml.")
     parser.add_argument("--cfg", default="yolov5s.yaml", help="model yaml, by path or by name in models/, models/hub/")
     parser.add_argument("--batch-size", type=int, default=1, help="images in a timed pass")
     parser.add_argument("--device", default="", help="cpu, or the number of a GPU; empty: a GPU if there is one")

@@ -8,7 +8,7 @@ import torch
 
 from utils.benchmark.calls import forms, single_call
 from utils.benchmark.footprint import energy, peak_memory
-from utils.benchmark.latency import WALL_CLOCK, Timing, compare, computing_threads, noise, summarise, take_turns
+from utils.benchmark.latency import WALL_CLOCK, Timing, computing_threads, noise, speedup, summarise, take_turns
 from utils.benchmark.pareto import plot_pareto
 from utils.benchmark.sizes import format_items, itemise
 from utils.cli.device import select_device
@@ -143,7 +143,7 @@ def measure_speeds(
     results, first = [], next(iter(times.values()))
     for (path, form), runtime in runtimes.items():
         seconds, (parameters, gflops), parts = times[path, form], runtime.cost, itemise(runtime.path)
-        speedup, within = compare(first, seconds)
+        faster, within = speedup(first, seconds)
         results.append(
             Result(
                 str(path),
@@ -152,7 +152,7 @@ def measure_speeds(
                 threads,
                 form.half,
                 summarise(seconds),
-                speedup,
+                faster,
                 within,
                 gflops and gflops * shape[0] * shape[1] / GFLOPS_AREA,
                 parameters,

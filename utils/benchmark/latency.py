@@ -24,7 +24,7 @@ RUNTIMES = ("torch", "onnx")  # that a network in memory can be measured in
 WARM_UP = 5
 WALL_CLOCK = time.perf_counter  # where several threads or a GPU compute
 OWN_CLOCK = time.thread_time  # where one thread computes: what else the machine is busy with does not count
-ROUNDS = (5, 50)  # fewest and most rounds of a measurement
+ROUND_LIMITS = (5, 50)  # fewest and most rounds of a measurement
 WORK = 200  # GFLOPs that all rounds of one network may take, about; the fewest rounds of the largest ones take more
 SINGLE = 30  # rounds of a network that is measured by itself
 CERTAINTY = 1.96  # standard deviations of the count of rounds below the median: an interval of 95 %
@@ -77,9 +77,9 @@ def milliseconds(
 
 
 def affordable_rounds(models: Iterable[DetectionModel], image_size: int) -> int:
-    """Return how often DetectionModels run in a measurement: within ROUNDS, so that the largest does about WORK."""
+    """Return how often DetectionModels run in a measurement: the largest does about WORK, within ROUND_LIMITS."""
     work = max(count_gflops(model, image_size) for model in models)
-    return min(max(round(WORK / max(work, 1e-9)), ROUNDS[0]), ROUNDS[1])
+    return min(max(round(WORK / max(work, 1e-9)), ROUND_LIMITS[0]), ROUND_LIMITS[1])
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def summarise(seconds: Sequence[float]) -> Timing:
     return Timing(1000 * median, 1000 * low, 1000 * high)
 
 
-def compare(first: Sequence[float], second: Sequence[float]) -> tuple[float, bool]:
+def speedup(first: Sequence[float], second: Sequence[float]) -> tuple[float, bool]:
     """Return (how many times as fast the second is as the first, whether that is within the noise).
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from utils.files.paths import size_of
-from utils.files.pickles import Record, read_file
+from utils.files.pickles import StandIn, read_file
 from utils.runtimes.packages import need
 
 GRAPH = "graph and metadata"
@@ -66,7 +66,7 @@ def tensors_in(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
     elif isinstance(value, (list, tuple, set)):
         for item in value:
             yield from tensors_in(item, seen)
-    elif isinstance(value, Record) and id(value) not in seen:
+    elif isinstance(value, StandIn) and id(value) not in seen:
         seen.add(id(value))
         yield from tensors_in(vars(value), seen)
 

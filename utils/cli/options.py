@@ -68,7 +68,7 @@ def value_type(annotation: Any) -> Any:
     return annotation
 
 
-class Parser(argparse.ArgumentParser):
+class FlagParser(argparse.ArgumentParser):
     """An argparse parser whose errors are the one line that every other bad input gives."""
 
     def error(self, message: str) -> NoReturn:
@@ -105,9 +105,9 @@ class Parser(argparse.ArgumentParser):
         return "".join((*meant.values(), equals, value)) if meant else word
 
 
-def build_parser(cls: type, description: str | None, prog: str | None = None) -> Parser:
+def build_parser(cls: type, description: str | None, prog: str | None = None) -> FlagParser:
     """Return the parser of an options dataclass."""
-    parser = Parser(
+    parser = FlagParser(
         prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     types = typing.get_type_hints(cls)

@@ -16,7 +16,7 @@ from utils.cli.options import option
 from utils.data.augment import letterbox
 from utils.data.sources import Item, open_source
 from utils.detection.feature_maps import feature_maps
-from utils.detection.outputs import Recorder, describe, draw
+from utils.detection.outputs import Recorder, draw, objects_line
 from utils.detection.window import require_display, show
 from utils.errors import InputError
 from utils.files.paths import RunFolder, new_run
@@ -188,7 +188,7 @@ def detect_all(detector: Detector, items: Iterable[Item], recorder: Recorder, op
             height, width = detector.fitted_shape(item.image)
             frame = "" if item.frame is None else f" frame {item.frame}"
             print(
-                f"{item.path}{frame}: {height}x{width} {describe(found, detector.names)}, "
+                f"{item.path}{frame}: {height}x{width} {objects_line(found, detector.names)}, "
                 f"{1000 * (detector.watches[1].seconds - before):.1f}ms"
             )
             drawn = draw(item, found, detector.names, options) if options.view_img or not options.nosave else None

@@ -14,7 +14,7 @@ from PIL import Image
 
 from utils.boxes.geometry import xyxy2xywh
 from utils.data.images import write_image
-from utils.detection.outputs import crop_box, describe, write_crops
+from utils.detection.outputs import crop_box, objects_line, write_crops
 from utils.errors import InputError
 from utils.files.paths import new_run
 from utils.pictures.drawing import draw_detections
@@ -69,7 +69,7 @@ class Detections:
     def __str__(self) -> str:
         lines = []
         for number, (image, rows) in enumerate(zip(self.ims, self.pred), 1):
-            words = describe(rows, self.names) if len(rows) else "(no detections)"
+            words = objects_line(rows, self.names) if len(rows) else "(no detections)"
             lines.append(f"image {number}/{self.n}: {image.shape[0]}x{image.shape[1]} {words}")
         return "\n".join([*lines, format_speed(self.t, self.s)])
 

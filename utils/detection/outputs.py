@@ -139,7 +139,7 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w .+-]", "_", name).strip(" .") or "_"
 
 
-def describe(detections: torch.Tensor, names: Mapping[int, str]) -> str:
+def objects_line(detections: torch.Tensor, names: Mapping[int, str]) -> str:
     """Return in words what was found: 2 persons, 1 dog."""
     counts = sorted(Counter(detections[:, 5].int().tolist()).items())
     words = [f"{count} {names[index] if count == 1 else plural(names[index])}" for index, count in counts]

@@ -127,12 +127,12 @@ def export(options: ExportOptions) -> list[Exported]:
     if config:
         check_classes(model, config)
     sides = [whole_strides(size, model.size_multiple) for size in options.imgsz]
-    job = Job(options, weights, model, config, (sides[0], sides[-1]))
+    job = ExportTask(options, weights, model, config, (sides[0], sides[-1]))
     print(f"Exporting {weights} for images of {job.shape[0]}x{job.shape[1]}, batch {options.batch_size}")
     return [job.run(name) for name in dict.fromkeys(options.include)]
 
 
-class Job:
+class ExportTask:
     """One checkpoint on its way into files."""
 
     def __init__(

@@ -157,10 +157,10 @@ def verify(
     join = mean if tolerance.average else max
     difference = Deviation(join(one.box for one in found), join(one.score for one in found))
     broken = shortcomings(tolerance, difference, *evaluations)
-    return Report(broken, describe(difference, tolerance, *evaluations))
+    return Report(broken, parity_line(difference, tolerance, *evaluations))
 
 
-def describe(
+def parity_line(
     difference: Deviation, tolerance: Tolerance, expected: Evaluation | None = None, found: Evaluation | None = None
 ) -> str:
     """Return a comparison in words; arguments as for `shortcomings`."""

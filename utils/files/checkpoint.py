@@ -1,6 +1,6 @@
 """Reading and writing `.pt` files: read without running anything from them, written so that nothing is ever lost.
 
-A YOLOv5 checkpoint is a pickled network. Reading maps each class it names to an inert Record that only holds
+A YOLOv5 checkpoint is a pickled network. Reading maps each class it names to an inert StandIn that only holds
 attributes; the network is then built by our own constructors from the yaml rows in the file, every layer is given the
 widths of its tensors, and tensors and plain values are taken over. So a network pruned by any tool loads, and code in a
 file never runs.
@@ -23,7 +23,7 @@ from utils.errors import InputError, readable
 from utils.files.atomic import write_atomically
 from utils.files.pickles import (
     ACTIVATION_CLASSES,
-    Record,
+    StandIn,
     class_name,
     is_model,
     merged,
@@ -122,9 +122,9 @@ def model_from_tensors(config: dict[str, Any], tensors: Mapping[str, torch.Tenso
     return build_model(record)
 
 
-def record_of(module: nn.Module, tensors: Mapping[str, torch.Tensor], prefix: str = "") -> tuple[Record, set[str]]:
-    """Return (Record of a module with the tensors whose names start with prefix, the set of names used)."""
-    record = Record()
+def record_of(module: nn.Module, tensors: Mapping[str, torch.Tensor], prefix: str = "") -> tuple[StandIn, set[str]]:
+    """Return (StandIn of a module with the tensors whose names start with prefix, the set of names used)."""
+    record = StandIn()
     record.kind, used = class_name(type(module)), set()
     for key in ("_parameters", "_buffers"):
         names = {name: prefix + name for name in getattr(module, key)}
@@ -145,8 +145,8 @@ def empty_model(config: dict[str, Any]) -> DetectionModel:
         return DetectionModel(config)
 
 
-def build_model(record: Record) -> DetectionModel:
-    """Return the DetectionModel described by a Record: rows from its yaml, widths and values from its tensors.
+def build_model(record: StandIn) -> DetectionModel:
+    """Return the DetectionModel described by a StandIn: rows from its yaml, widths and values from its tensors.
 
     Raises SpecError when rows and tensors, or the tensors of two layers, do not belong together, and for NaN.
     """
@@ -184,8 +184,8 @@ def read_names(names: Any, nc: int) -> dict[int, str]:
     return {int(i): str(name) for i, name in names.items()}
 
 
-def take_over(module: Any, record: Record, path: str) -> None:
-    """Copy tensors and structure of a Record into a module built from rows; `path` is for messages.
+def take_over(module: Any, record: StandIn, path: str) -> None:
+    """Copy tensors and structure of a StandIn into a module built from rows; `path` is for messages.
 
     Differences that pruning tools and fusing leave are followed: other widths, an Identity in place of a block,
     a convolution with the batch norm folded in. Raises SpecError for any other difference.
@@ -222,8 +222,8 @@ def take_over(module: Any, record: Record, path: str) -> None:
         module.add = bool(getattr(record, "add", module.add))
 
 
-def own_tensors(record: Record, key: str, places: Mapping[str, Any], path: str) -> dict[str, torch.Tensor]:
-    """Return {name: tensor} of a module dictionary of a Record, checked against the module's `places` {name: tensor}.
+def own_tensors(record: StandIn, key: str, places: Mapping[str, Any], path: str) -> dict[str, torch.Tensor]:
+    """Return {name: tensor} of a module dictionary of a StandIn, checked against the module's `places` {name: tensor}.
 
     A buffer that the module has no place for is left out: older files hold grids. Raises SpecError for all else that
     does not fit.

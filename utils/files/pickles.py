@@ -1,4 +1,4 @@
-"""Reading a `.pt` without running anything from it: each object becomes an inert Record that only holds attributes."""
+"""Reading a `.pt` without running anything from it: each object becomes an inert StandIn that only holds attributes."""
 
 import warnings
 from pathlib import Path
@@ -43,7 +43,7 @@ def class_name(cls: type) -> str:
 ACTIVATION_CLASSES = {class_name(cls): cls for cls in ACTIVATIONS.values()}
 
 
-class Record:
+class StandIn:
     """An inert stand-in for an object of a checkpoint: its attributes and nothing else."""
 
     kind: str  # dotted name of the class that it stands for
@@ -59,16 +59,16 @@ class Record:
             self.__dict__.update(state)
 
 
-def known_classes() -> dict[str, type[Record]]:
-    """Return {dotted name: Record subclass} of all that a checkpoint may name."""
+def known_classes() -> dict[str, type[StandIn]]:
+    """Return {dotted name: StandIn subclass} of all that a checkpoint may name."""
     blocks = [c for c in vars(common).values() if isinstance(c, type) and issubclass(c, nn.Module)]
     names = {class_name(c) for c in (*LEAF_CLASSES, *LAYERS.values(), *blocks, yolo.Detect)}
     names |= MODEL_CLASSES | PLAIN_CALLABLES | {"pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath"}
-    return {name: type(name, (Record,), {"kind": name}) for name in names}
+    return {name: type(name, (StandIn,), {"kind": name}) for name in names}
 
 
 def read_file(path: str | Path) -> Any:
-    """Return the content of a `.pt` with every object in it as a Record. Raises InputError that names what is wrong.
+    """Return the content of a `.pt` with every object in it as a StandIn. Raises InputError that names what is wrong.
 
     What the file claims is held against what it has before PyTorch allocates anything (utils.files.claims).
     """
@@ -95,13 +95,13 @@ def plain(value: Any) -> Any:
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(plain(v) for v in value)
-    if isinstance(value, Record):
+    if isinstance(value, StandIn):
         return None
     return value
 
 
-def merged(record: Record, key: str) -> dict[str, Any]:
-    """Return a module dictionary of a Record ({} when absent). Raises SpecError when it is none."""
+def merged(record: StandIn, key: str) -> dict[str, Any]:
+    """Return a module dictionary of a StandIn ({} when absent). Raises SpecError when it is none."""
     found = getattr(record, key, None)
     if found is None:
         return {}
@@ -110,7 +110,7 @@ def merged(record: Record, key: str) -> dict[str, Any]:
     return found
 
 
-def read_activation(record: Record) -> nn.Module:
-    """Return the activation module that a Record describes."""
+def read_activation(record: StandIn) -> nn.Module:
+    """Return the activation module that a StandIn describes."""
     settings = {k: getattr(record, k) for k in ("inplace", "negative_slope", "alpha") if hasattr(record, k)}
     return ACTIVATION_CLASSES[record.kind](**settings)

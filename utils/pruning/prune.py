@@ -24,7 +24,7 @@ from utils.pruning.options import PruneOptions
 from utils.pruning.pipeline import Cut, PruningTask, Recipe, load_images, make_cut, prepare, score
 from utils.pruning.report.sensitivity import DEPTHS, explore
 from utils.pruning.report.tables import channel_table, group_table
-from utils.pruning.report.write import evaluate_stored, report, write_result
+from utils.pruning.report.write import evaluate_stored, measure_cut, write_result
 from utils.pruning.scores.parameters import gamma_scores
 from utils.pruning.structure.head_use import suggest
 from utils.pruning.structure.stages import drop_silent, drop_some_scales, drop_weakest, keep_some_classes
@@ -47,7 +47,7 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
     if options == PruneOptions():
         usual = f"--weights {options.weights} {options.budget_flag[:-1]} --data {options.data} --out {out}"
         print(f"no flags are given: {usual}")
-    task = read(options)
+    task = read_task(options)
     print(*task.notes, sep="\n", end="\n" if task.notes else "")
     if options.show:
         print(group_table(task.graph, task.model, task.image_size))
@@ -67,7 +67,7 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
     print(channel_table(cut.graph, cut.before, cut.after))
     print(removal_lines(cut, task.recipe))
     found = explore(task, options.task, scores, deeper_cuts(task, scores)) if options.sensitivity else {}
-    data, findings = report(options, task, cut, found)
+    data, findings = measure_cut(options, task, cut, found)
     if options.dry_run:
         print("dry run: nothing is written")
     else:
@@ -106,7 +106,7 @@ def suggest_head(options: PruneOptions) -> str:
     return suggest(model, samples, options.imgsz, f"{config.file} ({split})")
 
 
-def read(options: PruneOptions) -> PruningTask:
+def read_task(options: PruneOptions) -> PruningTask:
     """Return the PruningTask of PruneOptions: all that is read, and checked, before anything. Raises InputError."""
     device = select_device(options.device)
     whole = load(options)

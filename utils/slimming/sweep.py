@@ -82,7 +82,7 @@ def sweep(
     for number, (name, run) in enumerate(runs.items(), 1):
         tqdm.write(f"\n{number}/{len(runs)} {name}: {run.weights[0]}, {1 - run.flops:.0%} of the FLOPs to go")
         finished.append(finished_run(folder / name) or slim(run, latency=latency, reports=reports))
-    state.rows = compare(options, runs.values(), finished, latency)
+    state.rows = compare_runs(options, runs.values(), finished, latency)
     state.recommended, state.finished = recommendation(options, state.rows), True
     tqdm.write(f"\n{table(state.rows)}\n{state.recommended}")
     write_json(folder / SWEEP, state)
@@ -122,7 +122,7 @@ def finished_run(folder: Path) -> SlimRun | None:
     return SlimRun.read(folder) if done else None
 
 
-def compare(
+def compare_runs(
     options: SlimOptions,
     runs: Iterable[SlimOptions],
     finished: Iterable[SlimRun],

@@ -17,9 +17,9 @@ from utils.benchmark.latency import (
     WALL_CLOCK,
     WARM_UP,
     affordable_rounds,
-    compare,
     measure_latency,
     milliseconds,
+    speedup,
     summarise,
     take_turns,
 )
@@ -176,7 +176,7 @@ def test_median_and_quartiles_are_milliseconds():
     ],
 )
 def test_a_difference_is_noise_when_the_rounds_disagree(second, ratio, noise):
-    assert compare([10.0] * 20, second) == (pytest.approx(ratio), noise)
+    assert speedup([10.0] * 20, second) == (pytest.approx(ratio), noise)
 
 
 def test_energy_is_the_counter_over_the_calls(tmp_path):

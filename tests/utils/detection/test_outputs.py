@@ -9,7 +9,7 @@ import torch
 
 from utils.data.sources import Item
 from utils.detection.detect import DetectOptions
-from utils.detection.outputs import ItemNames, Recorder, describe, draw, file_name, plural, source_name, write_crops
+from utils.detection.outputs import ItemNames, Recorder, draw, file_name, objects_line, plural, source_name, write_crops
 from utils.files.paths import RunFolder
 
 NAMES = {0: "cat", 1: "dog", 2: "Platelets"}
@@ -98,10 +98,10 @@ def test_class_names_cannot_leave_the_folder(name, safe):
 
 def test_words():
     found = torch.tensor([[0, 0, 1, 1, 0.9, 1], [0, 0, 1, 1, 0.8, 0], [0, 0, 1, 1, 0.7, 1]])
-    assert describe(found, NAMES) == "1 cat, 2 dogs"
+    assert objects_line(found, NAMES) == "1 cat, 2 dogs"
     found[:, 5] = 2
-    assert describe(found, NAMES) == "3 Platelets"
-    assert describe(torch.zeros(0, 6), NAMES) == "nothing"
+    assert objects_line(found, NAMES) == "3 Platelets"
+    assert objects_line(torch.zeros(0, 6), NAMES) == "nothing"
 
 
 @pytest.mark.parametrize(

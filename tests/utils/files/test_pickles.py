@@ -10,24 +10,24 @@ from torch import nn
 from models.spec import SpecError
 from models.yolo import DetectionModel
 from utils.errors import InputError
-from utils.files.pickles import Record, is_model, known_classes, merged, plain, read_activation, read_file
+from utils.files.pickles import StandIn, is_model, known_classes, merged, plain, read_activation, read_file
 
 
 def record(kind="", **attributes):
-    found = Record()
+    found = StandIn()
     found.__setstate__({"kind": kind, **attributes})
     return found
 
 
 def test_a_record_holds_attributes_and_ignores_any_other_state():
-    found = Record("a", 2)
+    found = StandIn("a", 2)
     found.__setstate__({"width": 3})
     found.__setstate__(("slots", None))
     assert (found.args, found.width) == (("a", 2), 3)
 
 
 def test_values_lose_their_records_at_any_depth():
-    value = {"a": [1, Record(), (2.5, Record())], "b": {"c": Record(), "d": "text"}, "e": Record()}
+    value = {"a": [1, StandIn(), (2.5, StandIn())], "b": {"c": StandIn(), "d": "text"}, "e": StandIn()}
     assert plain(value) == {"a": [1, None, (2.5, None)], "b": {"c": None, "d": "text"}, "e": None}
 
 
@@ -54,7 +54,7 @@ def test_activations_keep_their_settings(kind, settings, expected):
 def test_detection_networks_are_told_from_everything_else(tiny_config, tmp_path):
     torch.save({"model": DetectionModel(tiny_config), "epoch": 3, "layer": nn.Conv2d(1, 1, 1)}, tmp_path / "x.pt")
     content = read_file(tmp_path / "x.pt")
-    assert is_model(content["model"]) and isinstance(content["model"], Record)
+    assert is_model(content["model"]) and isinstance(content["model"], StandIn)
     assert not any(map(is_model, (content["epoch"], content["layer"], None, DetectionModel(tiny_config))))
     assert content["epoch"] == 3 and content["layer"].kind == "torch.nn.modules.conv.Conv2d"
     assert is_model(record("models.yolo.Model"))
@@ -65,12 +65,12 @@ def test_no_known_class_is_the_real_one():
     assert {"models.common.C3", "models.yolo.Detect", "pathlib.PosixPath", "torch.nn.modules.linear.Linear"} <= set(
         classes
     )
-    assert all(issubclass(cls, Record) and cls.kind == name for name, cls in classes.items())
+    assert all(issubclass(cls, StandIn) and cls.kind == name for name, cls in classes.items())
 
 
 def test_a_path_in_a_file_is_a_record_and_no_path(tmp_path):
     torch.save({"weights": pathlib.PurePosixPath("a") and pathlib.Path("a")}, tmp_path / "x.pt")
-    assert type(read_file(tmp_path / "x.pt")["weights"]).__mro__[1] is Record
+    assert type(read_file(tmp_path / "x.pt")["weights"]).__mro__[1] is StandIn
 
 
 def test_a_class_from_elsewhere_is_refused_by_name(tmp_path):

@@ -212,7 +212,7 @@ class ChannelWalk(fx.Interpreter):
         module = self.fetch_attr(node.target) if node.op == "call_module" else None
         if not isinstance(module, Detect):
             if any(n in self.vectors for n in node.all_input_nodes):
-                self.freeze_inputs(node, f"{describe(node)} is not understood")
+                self.freeze_inputs(node, f"{operation_name(node)} is not understood")
             return
         for i, (conv, source) in enumerate(zip(list[Any](module.m), node.args[0])):
             outputs = self.labels.fresh(conv.out_channels)
@@ -234,7 +234,7 @@ class ChannelWalk(fx.Interpreter):
 
     def not_understood(self, node: Any, value: Any) -> np.ndarray:
         """Freeze what a node reads and return frozen labels for what it gives."""
-        reason = f"{describe(node)} is not understood"
+        reason = f"{operation_name(node)} is not understood"
         self.freeze_inputs(node, reason)
         return self.frozen(value, reason)
 
@@ -251,7 +251,7 @@ class ChannelWalk(fx.Interpreter):
         return vector
 
 
-def describe(node: Any) -> str:
+def operation_name(node: Any) -> str:
     """Return a node's operation, and the module whose code it is in, in words for the report."""
     words = f"{node.target} ({node.op})" if isinstance(node.target, str) else f"{node.target.__name__} at {node.name}"
     around = list(node.meta.get("nn_module_stack", {}).values())

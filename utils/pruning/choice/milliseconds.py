@@ -18,7 +18,7 @@ from utils.pruning.choice.costs import NetworkCost
 
 BLOCKS = (1, 4, 8, 16)  # channels that are computed together; the one that fits best is taken
 SAMPLES = 12  # random cuts that are measured
-ROUNDS = 15  # how often each one runs
+FIT_ROUNDS = 15  # how often each one runs
 NARROWEST = 0.15  # mean share of the channels that the narrowest cuts keep
 SPREAD = 0.5  # a group keeps between (1 − this) and (1 + this) times the share of its cut
 
@@ -76,7 +76,7 @@ def fit_rates(
     image_size: int,
     runtime: str,
     rng: np.random.Generator,
-    rounds: int = ROUNDS,
+    rounds: int = FIT_ROUNDS,
     latency: Callable[..., Any] = measure_latency,
 ) -> Rates:
     """Return the Rates of this machine's CPU, one thread, for a network and what can be cut out of it.

@@ -37,7 +37,7 @@ def evaluate_stored(options: PruneOptions, task: PruningTask, model: DetectionMo
     )
 
 
-def report(options: PruneOptions, task: PruningTask, cut: Cut, explored: Mapping) -> tuple[bytes, dict]:
+def measure_cut(options: PruneOptions, task: PruningTask, cut: Cut, explored: Mapping) -> tuple[bytes, dict]:
     """Measure and compare the network that was read and the one that is left, print the totals.
 
     explored: what --sensitivity found, a mapping for the findings. Returns (bytes of the checkpoint, findings).
