@@ -98,3 +98,36 @@ def test_a_module_never_seen_prints_what_it_protects():
 def test_a_group_prints_itself():
     groups = groups_of(Chain(Conv(3, 8), Bottleneck(8, 8), nn.Conv2d(8, 2, 1)))
     assert str(groups["0.conv"]) == "0.conv: 8 channels, tied by additions to 1.cv2.conv (free)"
+
+
+class Joined(nn.Module):
+    """Two convolutions side by side, added to a third that is as wide as both, then one that stands alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.alone, self.both = Conv(3, 4), Conv(3, 6), Conv(3, 5), Conv(3, 10)
+        self.last = nn.Conv2d(15, 2, 1)
+
+    def forward(self, x):
+        both = torch.cat((self.a(x), self.b(x)), 1) + self.both(x)
+        return self.last(torch.cat((both, self.alone(x)), 1))
+
+
+def test_a_convolution_that_shares_with_two_groups_makes_them_one():
+    groups = [group for group in trace_channels(Joined()).groups if not group.protected]
+    assert [(group.members, group.width) for group in groups] == [
+        (("a.conv", "b.conv", "both.conv"), 10),
+        (("alone.conv",), 5),
+    ]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_tracing_leaves_the_mode_of_a_network(training):
+    model = Joined().train(training)
+    trace_channels(model)
+    assert {module.training for module in model.modules()} == {training}
+
+
+def test_a_pattern_that_matches_nothing_is_told_a_name_that_would():
+    with pytest.raises(InputError, match=r"^nothing: matches no layer; names look like a\.conv$"):
+        trace_channels(Joined()).protect(["nothing"])
