@@ -234,3 +234,43 @@ def test_a_fade_to_another_target_is_not_resumed():
 def test_a_target_above_what_the_floors_allow_stops_before_training():
     with pytest.raises(InputError, match="at most"):
         start(FadeOut(Goal("channels", 0.95)), make_run(network()))
+
+
+def test_scores_are_the_mean_squares_of_gamma_and_beta_times_their_gradients_summed_over_ties():
+    """Channel 3 of the residual chain: two tied batch norms with gamma 2 and 3, beta 1 and −1; two steps."""
+    model = network()
+    tied = model[0].bn, model[1].cv2.bn
+    run = make_run(model, total_steps=10)
+    hook = start(FadeOut(Goal("channels", 2 / 56), ANY, choose_until=0.5, fade_until=0.9), run)
+    gradients = [(0.5, 0.25), (-1.0, 2.0)]  # of gammas, of betas
+    for gamma_gradient, beta_gradient in gradients:
+        with torch.no_grad():
+            for norm, gamma, beta in zip(tied, (2.0, 3.0), (1.0, -1.0), strict=True):
+                norm.weight[3], norm.bias[3] = gamma, beta
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        for norm in tied:
+            norm.weight.grad[3], norm.bias.grad[3] = gamma_gradient, beta_gradient
+        hook.before_step(run)
+    # (2 + 3)·0.5 + (1 − 1)·0.25 = 2.5 and (2 + 3)·−1 + 0 = −5
+    scores = hook.parameters.by_group(hook.scores)[tied_group(model)]
+    assert scores[3] == pytest.approx((2.5**2 + 5**2) / 2)
+    assert scores[:3].tolist() == [0, 0, 0]
+
+
+def tied_group(model):
+    """Return the name of the group of the first convolution."""
+    return next(group.name for group in trace_channels(model).groups if "0.conv" in group.members)
+
+
+def test_a_fade_that_has_ended_waits_for_nothing():
+    model = network()
+    run = make_run(model, total_steps=10)
+    run.measure = lambda _: SimpleNamespace(map=0.5)
+    hook = start(FadeOut(Goal("channels", 2 / 56), ANY, choose_until=0.2, fade_until=0.6, max_drop=0.1), run)
+    found = []
+    for steps in (1, 4, 10):  # before, amid and after the fade
+        run.step, run.evaluation = steps, SimpleNamespace(map=0.1, fitness=0.1)
+        hook.after_validation(run)
+        found.append(hook.waiting)
+    assert found == [False, True, False]
