@@ -170,3 +170,9 @@ def test_confusion_counts_background_without_pairs(n, m):
     confusion = ConfusionMatrix(1)
     confusion.add(torch.tensor([detection(0, 0.9)] * n).reshape(n, 6), torch.tensor([label(0)] * m).reshape(m, 5))
     assert confusion.matrix.tolist() == [[0, n], [m, 0]]
+
+
+def test_above_the_surest_detection_nothing_is_found_and_nothing_wrong():
+    scores = score(np.array([[True, False]]), np.array([0.5]), np.zeros(1), np.zeros(2))
+    assert (scores.recall_curve[0, -1], scores.precision_curve[0, -1]) == (0, 1)
+    assert scores.pr_curve[0, -1] == 0  # one of two labels is never found

@@ -177,3 +177,14 @@ def test_order_of_groups_does_not_matter():
     turned = dict(reversed(scores.items()))
     keep, other = (select(s, costs_like(s), 0.5, Limits(8, 1.0, 8)) for s in (scores, turned))
     assert all(np.array_equal(keep[name], other[name]) for name in scores)
+
+
+def test_a_guard_keeps_the_channels_that_are_not_far_below_the_mean_in_whole_multiples():
+    scores = np.array([0.1] * 11 + [10.0] * 5)  # mean 3.19, deviation 4.59: five are above 3.19 − 0.5 · 4.59
+    assert Limits(min_channels=1, max_share=1.0, multiple=1, std_guard=0.5).smallest(scores) == 5
+    assert Limits(min_channels=1, max_share=1.0, multiple=4, std_guard=0.5).smallest(scores) == 8
+
+
+def test_a_layer_keeps_eight_channels_and_a_tenth_of_those_in_use_unless_told_otherwise():
+    assert (Limits().floor(64, 64), Limits().floor(256, 256), Limits().floor(4, 4)) == (8, 32, 4)
+    assert Limits(multiple=1).floor(256, 256) == 26 and Limits(multiple=1).floor(64, 64) == 8
