@@ -35,7 +35,7 @@ from utils.errors import InputError  # noqa: E402
 
 TESTS = {  # module of utils/ → its tests, below tests/utils/
     "boxes/metrics": ("boxes/test_metrics.py", "validation/test_evaluate.py"),
-    "files/checkpoint": ("files/test_checkpoint.py",),
+    "files/checkpoint": ("files/test_checkpoint.py", "files/test_checkpoint_networks.py"),
     "files/pickles": ("files/test_checkpoint.py", "files/test_pickles.py"),
     "pruning/channels/groups": ("pruning/channels",),
     "pruning/channels/rebuild": ("pruning/channels",),
