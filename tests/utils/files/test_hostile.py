@@ -5,7 +5,7 @@ from benchmarks.hostile import run
 EVERY = 30  # takes one case of so many
 
 
-def test_every_reader_takes_a_file_or_says_in_one_line_what_is_wrong():
+def test_every_reader_takes_a_file_or_refuses_it():
     counts, failures = run(lambda number: number % EVERY == 7)
     assert failures == []
     assert counts.total() >= 40
