@@ -8,11 +8,10 @@ import time
 import typing
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from multiprocessing.dummy import DummyProcess
 from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn
-
-from tqdm import TMonitor
 
 from models.spec import SpecError
 from utils.cli.public_flags import INSTEAD
@@ -182,8 +181,11 @@ def run(cls: type, main: Callable[..., object], description: str | None) -> None
 
 
 def await_threads(seconds: float = 5.0) -> None:
-    """Wait a little for threads that read images: one that is killed inside C++ aborts the whole interpreter."""
+    """Wait for the threads of pools that read images: one that is killed inside C++ aborts the whole interpreter.
+
+    They end with the image that they are at; a pool that is left does not wait for them.
+    """
     end = time.monotonic() + seconds
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not isinstance(thread, TMonitor):  # the monitor sleeps
+        if isinstance(thread, DummyProcess):
             thread.join(max(end - time.monotonic(), 0))

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 
 import pytest
 
@@ -65,21 +66,28 @@ def test_errors_of_the_system_that_name_no_file_are_one_line_too(monkeypatch, ca
     assert capsys.readouterr().err == "script.py: error: No space left on device\n"
 
 
-def test_a_script_that_is_stopped_waits_for_its_threads(monkeypatch):
+def test_a_script_that_is_stopped_waits_for_the_pools_it_leaves_and_for_nothing_else(monkeypatch):
     monkeypatch.setattr("sys.argv", ["script.py"])
-    done = []
+    working, done, never = threading.Event(), [], threading.Event()
 
-    def work():
+    def work(_):
+        working.set()
         time.sleep(0.2)
         done.append(True)
 
     def main(options):
-        threading.Thread(target=work, daemon=True).start()
-        raise KeyboardInterrupt
+        threading.Thread(target=never.wait, daemon=True).start()
+        with ThreadPool(1) as pool:
+            pool.map_async(work, [0])
+            working.wait()
+            raise KeyboardInterrupt
 
+    began = time.monotonic()
     with pytest.raises(SystemExit) as end:
         run(Options, main, "")
+    never.set()
     assert end.value.code == EXIT_INTERRUPTED and done
+    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize(
