@@ -11,7 +11,7 @@ from utils.pruning.options import PruneOptions
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
 from utils.sparsity.fading import FadeOut
 from utils.sparsity.preview import PreviewHook
-from utils.training.gamma_log import NEAR_ZERO
+from utils.training.logs.gamma import NEAR_ZERO
 from utils.training.loop import Hook
 from utils.training.run import Run
 

@@ -14,7 +14,7 @@ from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.scores.parameters import ChannelParameters
-from utils.training.gamma_log import NEAR_ZERO
+from utils.training.logs.gamma import NEAR_ZERO
 from utils.training.loop import Hook, Run
 
 PENALTIES = ("subgradient", "proximal", "group")

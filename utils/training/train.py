@@ -29,9 +29,11 @@ from utils.training.checkpoints import CheckpointWriter, restore, resumed_checkp
 from utils.training.class_balance import ImageWeightsHook
 from utils.training.distributed import connected
 from utils.training.freezing import FreezeHook, frozen_layers
-from utils.training.gamma_log import GammaRecorder
 from utils.training.loaders import scan_splits, training_loader, validation_loader
-from utils.training.logs import CsvHook, PictureHook, ProgressHook, TensorBoardHook, summary_writer
+from utils.training.logs.gamma import GammaRecorder
+from utils.training.logs.progress import ProgressHook
+from utils.training.logs.results import CsvHook, PictureHook
+from utils.training.logs.tensorboard import TensorBoardHook, summary_writer
 from utils.training.loop import SMALLEST_STRIDES, Hook, fit, notify, seed_everything
 from utils.training.optim import ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.options import Plan, TrainOptions, make_plan, stored_options

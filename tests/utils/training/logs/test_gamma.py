@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from utils.files.paths import RunFolder
-from utils.training.gamma_log import BINS, GammaRecorder, batch_norm_weights, near_zero
+from utils.training.logs.gamma import BINS, GammaRecorder, batch_norm_weights, near_zero
 
 
 def test_near_zero():

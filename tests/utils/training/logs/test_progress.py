@@ -1,0 +1,40 @@
+import io
+
+from utils.training.logs.progress import ProgressHook
+
+
+def test_progress_without_a_terminal_is_one_line_an_epoch(make_state):
+    stream, times = io.StringIO(), iter([10.0, 12.5])
+    hook, run = ProgressHook(stream, lambda: next(times)), make_state(epoch=1)
+    hook.start(run)
+    hook.before_epoch(run)
+    hook.after_batch(run, None, None, None)
+    hook.after_validation(run)
+    head, line = stream.getvalue().splitlines()
+    assert len(head) == len(line)
+    assert dict(zip(head.split(), line.split())) == {
+        "epoch": "1/2",
+        "box": "0.1",
+        "obj": "0.2",
+        "cls": "0.3",
+        "instances": "7",
+        "size": "64",
+        "mAP50": "0.5",
+        "mAP50-95": "0.25",
+        "time": "2.5s",
+    }
+
+
+def test_progress_on_a_terminal_is_a_bar(make_state):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream, run = Terminal(), make_state()
+    hook = ProgressHook(stream)
+    hook.start(run)
+    hook.before_epoch(run)
+    for _ in range(2):
+        hook.after_batch(run, None, None, None)
+    hook.after_validation(run)
+    assert "2/2" in stream.getvalue() and "0.25" in stream.getvalue().splitlines()[-1]

@@ -1,0 +1,1 @@
+"""What a run writes down: lines on the terminal, tables, pictures, and the loggers people use."""

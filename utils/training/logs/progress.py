@@ -1,0 +1,72 @@
+"""The lines of a run on the terminal."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from utils.training.loop import Hook, Run
+
+WIDTHS = {
+    "epoch": 9,
+    "box": 10,
+    "obj": 10,
+    "cls": 10,
+    "instances": 11,
+    "size": 7,
+    "mAP50": 9,
+    "mAP50-95": 10,
+    "time": 9,
+}
+HEAD = "".join(f"{name:>{width}}" for name, width in WIDTHS.items())
+BAR = "{desc} {n_fmt}/{total_fmt} {bar:12} {rate_fmt}"
+
+
+class ProgressHook(Hook):
+    """Shows one line an epoch: a bar on a terminal, plain text otherwise."""
+
+    def __init__(self, stream: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """stream: where to (default: standard error for the bar, standard output for text)."""
+        self.clock = clock
+        self.bar: Any = None
+        self.terminal = (stream or sys.stderr).isatty()
+        self.stream = stream
+
+    def start(self, run: Run) -> None:
+        """Write the head."""
+        if not self.terminal:
+            print(HEAD, file=self.stream, flush=True)
+
+    def before_epoch(self, run: Run) -> None:
+        """Open the bar."""
+        self.began = self.clock()
+        if self.terminal:
+            tqdm.write(HEAD, file=self.stream)
+            self.bar = tqdm(total=run.schedule.batches, file=self.stream, bar_format=BAR)
+
+    def after_batch(self, run: Run, images: torch.Tensor, targets: torch.Tensor, paths: Sequence[str]) -> None:
+        """Move the bar."""
+        if self.bar is not None:
+            self.bar.set_description_str(self.line(run), refresh=False)
+            self.bar.update()
+
+    def after_validation(self, run: Run) -> None:
+        """Complete the line."""
+        line = self.line(run, run.evaluation)
+        if self.bar is None:
+            print(line, file=self.stream, flush=True)
+            return
+        self.bar.set_description_str(line)
+        self.bar.close()
+        self.bar = None
+
+    def line(self, run: Run, evaluation: Any = None) -> str:
+        """Return the text of an epoch; the mAPs are - until it is validated."""
+        losses = "".join(f"{value:10.4g}" for value in run.losses.tolist())
+        scores = f"{'-':>9}{'-':>10}" if evaluation is None else f"{evaluation.map50:9.3g}{evaluation.map:10.3g}"
+        batch = f"{run.batch.instances:11}{run.batch.size:7}"
+        seconds = f"{self.clock() - self.began:.1f}s"
+        return f"{f'{run.epoch}/{run.epochs - 1}':>9}{losses}{batch}{scores}{seconds:>9}"
