@@ -22,19 +22,22 @@ OVERLAP = 3.0  # how many lines high its highest peak is
 DPI = 150
 
 
-def plot_evaluation(evaluation: Any, names: dict[int, str], folder: RunFolder) -> None:
-    """Write PR, F1, P and R curves and, if it was counted, the confusion matrix of an Evaluation into a RunFolder."""
+def plot_evaluation(evaluation: Any, names: dict[int, str], folder: RunFolder, shown: str = "") -> None:
+    """Write PR, F1, P and R curves and, if it was counted, the confusion matrix of an Evaluation into a RunFolder.
+
+    shown: which network it is of, for the titles.
+    """
     scores = evaluation.scores
     labels = [names[int(index)] for index in scores.classes]
-    plot_pr_curve(folder.pr_curve, scores, labels)
-    plot_confidence_curve(folder.f1_curve, scores.f1_curve, "F1", labels)
-    plot_confidence_curve(folder.p_curve, scores.precision_curve, "Precision", labels)
-    plot_confidence_curve(folder.r_curve, scores.recall_curve, "Recall", labels)
+    plot_pr_curve(folder.pr_curve, scores, labels, shown)
+    plot_confidence_curve(folder.f1_curve, scores.f1_curve, "F1", labels, shown)
+    plot_confidence_curve(folder.p_curve, scores.precision_curve, "Precision", labels, shown)
+    plot_confidence_curve(folder.r_curve, scores.recall_curve, "Recall", labels, shown)
     if evaluation.confusion is not None:
-        plot_confusion(folder.confusion_matrix, evaluation.confusion.matrix, names)
+        plot_confusion(folder.confusion_matrix, evaluation.confusion.matrix, names, shown)
 
 
-def plot_pr_curve(file: Path, scores: Scores, labels: Sequence[str]) -> None:
+def plot_pr_curve(file: Path, scores: Scores, labels: Sequence[str], shown: str = "") -> None:
     """Write precision over recall at IoU 0.5 of utils.boxes.metrics.Scores whose k classes are called `labels`."""
     figure, axes = _axes("Recall", "Precision")
     ap50 = scores.ap[:, 0]
@@ -42,10 +45,10 @@ def plot_pr_curve(file: Path, scores: Scores, labels: Sequence[str]) -> None:
     if len(labels):
         mean = f"all classes {ap50.mean():.3f} mAP50"
         axes.plot(RECALLS, scores.pr_curve.mean(0), linewidth=3, color="black", label=mean)
-    _finish(figure, axes, file, "Precision over recall")
+    _finish(figure, axes, file, titled("Precision over recall", shown))
 
 
-def plot_confidence_curve(file: Path, curve: np.ndarray, name: str, labels: Sequence[str]) -> None:
+def plot_confidence_curve(file: Path, curve: np.ndarray, name: str, labels: Sequence[str], shown: str = "") -> None:
     """Write a curve [k, 1000] over the confidence, one line for each of k classes and their smoothed mean."""
     figure, axes = _axes("Confidence", name)
     _lines(axes, CONFIDENCES, curve, labels)
@@ -53,10 +56,10 @@ def plot_confidence_curve(file: Path, curve: np.ndarray, name: str, labels: Sequ
         mean = smooth(curve.mean(0))
         best = f"all classes {mean.max():.2f} at {CONFIDENCES[mean.argmax()]:.3f}"
         axes.plot(CONFIDENCES, mean, linewidth=3, color="black", label=best)
-    _finish(figure, axes, file, f"{name} over confidence")
+    _finish(figure, axes, file, titled(f"{name} over confidence", shown))
 
 
-def plot_confusion(file: Path, matrix: np.ndarray, names: Mapping[int, str]) -> None:
+def plot_confusion(file: Path, matrix: np.ndarray, names: Mapping[int, str], shown: str = "") -> None:
     """Write a confusion matrix [nc + 1, nc + 1] (rows predicted, columns actual) as shares of each column."""
     labels = [*names.values(), "background"]
     shares = matrix / np.maximum(matrix.sum(0, keepdims=True), 1)
@@ -72,7 +75,8 @@ def plot_confusion(file: Path, matrix: np.ndarray, names: Mapping[int, str]) -> 
         size = min(9, 500 / len(labels))
         axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size)
         axes.set_yticks(range(len(labels)), labels, fontsize=size)
-    axes.set(xlabel="Actual", ylabel="Predicted", title="Confusion matrix, shares of the actual class")
+    title = titled("Confusion matrix, shares of the actual class", shown)
+    axes.set(xlabel="Actual", ylabel="Predicted", title=title)
     figure.savefig(file, dpi=DPI, bbox_inches="tight")
 
 
@@ -99,8 +103,11 @@ def plot_labels(file: Path, labels: Sequence[np.ndarray], names: Mapping[int, st
     figure.savefig(file, dpi=DPI)
 
 
-def plot_results(table: Path, file: Path) -> None:
-    """Write the course of a run: one panel for each column of its results.csv but epoch and the rates x/…."""
+def plot_results(table: Path, file: Path, title: str = "") -> None:
+    """Write the course of a run: one panel for each column of its results.csv but epoch and the rates x/….
+
+    title: which network was validated.
+    """
     with open(table, newline="", encoding="utf-8") as lines:
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
     columns = dict(zip(rows[0], np.array(rows[1:], float).reshape(-1, len(rows[0])).T))
@@ -112,6 +119,8 @@ def plot_results(table: Path, file: Path) -> None:
         panel.plot(epochs, values, marker=".", linewidth=1.5, color="steelblue")
         panel.set_title(name, fontsize=10)
         panel.grid(alpha=0.3)
+    if title:
+        figure.suptitle(title, fontsize=10)
     figure.savefig(file, dpi=DPI)
 
 
@@ -138,6 +147,11 @@ def plot_ridge(file: Path, edges: np.ndarray, epochs: np.ndarray, counts: np.nda
         title="Batch norm weights by epoch (height: root of the count)",
     )
     figure.savefig(file, dpi=DPI)
+
+
+def titled(title: str, shown: str) -> str:
+    """Return the title of a chart with the network that it shows."""
+    return f"{title}\n{shown}" if shown else title
 
 
 def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:

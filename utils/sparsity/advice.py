@@ -81,7 +81,10 @@ class CutAdvice(Hook):
     def next_line(self, script: Any, flags: Any, file: Any, run: Any) -> Any:
         """Return the command to go on with."""
         words = ["python", script, *flags.split(), "--weights", str(file), "--data", self.data]
-        return f"next: {shlex.join([*words, '--imgsz', str(run.settings.imgsz)])}"
+        words += ["--imgsz", str(run.settings.imgsz)]
+        if script == "prune.py" and run.evaluation is None:
+            words.append("--noval")  # there is nothing to validate on
+        return f"next: {shlex.join(words)}"
 
 
 def loud_channels(model: Any, graph: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from utils.data.config import label_rules, load_data
+from utils.data.splits import require_objects
 from utils.pruning.choice.selection import Limits
 from utils.pruning.options import PruneOptions
 from utils.sparsity.advice import CutAdvice
@@ -20,10 +22,16 @@ def train_sparsity(options: SparsityOptions) -> Run:
 
 
 def advised_hooks(options: SparsityOptions, say: Callable[[str], None]) -> list[Hook]:
-    """Return the hooks of a sparse run that ends with advice; `say` gets what is to be known before it begins."""
+    """Return the hooks of a sparse run that ends with advice; `say` gets what is to be known before it begins.
+
+    Raises InputError when --max-drop rests on images that show no object.
+    """
     hooks = sparsity_hooks(options, say)
     if not hooks:
         return []
+    if options.max_drop is not None:
+        config = load_data(options.data, label_rules(options))
+        require_objects(config, "val", "--max-drop", max(options.workers, 1))
     for line in opening_notes(options):
         say(line)
     return [*hooks, CutAdvice(hooks, options.data)]

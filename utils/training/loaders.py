@@ -21,15 +21,35 @@ def worker_count(options: TrainOptions, processes: ProcessGroup) -> int:
 
 
 def scan_splits(plan: Plan) -> dict[str, list]:
-    """Return {"train": Samples, "val": Samples}; rank 0 scans first. Raises InputError for bad data."""
+    """Return {"train": Samples, "val": Samples}, without "val" where the data has none; rank 0 scans first.
+
+    Raises InputError for bad data.
+    """
     shared = shared_options(plan)
     splits = {}
     with plan.processes.main_first():
-        for split in ("train", "val"):
+        for split in ("train", "val") if plan.validates else ("train",):
             splits[split] = load_split(plan.config, split, shared["workers"], shared["progress"])
     for split, (_, counts) in splits.items():
         plan.say(f"{split}: {counts}")
-    return {split: samples for split, (samples, _) in splits.items()}
+    samples = {split: found for split, (found, _) in splits.items()}
+    for line in split_notes(plan, samples):
+        plan.say(line)
+    return samples
+
+
+def split_notes(plan: Plan, splits: dict[str, list]) -> list[str]:
+    """Return what the Samples of the splits mean for the run, where that is not as usual."""
+    notes, train = [], splits["train"]
+    if not plan.validates:
+        notes.append(f"{plan.config.file}: no val images; the run trains without validating and ends with last.pt")
+    if not any(len(sample.labels) for sample in train):
+        notes.append("train: no object in any image; the network learns to find nothing")
+    paths = {sample.path for sample in train}
+    shared = sum(sample.path in paths for sample in splits.get("val", ()))
+    if shared:
+        notes.append(f"val: {shared} of its images are in train too; mAP on them does not tell how new ones fare")
+    return notes
 
 
 def shared_options(plan: Plan) -> dict[str, Any]:

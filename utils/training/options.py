@@ -90,6 +90,11 @@ class Plan:
         return ANY_OBJECT if self.options.single_cls and self.config.nc > 1 else self.config.names
 
     @property
+    def validates(self) -> bool:
+        """Whether the data has images to validate on."""
+        return self.config.val is not None
+
+    @property
     def local_batch(self) -> int:
         """Images in a batch of one process."""
         return self.options.batch_size // self.processes.world_size

@@ -1,7 +1,7 @@
 """From options to a finished run: what train.py, train_sparsity.py and finetune_pruned.py share."""
 
 import importlib.util
-import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -20,19 +20,19 @@ from utils.data.choice import KEPT_CLASSES, is_single_class, match_classes
 from utils.data.loader import QUAD
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
-from utils.files.checkpoint import Checkpoint, load_checkpoint
+from utils.files.checkpoint import Checkpoint
 from utils.files.paths import RunFolder, new_run
-from utils.pictures.drawing import BatchPainter
-from utils.pictures.plots import plot_evaluation
 from utils.training.batch_size import fitting_batch
 from utils.training.checkpoints import CheckpointWriter, restore, resumed_checkpoint
 from utils.training.class_balance import ImageWeightsHook
+from utils.training.conclusion import conclude
 from utils.training.distributed import connected
 from utils.training.freezing import FreezeHook, frozen_layers
 from utils.training.loaders import scan_splits, training_loader, validation_loader
 from utils.training.logs.gamma import GammaRecorder
 from utils.training.logs.progress import ProgressHook
 from utils.training.logs.results import CsvHook, PictureHook
+from utils.training.logs.summary import opening_lines
 from utils.training.logs.tensorboard import TensorBoardHook, summary_writer
 from utils.training.loop import SMALLEST_STRIDES, Hook, fit, notify, seed_everything
 from utils.training.optim import ModelEMA, Schedule, build_optimizer, scaled_decay
@@ -40,9 +40,8 @@ from utils.training.options import Plan, TrainOptions, make_plan, stored_options
 from utils.training.resume import resolve
 from utils.training.run import Run, RunSettings
 from utils.training.start import lay_out, starting_network
-from utils.validation.evaluate import Evaluation, format_table
+from utils.validation.evaluate import Evaluation
 from utils.validation.measure import measure, whole_strides
-from utils.validation.val import FEW_CLASSES
 
 CPU_BATCH = 16  # what --batch-size -1 means without a GPU
 
@@ -93,7 +92,9 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
     """Load the images, train or go on from a Checkpoint, and conclude; return the Run."""
     splits = scan_splits(plan)
     loader: Any = training_loader(plan, splits["train"], model.size_multiple)
-    val_loader = validation_loader(plan, splits["val"], model.size_multiple) if plan.processes.main else None
+    val_loader = None
+    if plan.processes.main and plan.validates:
+        val_loader = validation_loader(plan, splits["val"], model.size_multiple)
     if checkpoint is None and not plan.options.noautoanchor:
         rng = np.random.default_rng(plan.options.seed)
         check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say)
@@ -108,10 +109,12 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
         hooks += recorders
         if checkpoint is not None:
             restore(run, checkpoint, hooks)
+        for line in opening_lines(run):
+            plan.say(line)
         plan.say(f"{run.folder.path}: {len(loader.dataset)} training images, epochs {run.epoch} to {run.epochs - 1}")
         train_epochs(plan, run, loader, val_loader, hooks)
     if plan.processes.main:
-        run.evaluation = conclude(plan, run, val_loader)
+        run.evaluation = conclude(plan, run)
         for line in (line for hook in hooks for line in hook.closing_lines(run)):
             plan.say(line)
     return run
@@ -120,12 +123,14 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
 def train_epochs(plan: Plan, run: Run, loader: Any, val_loader: Any, hooks: list[Hook]) -> None:
     """Do the epochs that are left; say how to go on when that is interrupted."""
     writer = CheckpointWriter(stored_options(plan.options), not plan.options.nosave, plan.options.save_period)
+    began, first = time.monotonic(), run.epoch
     try:
         fit(run, loader, partial(validate_epoch, plan, val_loader), hooks, writer)
     except KeyboardInterrupt:
         if run.folder.last in run.written:
             plan.say(f"\nepochs 0 to {run.epoch - 1} are kept; to go on: --resume {quote(str(run.folder.last))}")
         raise
+    plan.say(f"epochs {first} to {run.epoch - 1}: {(time.monotonic() - began) / 3600:.3f} hours")
 
 
 def record_finished(plan: Plan, run: Run, recorders: list[Hook]) -> None:
@@ -250,27 +255,8 @@ def measured(plan: Any, model: Any, loader: Any, **options: Any) -> Evaluation:
 
 
 def validate_epoch(plan: Plan, loader: Any, run: Run) -> Any:
-    """Return the Evaluation of the moving average after an epoch, or None when --noval skips it."""
-    if plan.options.noval and not run.last_epoch:
+    """Return the Evaluation of the moving average after an epoch, or None when --noval or the data skips it."""
+    if not plan.validates or (plan.options.noval and not run.last_epoch):
         return None
     loss = DetectionLoss(run.ema.model, plan.hyp, plan.options.imgsz)  # run.loss would wait for the other processes
     return measured(plan, run.ema.model, loader, loss=loss)
-
-
-def conclude(plan: Plan, run: Run, loader: Any) -> Any:
-    """Measure the weights to use as they were saved, show the table, draw the pictures; return the Evaluation."""
-    saved = run.folder.best_sparse, run.folder.best, run.folder.last  # best.pt may be of before the channels went
-    file = next(file for file in saved if file in run.written)
-    painter = None if plan.options.noplots else BatchPainter(run.folder, plan.names)
-    evaluation = measured(plan, load_checkpoint(file).model, loader, confusion=True, observer=painter)
-    plan.say(f"{file.name}:")
-    plan.say(format_table(evaluation, verbose=len(plan.names) < FEW_CLASSES))
-    if not plan.options.noplots:
-        plot_evaluation(evaluation, plan.names, run.folder)
-    plan.say(f"weights to use: {file}")
-    for other in saved:
-        if other.is_file() and other not in run.written:
-            plan.say(f"{other} is of an earlier run")
-    numbers = {name: getattr(evaluation, name) for name in ("precision", "recall", "map50", "map")}
-    write_atomically(run.folder.final_json, json.dumps({"weights": file.name, **numbers}).encode())
-    return evaluation

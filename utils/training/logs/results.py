@@ -27,6 +27,7 @@ CSV_COLUMNS = (
     "x/lr1",
     "x/lr2",
 )
+VALIDATED = "metrics and val: the moving average of the weights after each epoch, no channel masked"
 PICTURES = 3  # training batches that are drawn
 
 
@@ -71,4 +72,4 @@ class PictureHook(Hook):
 
     def finish(self, run: Run) -> None:
         """Draw results.csv."""
-        plot_results(run.folder.results_csv, run.folder.results_png)
+        plot_results(run.folder.results_csv, run.folder.results_png, VALIDATED)
