@@ -18,13 +18,13 @@ from pathlib import Path
 
 import cv2
 import torch
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.hostile_cases import cases
 from models.spec import SpecError
 from utils.errors import InputError
+from utils.progress import track
 
 SECONDS, BYTES = 5.0, 1_000_000_000
 
@@ -71,9 +71,8 @@ def run(chosen=None):
         folder = Path(name)
         os.chdir(folder)
         try:
-            for number, (reader, case, content, file, read) in enumerate(
-                tqdm(cases(folder), unit=" cases", disable=None)
-            ):
+            cases_done = track(cases(folder), "hostile files", unit="cases")
+            for number, (reader, case, content, file, read) in enumerate(cases_done):
                 if chosen and not chosen(number):
                     continue
                 file.write_bytes(content() if callable(content) else content)

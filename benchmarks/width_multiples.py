@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
-from utils.benchmark.latency import computing_threads, noise, pytorch_call, speedup, summarise, take_turns  # noqa: E402
+from utils.benchmark.latency import WALL_CLOCK, computing_threads, noise, pytorch_call, speedup, summarise, take_turns  # noqa: E402
 from utils.cli.options import option, run  # noqa: E402
 from utils.export.onnx import onnx_bytes, onnx_graph  # noqa: E402
 from utils.export.openvino import write_openvino  # noqa: E402
@@ -122,7 +122,7 @@ def measure(options):
         with tempfile.TemporaryDirectory() as folder, computing_threads(options.threads):
             ready = CALLS[options.runtime]
             calls = {key: ready(network, shape, Path(folder) / str(key), options) for key, network in networks.items()}
-            times = take_turns(calls, options.rounds)
+            times = take_turns(calls, options.rounds, WALL_CLOCK)
         facts = f"{options.threads} thread(s), {options.rounds} rounds, seed {options.seed}"
         print(f"\n{name}, {options.runtime}, {options.imgsz} px, {facts}")
         print(f"{'multiple of':<12}{'FLOPs left':>11}{'ms':>9}{'faster':>8}{'ideal':>7}{'reached':>9}")

@@ -15,6 +15,7 @@ import torch
 from models.cost import count_gflops
 from models.yolo import DetectionModel
 from utils.export.onnx import onnx_bytes, onnx_graph
+from utils.progress import track
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.runtimes import OnnxRuntime, TorchRuntime
 
@@ -137,7 +138,7 @@ def take_turns(
     They take turns, so that whatever else the machine does hits all of them alike; the first rounds do not count.
     """
     times: dict[Key, list[float]] = {name: [] for name in calls}
-    for step in range(WARM_UP + rounds):
+    for step in track(range(WARM_UP + rounds), "timing", unit="rounds"):
         for name, call in calls.items():
             start = clock()
             call()

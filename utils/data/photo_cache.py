@@ -8,9 +8,9 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from utils.data.images import read_image, write_array
+from utils.progress import track
 
 MARGIN = 0.8  # share of the free memory that cached images may take
 ENDS = 4096  # bytes at the head and the tail of a photo that its key looks at
@@ -98,7 +98,7 @@ def _each(paths, work, workers, progress):
     """Return work(path) for all paths, done by threads."""
     with ThreadPool(max(workers, 1)) as pool:
         done = pool.imap(work, paths, chunksize=8)
-        return list(tqdm(done, "Caching", len(paths), disable=None if progress else True, leave=False))
+        return list(track(done, "caching", len(paths), shown=progress))
 
 
 def free_memory() -> int | None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from utils.data.images import read_image
 from utils.data.label_cache import Scanned, fingerprint, read_cache, write_cache
 from utils.data.labels import BOX_COLUMNS, KINDS, Counts, Objects, Sample, list_problems
 from utils.errors import InputError
+from utils.progress import track
 
 SHOWN = 5  # images that are named
 MOST_MISSING = 0.1  # share of the images that may be absent or unreadable
@@ -94,7 +94,7 @@ def _scan_files(annotations, workers, progress):
     images = annotations.images
     with ThreadPool(max(workers, 1)) as pool:
         found = pool.imap(look, images, chunksize=8)
-        return list(tqdm(found, "Scanning", len(images), disable=None if progress else True, leave=False))
+        return list(track(found, "scanning", len(images), shown=progress))
 
 
 def _check_rows(annotations, scanned):

@@ -48,7 +48,7 @@ def require_objects(config: DataConfig, split: str, rule: str, workers: int = 1)
 
     Classes that the split never shows are said: the rule knows nothing about them. Raises InputError.
     """
-    samples, _ = load_split(config, split, workers, progress=False)
+    samples, _ = load_split(config, split, workers)
     shown = {int(number) for sample in samples for number in sample.labels[:, 0]}
     if not shown:
         raise InputError(f"{rule}: {config.file}: {split} holds not one object; mAP is 0 whatever is done")

@@ -4,13 +4,13 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from utils.data.config import folder_images
 from utils.data.images import read_image
 from utils.data.labels import BOX_COLUMNS, Sample
 from utils.data.scan import say, some
 from utils.errors import InputError
+from utils.progress import track
 
 
 def scan_unlabelled(folder: str | Path, workers: int = 1, progress: bool = True) -> tuple[list[Sample], int]:
@@ -24,7 +24,7 @@ def scan_unlabelled(folder: str | Path, workers: int = 1, progress: bool = True)
     files = folder_images(place)
     with ThreadPool(max(workers, 1)) as pool:
         found = pool.imap(_sample, files, chunksize=8)
-        samples = list(tqdm(found, "Scanning", len(files), disable=None if progress else True, leave=False))
+        samples = list(track(found, "scanning", len(files), shown=progress))
     readable = [sample for sample in samples if sample is not None]
     if not readable:
         raise InputError(f"{folder}: none of {len(files)} images can be read")

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from utils.data.config import DataConfig
 from utils.data.dataset import DetectionDataset
 from utils.data.splits import load_split
 from utils.errors import InputError
 from utils.export.int8_packing import Packer
+from utils.progress import track
 from utils.runtimes.packages import need
 
 PERCENTILE = 99.999
@@ -36,8 +36,8 @@ def calibration_images(
 
     shape: (height, width) in pixels. Raises InputError when the split has no usable images.
     """
-    samples, _ = load_split(config, "train", progress=False)
-    dataset = DetectionDataset(samples, max(shape), shape=shape, progress=False)
+    samples, _ = load_split(config, "train")
+    dataset = DetectionDataset(samples, max(shape), shape=shape)
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:count]
     return [dataset[int(index)][0][None].numpy().astype(np.float32) / 255 for index in chosen]
 
@@ -89,7 +89,7 @@ def activation_ranges(tools: Any, file: str, scratch: str, images: Sequence[np.n
     )
     calibrator.set_execution_providers(["CPUExecutionProvider"])
     try:
-        for image in tqdm(images, "calibrating", disable=None, leave=False):  # one by one: a call's maps are all kept
+        for image in track(images, "calibrating"):  # one by one: a call's maps are all kept
             calibrator.collect_data(Once(image))
     except ValueError as error:  # its histogram has no room between smallest and largest
         reason = f"a layer gives almost one number everywhere on the images of --data ({error})"

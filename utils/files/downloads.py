@@ -20,10 +20,9 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
-from tqdm import tqdm
-
 from utils.errors import InputError
 from utils.files.paths import find_file
+from utils.progress import BYTES, Progress
 
 try:
     import fcntl
@@ -183,7 +182,7 @@ def content_range(headers: Message) -> tuple[int | None, int | None]:
 
 
 def copy(answer: Any, stream: BinaryIO, have: int, total: int | None) -> None:
-    """Copy an answer to a stream that has `have` bytes already, with a bar on a terminal.
+    """Copy an answer to a stream that has `have` bytes already, with its progress.
 
     Raises Interruption unless there are `total` bytes in the end (None: unknown).
     """
@@ -191,10 +190,10 @@ def copy(answer: Any, stream: BinaryIO, have: int, total: int | None) -> None:
     if total is not None and total - have > free:
         raise Interruption(f"{(total - have) / 1e9:.1f} GB to come, {free / 1e9:.1f} GB free on the disk")
     name = Path(stream.name).stem
-    with tqdm(desc=name, total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar:
+    with Progress(name, total, BYTES, done=have, leave=True) as progress:
         while chunk := answer.read(CHUNK):
             stream.write(chunk)
-            bar.update(len(chunk))
+            progress.update(len(chunk))
     stream.flush()
     size = stream.seek(0, 2)
     if total is not None and size > total:

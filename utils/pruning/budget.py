@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,12 +13,13 @@ import numpy as np
 from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
 from utils.benchmark.latency import milliseconds
+from utils.progress import Progress
 from utils.pruning.channels.masks import Masks
 from utils.pruning.channels.rebuild import rebuild
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.goal import Budget
 from utils.pruning.choice.milliseconds import fit_rates
-from utils.pruning.choice.search import confirmed, file_megabytes, largest_fitting, smallest_within
+from utils.pruning.choice.search import attempts, confirmed, file_megabytes, largest_fitting, smallest_within
 from utils.pruning.choice.selection import largest_share, select_by_cost
 from utils.pruning.pipeline import PruningTask, make_cut
 
@@ -58,6 +60,19 @@ class BudgetSearch:
         """Return the share left of this network when the budget's share of the network as it was read is."""
         return min(self.budget.value * count(self.task.whole) / count(self.task.model), 1.0)
 
+    @contextmanager
+    def watched(self, measure: Callable[[DetectionModel], float]) -> Iterator[Callable[[DetectionModel], float]]:
+        """Give `measure` (network → number) with its progress shown: a network of the search each."""
+        flag = f"--{self.budget.measure.replace('_', '-')}"
+        with Progress(f"search for {flag}", attempts(self.floor), "networks") as progress:
+
+            def watched(network: DetectionModel) -> float:
+                value = measure(network)
+                progress.update()
+                return value
+
+            yield watched
+
 
 def channels(search: BudgetSearch) -> ChannelCost:
     """Return the cost that counts channels."""
@@ -84,15 +99,17 @@ def time(search: BudgetSearch) -> NetworkCost:
 
 def left_for_size(search: BudgetSearch) -> float:
     """Return the largest share whose file is not above the budget. Raises InputError when there is none."""
-    return largest_fitting(lambda left: file_megabytes(search.narrow(left)), search.budget.value, search.floor, "MB")
+    with search.watched(file_megabytes) as megabytes:
+        return largest_fitting(lambda left: megabytes(search.narrow(left)), search.budget.value, search.floor, "MB")
 
 
 def left_for_time(search: BudgetSearch) -> float:
     """Return the largest share that is fast enough, measured twice. Raises InputError when there is none."""
     task, limit, runtime = search.task, search.budget.value, search.budget.runtime
     times = partial(milliseconds, image_size=task.image_size, runtime=runtime)
-    left = largest_fitting(lambda left: times(search.narrow(left)), limit, search.floor, "ms")
-    left, found = confirmed(lambda left: times(search.narrow(left)), limit, left, search.floor)
+    with search.watched(times) as watched:
+        left = largest_fitting(lambda left: watched(search.narrow(left)), limit, search.floor, "ms")
+        left, found = confirmed(lambda left: watched(search.narrow(left)), limit, left, search.floor)
     work = flops(search)
     print(
         f"{found:.1f} ms an image in {runtime} at {work.of(search.masks(left)) / work.total:.1%} of the FLOPs, "
@@ -103,11 +120,12 @@ def left_for_time(search: BudgetSearch) -> float:
 
 def left_for_accuracy(search: BudgetSearch) -> float:
     """Return the smallest share that loses no more mAP50-95 than the budget allows."""
-    task, accuracy = search.task, search.accuracy
-    whole = accuracy(task.reference)
-    return smallest_within(
-        lambda left: whole - accuracy(make_cut(task, search.masks(left)).after), search.budget.value, search.floor
-    )
+    task = search.task
+    with search.watched(search.accuracy) as accuracy:
+        whole = accuracy(task.reference)
+        return smallest_within(
+            lambda left: whole - accuracy(make_cut(task, search.masks(left)).after), search.budget.value, search.floor
+        )
 
 
 # Measure of a budget → (the cost that a share of is to stay, which share that is).

@@ -1,12 +1,14 @@
 """The lines and the bar of slim.py: a line where a phase begins and ends, a bar over the epochs on a terminal."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from utils.progress import Progress
 from utils.slimming.options import SlimOptions
 from utils.slimming.report.sentences import PHASES, accuracy_change, counted, duration
 from utils.slimming.rules import steps_to_go
@@ -18,9 +20,11 @@ BAR = "  {desc} {n_fmt}/{total_fmt} {bar:12} {elapsed}<{remaining}{postfix}"
 class Console:
     """Shows a run with the SlimOptions on a terminal or in a log."""
 
-    def __init__(self, options: SlimOptions, stream: TextIO | None = None) -> None:
-        """stream: where bars go; default: standard error. Lines go to standard output."""
-        self.options, self.stream = options, stream or sys.stderr
+    def __init__(
+        self, options: SlimOptions, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """stream: where progress goes; default: standard error. Lines go to standard output. clock: returns seconds."""
+        self.options, self.stream, self.clock = options, stream or sys.stderr, clock
 
     def say(self, line: object) -> None:
         """Print a line, above the bar if there is one."""
@@ -61,22 +65,16 @@ class Console:
 
     @contextmanager
     def bar(self, run: SlimRun) -> Iterator[Callable[[int, float], Any]]:
-        """Show a bar over the epochs of the phase on a terminal; give what moves it: callable(epochs, mAP50-95)."""
+        """Show the progress over the epochs of the phase; give what moves it: callable(epochs, mAP50-95)."""
         phase = run.state.phase
         name = f"step {phase.step} {PHASES[phase.name]}"
-        with tqdm(
-            total=phase.epochs,
-            initial=phase.epoch,
-            desc=name,
-            disable=not self.stream.isatty(),
-            file=self.stream,
-            bar_format=BAR,
-            leave=False,
-        ) as bar:
+        with Progress(
+            name, phase.epochs, "epochs", done=phase.epoch, bar_format=BAR, stream=self.stream, clock=self.clock
+        ) as progress:
 
             def move(done, accuracy):
-                bar.set_postfix_str(f"mAP50-95 {accuracy:.3f}; {self.outlook(run)}; best: {best(run)}", refresh=False)
-                bar.update(done - bar.n)
+                progress.note = f"mAP50-95 {accuracy:.3f}; {self.outlook(run)}; best: {best(run)}"
+                progress.update(done - progress.done)
 
             yield move
 

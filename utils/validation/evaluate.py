@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from utils.boxes.geometry import import_nms, non_max_suppression, scale_boxes, xywhn2xyxy
 from utils.boxes.metrics import ConfusionMatrix, Scores, fitness, match, score
+from utils.progress import track
 
 STAGES = ("pre-process", "inference", "NMS")
 COLUMNS = ("Images", "Instances", "P", "R", "mAP50", "mAP50-95")
@@ -185,16 +185,16 @@ def evaluate(
         confusion: also count the confusion matrix.
         observer: called as observer(batch_index, images, targets, paths, shapes, detections) after each batch, with the
             images as loaded and a list of detections [n, 6] on the CPU in pixels of the loaded images.
-        progress: show a bar when stderr is a terminal.
+        progress: show how far it is.
         options: conf, iou, max_det, augment and clock of TimedDetector.
     """
     device = torch.device(device)
     detector = TimedDetector(model, device, single_cls=single_cls, **options)
     tally = Tally(ConfusionMatrix(1 if single_cls else len(names)) if confusion else None)
     losses = []
-    bar = tqdm(loader, desc="validating", disable=None if progress else True)  # None: off unless stderr is a terminal
+    batches = track(loader, "validating", unit="batches", shown=progress)
     with evaluation_mode(model), torch.autocast(device.type, torch.float16, enabled=half):
-        for index, (images, targets, paths, shapes) in enumerate(bar):
+        for index, (images, targets, paths, shapes) in enumerate(batches):
             detections, raw = detector(images)
             if loss is not None:
                 losses.append(loss(raw, targets.to(device))[1].cpu())

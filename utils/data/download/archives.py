@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tqdm import tqdm
-
 from utils.errors import InputError
+from utils.progress import BYTES, Progress
 
 LARGEST_RATIO = 200  # unpacked to packed bytes; label files reach about 20 …
 ALWAYS_ALLOWED = 1 << 30  # … and up to so many bytes any ratio is harmless
@@ -129,7 +128,7 @@ def safe_path(folder: Path, name: str) -> Path:
 def write(folder: Path, members: Any, opened: Any, room: int, archive: Path) -> None:
     """Write an archive's members below a folder: files through `opened(handle)`, in the end links. Raises Refusal."""
     links, written = [], 0
-    with tqdm(desc=f"unpacking {Path(archive).name}", unit="B", unit_scale=True, disable=None) as bar:
+    with Progress(f"unpacking {Path(archive).name}", unit=BYTES) as progress:
         for count, member in enumerate(members, 1):
             path = safe_path(folder, member.name)
             written += member.size
@@ -140,7 +139,7 @@ def write(folder: Path, members: Any, opened: Any, room: int, archive: Path) -> 
             elif member.kind == "file":
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with opened(member.handle) as source, path.open("wb") as file:
-                    copy(source, file, member, bar)
+                    copy(source, file, member, progress)
             elif member.kind == "link":
                 links.append((path, member))
             else:
@@ -153,12 +152,12 @@ def write(folder: Path, members: Any, opened: Any, room: int, archive: Path) -> 
         path.hardlink_to(source)
 
 
-def copy(source: Any, file: Any, member: Any, bar: Any) -> None:
+def copy(source: Any, file: Any, member: Any, progress: Progress) -> None:
     """Copy one file of an archive, no more than it said it has."""
     left = member.size
     while chunk := source.read(min(CHUNK, left)):
         file.write(chunk)
-        bar.update(len(chunk))
+        progress.update(len(chunk))
         left -= len(chunk)
     if left:
         raise Refusal(f"{member.name!r} is cut off")

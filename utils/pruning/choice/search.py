@@ -3,6 +3,7 @@
 Each is met by bisection over the share of a cost that stays, and confirmed on the network that is kept.
 """
 
+import math
 from collections.abc import Callable
 
 from models.yolo import DetectionModel
@@ -19,6 +20,11 @@ def bisect(fits: Callable[[float], bool], good: float, bad: float, step: float =
         middle = (good + bad) / 2
         good, bad = (middle, bad) if fits(middle) else (good, middle)
     return good
+
+
+def attempts(floor: float) -> int:
+    """Return about how many networks a search from 1 down to `floor` measures."""
+    return 2 + math.ceil(math.log2(max((1 - floor) / STEP, 1)))
 
 
 def largest_fitting(measure: Callable[[float], float], limit: float, floor: float, unit: str) -> float:

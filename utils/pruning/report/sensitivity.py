@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from models.cost import count_gflops
 from models.yolo import DetectionModel
@@ -15,6 +13,7 @@ from utils.benchmark.latency import measure_latency
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
+from utils.progress import track
 from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.rebuild import masked
 from utils.pruning.pipeline import PruningTask
@@ -69,7 +68,7 @@ class FewImages:
         Raises InputError when the classes differ or the split cannot be read.
         """
         check_classes(model, config)
-        samples, _ = load_split(config, split, progress=False)
+        samples, _ = load_split(config, split)
         chosen = np.linspace(0, len(samples) - 1, min(images, len(samples))).round().astype(int)
         dataset = DetectionDataset(
             [samples[i] for i in chosen], imgsz, rect=True, batch_size=batch_size, stride=model.size_multiple, pad=PAD
@@ -96,7 +95,6 @@ def sensitivity(
     scores: Mapping[str, np.ndarray],
     accuracy: Callable[..., float],
     shares: Sequence[float] = SHARES,
-    progress: Callable[..., Any] = iter,
 ) -> list[Curve]:
     """Return the Curve of every scored group, in the order of the network.
 
@@ -104,10 +102,10 @@ def sensitivity(
         model: DetectionModel, left as it is; graph: its ChannelGraph.
         scores: {group: [width] what is lost with a channel}.
         accuracy: callable model → mAP50, such as FewImages.
-        progress: wraps the list of groups, to show a bar.
     """
     curves = []
-    for group in progress([group for group in graph.free_groups if group.name in scores]):
+    scored = [group for group in graph.free_groups if group.name in scores]
+    for group in track(scored, "--sensitivity", unit="groups"):
         masks = [weakest_masked(scores[group.name], share) for share in shares]
         values = [accuracy(masked(model, graph, {group.name: mask})) for mask in masks]
         curves.append(Curve(group.name, group.width, tuple(shares), tuple(values)))
@@ -153,7 +151,7 @@ def explore(task: PruningTask, split: str, scores: Mapping, deeper: Mapping) -> 
     """
     few = FewImages(task.model, task.config, split, task.image_size, task.device)
     before = few(task.model)
-    curves = sensitivity(task.model, task.graph, scores, few, progress=partial(tqdm, desc="sensitivity", disable=None))
+    curves = sensitivity(task.model, task.graph, scores, few)
     print(describe_sensitivity(curves, before))
     points = trade_off({"100%": task.model, **deeper}, few, task.image_size)
     return {

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from models.yolo import DetectionModel
+from utils.progress import track
 from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.rebuild import masked
 from utils.pruning.scores.calibration import Calibration
@@ -41,7 +42,8 @@ def gate_slopes(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) 
         p.requires_grad_(True)
     rows = []
     with evaluation_mode(model), torch.enable_grad():
-        for images, targets in evidence.calibration.batches(evidence.device, 1):
+        batches = evidence.calibration.batches(evidence.device, 1)
+        for images, targets in track(batches, "scoring channels", len(evidence.calibration)):
             loss, _ = evidence.loss(model(images)[1], targets)
             products = [p * slope for p, slope in zip(wanted, torch.autograd.grad(loss, wanted))]
             half = len(products) // 2
@@ -160,7 +162,7 @@ def ablation(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -> 
     parameters = ChannelParameters(model, graph)
     gammas = parameters.by_group(parameters.per_channel(parameters.gamma.abs()))
     whole, scores = mean_loss(model, evidence), {}
-    for name, base in gammas.items():
+    for name, base in track(gammas.items(), "scoring channels", unit="groups"):
         order, weights = np.argsort(base, kind="stable"), np.maximum(base, 1e-12)
         scores[name] = np.zeros(len(base))
         start, reached = 0, 0.0

@@ -5,7 +5,7 @@ branch is gone: it hands its input on. Then nn.Identity takes its place, which t
 """
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import fx, nn
 from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.files.checkpoint import keep_place
+from utils.progress import track
 from utils.pruning.channels.tracing import is_activation, keeps_zero
 
 ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
@@ -122,9 +123,7 @@ def weakest(scores: dict[str, float], count: int) -> list[str]:
 
 
 @torch.no_grad()
-def output_changes(
-    model: DetectionModel, names: Iterable[str], batches: Any, progress: Callable[..., Any] = iter
-) -> dict[str, float]:
+def output_changes(model: DetectionModel, names: Iterable[str], batches: Any) -> dict[str, float]:
     """Return {block: how much the raw outputs of a DetectionModel change without it, see relative_change}.
 
     One block is left out at a time, as Veit et al. 2016 did with residual networks. Logits are compared, so no labels
@@ -133,12 +132,11 @@ def output_changes(
     Args:
         names: residual blocks, see residual_blocks.
         batches: list of images [B, 3, H, W] in 0–1, on the model's device.
-        progress: wraps the list of names, to show a bar.
     """
     model = deepcopy(model).eval()
     expected = [model(images)[1] for images in batches]
     scores = {}
-    for name in progress(names):
+    for name in track(names, "scoring blocks", unit="blocks"):
         block = model.get_submodule(name)
         handle = block.register_forward_hook(lambda module, args, output: args[0])
         changes = [

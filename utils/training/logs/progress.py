@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from utils.progress import Progress
 from utils.training.loop import Hook, Run
 
 WIDTHS = {
@@ -22,21 +23,31 @@ WIDTHS = {
     "time": 9,
 }
 HEAD = "".join(f"{name:>{width}}" for name, width in WIDTHS.items())
-BAR = "{desc} {n_fmt}/{total_fmt} {bar:12} {rate_fmt}"
+BAR = "{desc} {n_fmt}/{total_fmt} {bar:8} {remaining}{postfix}"
 
 
 class ProgressHook(Hook):
-    """Shows one line an epoch: a bar on a terminal, plain text otherwise."""
+    """Shows one line an epoch: a bar on a terminal, plain text otherwise; and how long the run still takes."""
 
     def __init__(self, stream: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
         """stream: where to (default: standard error for the bar, standard output for text)."""
         self.clock = clock
-        self.bar: Any = None
+        self.bar: Progress | None = None
         self.terminal = (stream or sys.stderr).isatty()
         self.stream = stream
 
     def start(self, run: Run) -> None:
         """Write the head."""
+        batches = run.schedule.batches
+        self.whole = Progress(
+            "training",
+            run.epochs * batches,
+            "batches",
+            done=run.epoch * batches,
+            shown=not self.terminal,
+            stream=self.stream,
+            clock=self.clock,
+        )
         if not self.terminal:
             print(HEAD, file=self.stream, flush=True)
 
@@ -45,12 +56,15 @@ class ProgressHook(Hook):
         self.began = self.clock()
         if self.terminal:
             tqdm.write(HEAD, file=self.stream)
-            self.bar = tqdm(total=run.schedule.batches, file=self.stream, bar_format=BAR)
+            self.bar = Progress("", run.schedule.batches, leave=True, bar_format=BAR, stream=self.stream)
 
     def after_batch(self, run: Run, images: torch.Tensor, targets: torch.Tensor, paths: Sequence[str]) -> None:
         """Move the bar."""
+        self.whole.what = f"training, epoch {run.epoch}/{run.epochs - 1}"
+        self.whole.update()
         if self.bar is not None:
-            self.bar.set_description_str(self.line(run), refresh=False)
+            left = self.whole.seconds_left()
+            self.bar.what, self.bar.note = self.line(run), "" if left is None else f"run {tqdm.format_interval(left)}"
             self.bar.update()
 
     def after_validation(self, run: Run) -> None:
@@ -59,7 +73,8 @@ class ProgressHook(Hook):
         if self.bar is None:
             print(line, file=self.stream, flush=True)
             return
-        self.bar.set_description_str(line)
+        self.bar.what, self.bar.note = line, ""
+        self.bar.describe()
         self.bar.close()
         self.bar = None
 

@@ -1,14 +1,16 @@
 import io
+from types import SimpleNamespace
 
 from utils.training.logs.progress import ProgressHook
 
 
 def test_progress_without_a_terminal_is_one_line_an_epoch(make_state):
-    stream, times = io.StringIO(), iter([10.0, 12.5])
-    hook, run = ProgressHook(stream, lambda: next(times)), make_state(epoch=1)
+    stream, clock = io.StringIO(), SimpleNamespace(now=10.0)
+    hook, run = ProgressHook(stream, lambda: clock.now), make_state(epoch=1)
     hook.start(run)
     hook.before_epoch(run)
     hook.after_batch(run, None, None, None)
+    clock.now += 2.5
     hook.after_validation(run)
     head, line = stream.getvalue().splitlines()
     assert len(head) == len(line)
@@ -23,6 +25,17 @@ def test_progress_without_a_terminal_is_one_line_an_epoch(make_state):
         "mAP50-95": "0.25",
         "time": "2.5s",
     }
+
+
+def test_a_long_epoch_without_a_terminal_says_how_long_the_run_takes(make_state):
+    stream, clock = io.StringIO(), SimpleNamespace(now=0.0)
+    hook, run = ProgressHook(stream, lambda: clock.now), make_state(epoch=1)
+    hook.start(run)
+    hook.before_epoch(run)
+    clock.now = 20.0
+    hook.after_batch(run, None, None, None)
+    line = stream.getvalue().splitlines()[-1]
+    assert line == "training, epoch 1/2: 3 of 6 batches (50%), 00:20 so far, about 01:00 left"
 
 
 def test_progress_on_a_terminal_is_a_bar(make_state):
