@@ -1,7 +1,6 @@
 """Compare detectors on this machine: time, size, memory, energy and mAP."""
 
-from utils.benchmark.benchmark import BenchmarkOptions, benchmark
-from utils.cli.options import run
+from utils.cli.start import run
 
 if __name__ == "__main__":
-    run(BenchmarkOptions, benchmark, __doc__)
+    run("utils.benchmark.options:BenchmarkOptions", "utils.benchmark.benchmark:benchmark", __doc__)

@@ -1,7 +1,6 @@
 """Show the whole loop on drawn images: train, sparse-train, prune, fine-tune, compare. No download, no GPU."""
 
-from utils.cli.options import run
-from utils.demo.demo import DemoOptions, run_demo
+from utils.cli.start import run
 
 if __name__ == "__main__":
-    run(DemoOptions, run_demo, __doc__)
+    run("utils.demo.options:DemoOptions", "utils.demo.demo:run_demo", __doc__)

@@ -1,7 +1,6 @@
 """Detect objects in images and videos."""
 
-from utils.cli.options import run
-from utils.detection.detect import DetectOptions, detect
+from utils.cli.start import run
 
 if __name__ == "__main__":
-    run(DetectOptions, detect, __doc__)
+    run("utils.detection.options:DetectOptions", "utils.detection.detect:detect", __doc__)

@@ -1,8 +1,6 @@
 """Cut the channels that matter least out of a trained detector and write it as a plain, narrower checkpoint."""
 
-from utils.cli.options import run
-from utils.pruning.options import PruneOptions
-from utils.pruning.prune import prune_checkpoint
+from utils.cli.start import run
 
 if __name__ == "__main__":
-    run(PruneOptions, prune_checkpoint, __doc__)
+    run("utils.pruning.options:PruneOptions", "utils.pruning.prune:prune_checkpoint", __doc__)

@@ -1,7 +1,6 @@
 """Train a detector: python train.py --weights yolov5n.pt --data data.yaml --imgsz 320 --batch-size 16 --epochs 60."""
 
-from utils.cli.options import run
-from utils.training.train import TrainOptions, train
+from utils.cli.start import run
 
 if __name__ == "__main__":
-    run(TrainOptions, train, "Train a YOLOv5 detector.")
+    run("utils.training.options:TrainOptions", "utils.training.train:train", "Train a YOLOv5 detector.")

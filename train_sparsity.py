@@ -1,7 +1,6 @@
 """Train a detector while the batch norm weights (gammas) of channels that can go are driven to zero."""
 
-from utils.cli.options import run
-from utils.sparsity.train_sparsity import SparsityOptions, train_sparsity
+from utils.cli.start import run
 
 if __name__ == "__main__":
-    run(SparsityOptions, train_sparsity, __doc__)
+    run("utils.sparsity.options:SparsityOptions", "utils.sparsity.train_sparsity:train_sparsity", __doc__)

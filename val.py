@@ -1,7 +1,6 @@
 """Measure a detector on a data set: precision, recall, mAP50, mAP50-95 and speed."""
 
-from utils.cli.options import run
-from utils.validation.val import ValidationOptions, validate_checkpoint
+from utils.cli.start import run
 
 if __name__ == "__main__":
-    run(ValidationOptions, validate_checkpoint, __doc__)
+    run("utils.validation.options:ValidationOptions", "utils.validation.val:validate_checkpoint", __doc__)

@@ -15,11 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.benchmark.benchmark import BenchmarkOptions, measure_accuracies, measure_speeds  # noqa: E402
+from utils.benchmark.benchmark import measure_accuracies, measure_speeds  # noqa: E402
+from utils.benchmark.options import BenchmarkOptions  # noqa: E402
 from utils.cli.device import select_device  # noqa: E402
-from utils.cli.options import option, run  # noqa: E402
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
 from utils.data.config import load_data  # noqa: E402  (the path comes first)
-from utils.export.export import ExportOptions, export  # noqa: E402
+from utils.export.export import export  # noqa: E402
+from utils.export.options import ExportOptions  # noqa: E402
 from utils.files.downloads import find_weights  # noqa: E402
 
 

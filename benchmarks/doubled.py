@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402  (the path comes first)
 
 from models.yolo import DetectionModel  # noqa: E402
-from utils.cli.options import option, run  # noqa: E402
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint  # noqa: E402
 from utils.files.downloads import find_weights  # noqa: E402
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli.options import option, run  # noqa: E402  (the path comes first)
+from utils.cli.options import option  # noqa: E402  (the path comes first)
+from utils.cli.start import run  # noqa: E402  (the path comes first)
 from utils.files.paths import ROOT  # noqa: E402
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in what the system counts peak memory in

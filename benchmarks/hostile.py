@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.hostile_cases import cases
-from models.spec import SpecError
+from models.errors import SpecError
 from utils.errors import InputError
 from utils.progress import track
 

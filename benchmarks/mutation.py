@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 import pytest  # noqa: E402  (the path comes first)
 import torch  # noqa: E402
 
-from utils.cli.options import option, run  # noqa: E402
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
 from utils.errors import InputError  # noqa: E402
 
 TESTS = {  # module of utils/ → its tests, below tests/utils/

@@ -10,7 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli.options import option, run  # noqa: E402  (the path comes first)
+from utils.cli.options import option  # noqa: E402  (the path comes first)
+from utils.cli.start import run  # noqa: E402  (the path comes first)
 from utils.pruning.budget import choose  # noqa: E402
 from utils.pruning.options import PruneOptions  # noqa: E402
 from utils.pruning.pipeline import make_cut, score  # noqa: E402

@@ -17,9 +17,11 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli.options import option, run  # noqa: E402  (the path comes first)
+from utils.cli.options import option  # noqa: E402  (the path comes first)
+from utils.cli.start import run  # noqa: E402  (the path comes first)
+from utils.validation.options import ValidationOptions  # noqa: E402
 from utils.validation.predictions import coco_average_precision  # noqa: E402
-from utils.validation.val import ValidationOptions, validate_checkpoint  # noqa: E402
+from utils.validation.val import validate_checkpoint  # noqa: E402
 
 SETTINGS = (  # images, flags, the public P, R, mAP50, mAP50-95
     ("val2017", {"batch_size": 16}, (0.554, 0.480, 0.526, 0.343)),

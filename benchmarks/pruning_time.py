@@ -18,13 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cost import count_gflops, count_parameters  # noqa: E402  (the path comes first)
 from models.yolo import DetectionModel  # noqa: E402
-from utils.cli.options import option, run  # noqa: E402
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
 from utils.files.checkpoint import checkpoint_bytes, finished_content  # noqa: E402
 from utils.files.paths import ROOT  # noqa: E402
 from utils.pruning.channels.groups import trace_channels  # noqa: E402
 from utils.pruning.channels.rebuild import rebuild  # noqa: E402
 from utils.pruning.choice.costs import ChannelCost  # noqa: E402
-from utils.pruning.choice.selection import Limits, select_by_cost  # noqa: E402
+from utils.pruning.choice.limits import Limits  # noqa: E402
+from utils.pruning.choice.selection import select_by_cost  # noqa: E402
 from utils.pruning.scores.parameters import gamma_scores  # noqa: E402
 from utils.runtimes.packages import need  # noqa: E402
 

@@ -15,10 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402  (the path comes first)
 
 from models.yolo import DetectionModel  # noqa: E402
-from utils.cli.options import option, run  # noqa: E402
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
 from utils.files.paths import ROOT  # noqa: E402
 from utils.sparsity.fading import FadeOut, Goal  # noqa: E402
-from utils.sparsity.penalties import PENALTIES, GammaPenalty  # noqa: E402
+from utils.sparsity.penalties import GammaPenalty  # noqa: E402
+from utils.sparsity.schedules import PENALTIES  # noqa: E402
 from utils.training.distributed import ProcessGroup  # noqa: E402
 from utils.training.loop import Hook  # noqa: E402
 from utils.training.optim import ModelEMA, build_optimizer  # noqa: E402

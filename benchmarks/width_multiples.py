@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from models.cost import count_gflops  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
 from utils.benchmark.latency import WALL_CLOCK, computing_threads, noise, pytorch_call, speedup, summarise, take_turns  # noqa: E402
-from utils.cli.options import option, run  # noqa: E402
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
 from utils.export.onnx import onnx_bytes, onnx_graph  # noqa: E402
 from utils.export.openvino import write_openvino  # noqa: E402
 from utils.files.checkpoint import load_checkpoint  # noqa: E402
@@ -29,11 +30,12 @@ from utils.files.paths import find_file  # noqa: E402
 from utils.pruning.channels.groups import trace_channels  # noqa: E402
 from utils.pruning.channels.rebuild import rebuild  # noqa: E402
 from utils.pruning.choice.costs import NetworkCost  # noqa: E402
+from utils.pruning.choice.limits import Limits  # noqa: E402
 from utils.pruning.choice.milliseconds import random_cut  # noqa: E402
-from utils.pruning.choice.selection import Limits, select_by_cost  # noqa: E402
+from utils.pruning.choice.selection import select_by_cost  # noqa: E402
 from utils.pruning.options import PruneOptions  # noqa: E402
+from utils.pruning.recipe import AGGREGATES  # noqa: E402
 from utils.pruning.scores.criteria import score_channels  # noqa: E402
-from utils.pruning.scores.parameters import AGGREGATES  # noqa: E402
 from utils.runtimes.metadata import describe_model  # noqa: E402
 from utils.runtimes.runtimes import OPENVINO_SUFFIX, TorchRuntime, load_detector  # noqa: E402
 

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import torch
 
 from models.cost import count_gflops, count_parameters
-from models.spec import SpecError, layer_arguments, parse_spec, read_yaml
+from models.errors import SpecError
+from models.spec import layer_arguments, parse_spec, read_yaml
 from models.yolo import DetectionModel
 
 FOLDER = Path(__file__).resolve().parent

@@ -12,6 +12,8 @@ from typing import Any
 from torch import nn
 
 from models import common, limits
+from models.activations import ACTIVATION_NAMES, WORDS, parse_activation
+from models.errors import SpecError, shown
 from models.safe_yaml import YamlError, load_yaml
 
 WIDTH_MULTIPLE_OF = 8  # channel counts are rounded up to this, unless the yaml says channel_multiple
@@ -40,25 +42,8 @@ PLAIN = {
 }
 DETECT = "Detect"
 LAYERS = {**CONVOLUTIONAL, **PLAIN}
-ACTIVATIONS = {
-    "nn.SiLU": nn.SiLU,
-    "nn.ReLU": nn.ReLU,
-    "nn.ReLU6": nn.ReLU6,
-    "nn.LeakyReLU": nn.LeakyReLU,
-    "nn.Hardswish": nn.Hardswish,
-    "nn.Mish": nn.Mish,
-    "nn.GELU": nn.GELU,
-    "nn.ELU": nn.ELU,
-    "nn.Sigmoid": nn.Sigmoid,
-    "nn.Tanh": nn.Tanh,
-    "nn.Identity": nn.Identity,
-}
+ACTIVATIONS = {name: getattr(nn, name.removeprefix("nn.")) for name in ACTIVATION_NAMES}
 BEYOND = 10**9  # stands for all numbers too large to be computed with: above every limit
-WORDS = {"None": None, "True": True, "False": False}  # yaml reads these spellings as text
-
-
-class SpecError(ValueError):
-    """A model description is wrong: one line that names the file, the row or key, the value and what would be right."""
 
 
 @dataclass(frozen=True)
@@ -163,15 +148,6 @@ def check_size(spec: Spec) -> None:
             )
 
 
-def shown(value: Any) -> str:
-    """Return a value of a file as a message shows it: short, whatever it is."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # numbers of more digits than Python prints; containers that hold themselves
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def parse_row(row: Any, where: str, index: int) -> Row:
     """Return a Row from its yaml list; `index` is the layer's number. Raises SpecError that begins with `where`."""
     if not isinstance(row, list) or len(row) != 4 or not isinstance(row[3], list):
@@ -251,20 +227,7 @@ def make_activation(text: str, where: str = "activation") -> nn.Module:
 
     Raises SpecError that begins with `where` if it is unknown.
     """
-    name, _, rest = str(text).partition("(")
-    if name not in ACTIVATIONS:
-        raise SpecError(f"{where}: unknown {shown(text)}; known are {', '.join(ACTIVATIONS)}")
-    args, kwargs = [], {}
-    for word in filter(None, (w.strip() for w in rest.rstrip(") ").split(","))):
-        key, equals, spelt = word.rpartition("=")
-        try:
-            value = WORDS[spelt] if spelt in WORDS else float(spelt)
-        except ValueError:
-            raise SpecError(f"{where}: {text!r}: argument {word!r} must be a number, True or False") from None
-        if equals:
-            kwargs[key.strip()] = value
-        else:
-            args.append(value)
+    name, args, kwargs = parse_activation(text, where)
     try:
         return ACTIVATIONS[name](*args, **kwargs)
     except TypeError:

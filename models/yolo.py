@@ -27,7 +27,8 @@ from torch import nn
 from models import common, limits
 from models.augmented import predict_augmented
 from models.cost import output_cells
-from models.spec import LAYERS, Row, Spec, SpecError, layer_arguments, make_activation, parse_spec, read_yaml
+from models.errors import SpecError
+from models.spec import LAYERS, Row, Spec, layer_arguments, make_activation, parse_spec, read_yaml
 
 COARSEST = 32  # px; every public backbone goes down to this, even where Detect stops before
 

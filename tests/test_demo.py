@@ -6,7 +6,8 @@ import cv2
 import torch
 import yaml
 
-from utils.demo.demo import DemoOptions, run_demo
+from utils.demo.demo import run_demo
+from utils.demo.options import DemoOptions
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import ROOT
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from utils.cli.options import build_parser, parse
+from utils.cli.start import named
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -71,14 +72,16 @@ def commands_of(text):
 
 
 def options_of(script):
-    """Return the options dataclass that a script hands to `run`."""
+    """Return the options dataclass that a script hands to `run`, itself or as "module:name"."""
     tree = ast.parse((ROOT / script).read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    name = next(call.args[0].id for call in calls if getattr(call.func, "id", "") == "run")
+    given = next(call.args[0] for call in calls if getattr(call.func, "id", "") == "run")
+    if isinstance(given, ast.Constant):
+        return named(given.value)
     spec = importlib.util.spec_from_file_location(f"script_{Path(script).stem}", ROOT / script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return getattr(module, name)
+    return getattr(module, given.id)
 
 
 def spellings(options):

@@ -3,12 +3,12 @@
 import pytest
 
 from utils.cli.options import build_parser, parse
-from utils.detection.detect import DetectOptions
+from utils.detection.options import DetectOptions
 from utils.errors import InputError
-from utils.export.export import ExportOptions
-from utils.sparsity.train_sparsity import SparsityOptions
-from utils.training.train import TrainOptions
-from utils.validation.val import ValidationOptions
+from utils.export.options import ExportOptions
+from utils.sparsity.options import SparsityOptions
+from utils.training.options import TrainOptions
+from utils.validation.options import ValidationOptions
 
 TRAIN = """--weights --cfg --data --hyp --epochs --batch-size --batch --imgsz --img --img-size --rect --resume --nosave
     --noval --noautoanchor --noplots --cache --image-weights --device --multi-scale --single-cls --optimizer --sync-bn

@@ -9,8 +9,9 @@ import torch
 
 import hubconf
 from models.yolo import DetectionModel
-from utils.detection.detect import DetectOptions, detect
+from utils.detection.detect import detect
 from utils.detection.hub import AutoShape
+from utils.detection.options import DetectOptions
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, save_checkpoint
 from utils.files.paths import ROOT

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
+from models.errors import SpecError
 from models.show import find_yaml, layer_table, layer_times, main, pass_times, summary
-from models.spec import SpecError
 from models.yolo import DetectionModel
 from utils.files.paths import ROOT
 

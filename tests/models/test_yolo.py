@@ -10,7 +10,8 @@ from torch import nn
 
 from models.common import TransformerBlock
 from models.cost import count_gflops, count_parameters
-from models.spec import SpecError, make_activation, parse_spec
+from models.errors import SpecError
+from models.spec import make_activation, parse_spec
 from models.yolo import DetectionModel
 from utils.files.paths import ROOT
 

@@ -21,7 +21,6 @@ from utils.runtimes.runtimes import OnnxRuntime, TorchRuntime
 
 Key = TypeVar("Key", bound=Hashable)
 
-RUNTIMES = ("torch", "onnx")  # that a network in memory can be measured in
 WARM_UP = 5
 WALL_CLOCK = time.perf_counter  # where several threads or a GPU compute
 OWN_CLOCK = time.thread_time  # where one thread computes: what else the machine is busy with does not count
@@ -54,7 +53,7 @@ def measure_latency(
     Args:
         models: {name: DetectionModel}; they stay as they are: batch norms are folded in copies.
         image_size: side in pixels, a multiple of the stride of each.
-        runtime: one of RUNTIMES.
+        runtime: one of utils.benchmark.options.RUNTIMES.
         rounds: how often each one runs; None: as `affordable_rounds` says.
         clock: returns seconds.
 

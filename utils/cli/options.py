@@ -2,23 +2,15 @@
 
 import argparse
 import dataclasses
-import sys
-import threading
-import time
 import typing
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from difflib import get_close_matches
-from multiprocessing.dummy import DummyProcess
-from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn
 
-from models.spec import SpecError
 from utils.cli.public_flags import INSTEAD
-from utils.errors import InputError, printable
-
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+from utils.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,47 +137,34 @@ def check(options: Any) -> None:
                 raise InputError(f"--{name} {number}: must be {' and '.join(limits)}")
 
 
-def parse(cls: type, argv: Sequence[str] | None = None, description: str | None = "", prog: str | None = None) -> Any:
-    """Return an instance of the options dataclass `cls` filled from a list of words (default: the command line).
+def parse(cls: type, words: Sequence[str]) -> Any:
+    """Return the options dataclass `cls` that a command line gives, without a look at files that it names.
 
     Raises InputError for an unknown flag, a value of another type and one outside its limits.
     """
-    parser = build_parser(cls, description, prog)
-    options = cls(**vars(parser.parse_args(parser.written_out(sys.argv[1:] if argv is None else list(argv)))))
+    options = cls(**given_flags(cls, words))
     check(options)
     return options
 
 
-def run(cls: type, main: Callable[..., object], description: str | None) -> None:
-    """Run a script: parse the options, call main(options).
+def given_flags(
+    cls: type, words: Sequence[str], description: str | None = "", prog: str | None = None
+) -> dict[str, Any]:
+    """Return {field of an options dataclass: value} of the flags in a command line. Raises InputError as parse does."""
+    parser, absent = build_parser(cls, description, prog), object()
+    unset = Namespace(**{field.name: absent for field in dataclasses.fields(cls)})
+    parsed = vars(parser.parse_args(parser.written_out(list(words)), unset))
+    return {name: value for name, value in parsed.items() if value is not absent}
 
-    Bad input and unusable files become one line and exit code 2.
+
+def settle(cls: Any, given: dict[str, Any]) -> Any:
+    """Return the options dataclass `cls` as it applies when {name: value} are given, everything in it checked.
+
+    A class whose options also come from files, such as those of the run to resume, reads them in its from_given; what
+    its values mean together it judges in its check. Raises InputError or SpecError.
     """
-    prog = Path(sys.argv[0]).name
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
-    try:
-        main(parse(cls, description=description, prog=prog))
-        return
-    except (InputError, SpecError) as error:
-        line, code = f"{prog}: error: {error}", EXIT_BAD_INPUT
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename is not None else ""
-        line, code = f"{prog}: error: {place}{error.strerror or error}", EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # the terminal shows ^C
-        line, code = f"{prog}: interrupted", EXIT_INTERRUPTED
-    print(printable(line), file=sys.stderr)
-    await_threads()
-    sys.exit(code)
-
-
-def await_threads(seconds: float = 5.0) -> None:
-    """Wait for the threads of pools that read images: one that is killed inside C++ aborts the whole interpreter.
-
-    They end with the image that they are at; a pool that is left does not wait for them.
-    """
-    end = time.monotonic() + seconds
-    for thread in threading.enumerate():
-        if isinstance(thread, DummyProcess):
-            thread.join(max(end - time.monotonic(), 0))
+    options = cls.from_given(**given) if hasattr(cls, "from_given") else cls(**given)
+    check(options)
+    if hasattr(options, "check"):
+        options.check()
+    return options

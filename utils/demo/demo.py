@@ -10,39 +10,26 @@ from tqdm import tqdm
 
 from models.cost import count_gflops, count_parameters
 from utils.benchmark.latency import measure_latency
-from utils.cli.options import option
 from utils.data.config import load_data, split_images
 from utils.data.images import read_image
 from utils.data.shapes import draw_shapes
+from utils.demo.options import DemoOptions
 from utils.demo.summary import save_summary
 from utils.detection.detect import Detector
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import free_name
-from utils.pruning.prune import PruneOptions, prune_checkpoint
+from utils.pruning.options import PruneOptions
+from utils.pruning.prune import prune_checkpoint
 from utils.pruning.scores.parameters import ChannelParameters
-from utils.sparsity.train_sparsity import SparsityOptions, sparsity_hooks
-from utils.training.train import TrainOptions, train
+from utils.sparsity.options import SparsityOptions
+from utils.sparsity.train_sparsity import sparsity_hooks
+from utils.training.options import TrainOptions
+from utils.training.train import train
 from utils.validation.measure import validate
 
 SAMPLES = 4  # images in the picture
 CPU = torch.device("cpu")
-
-
-@dataclass
-class DemoOptions:
-    """Options of demo.py."""
-
-    out: str = option("runs/demo", "folder of the results; an earlier one is kept under another name")
-    cfg: str = option("yolov5n.yaml", "network, by path or by name in models/")
-    epochs: list[int] = option([38, 12, 12], "epochs of training, sparse training and fine-tuning", nargs=3, minimum=1)
-    percent: float = option(0.5, "share of the channels to prune", minimum=0, below=1)
-    images: list[int] = option([400, 100], "training and validation images to draw", nargs=2, minimum=1)
-    imgsz: int = option(160, "side of the images in pixels", "--img", minimum=64)
-    batch_size: int = option(16, "images in a batch", "--batch", minimum=1)
-    workers: int = option(0, "processes that load images; for images this small 0 is fastest", minimum=0)
-    rounds: int = option(100, "repetitions of the time measurement", minimum=1)
-    seed: int = option(0, "start of all random numbers", minimum=0)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ import yaml
 
 from models.yolo import DetectionModel
 from utils.cli.device import select_device
-from utils.cli.options import option
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, load_data
 from utils.errors import InputError
 from utils.export.int8 import calibration_images
 from utils.export.ncnn import write_ncnn
-from utils.export.onnx import OPSET, OPSETS, onnx_bytes, onnx_graph
+from utils.export.onnx import onnx_bytes, onnx_graph
 from utils.export.openvino import write_openvino
+from utils.export.options import PACKAGES, ExportOptions
 from utils.export.parity import EXACT, FLOAT, HALF, INT8, Report, Suppressed, verify
 from utils.export.tensorrt import EngineRuntime, engine_bytes
 from utils.export.torchscript import torchscript_bytes
@@ -36,71 +36,7 @@ from utils.runtimes.packages import need
 from utils.runtimes.runtimes import NCNN_SUFFIX, OPENVINO_SUFFIX, TorchRuntime, load_detector
 from utils.validation.measure import check_classes, whole_strides
 
-PACKAGES = {  # that each format needs
-    "onnx": ("onnx", "onnxruntime"),
-    "torchscript": (),
-    "openvino": ("onnx", "openvino"),
-    "ncnn": ("onnx", "pnnx", "ncnn"),
-    "engine": ("onnx", "tensorrt"),
-    "yolov5": (),
-}
 FAILED = ".failed"  # suffix of a file that is not the same detector
-
-
-@dataclass
-class ExportOptions:
-    """Options of export.py."""
-
-    weights: str = option("yolov5s.pt", "checkpoint (.pt)")
-    include: list[str] = option(
-        ["torchscript"],
-        "formats; yolov5: a model yaml and weights for the public train.py",
-        nargs="+",
-        choices=tuple(PACKAGES),
-    )
-    data: str = option("", "data yaml: what --int8 calibrates on, and the mAP of each file is compared on")
-    imgsz: list[int] = option(
-        [640],
-        "height and width of the images, or one number for both, in pixels",
-        "--img",
-        "--img-size",
-        nargs="+",
-        minimum=32,
-    )
-    batch_size: int = option(1, "images that the file takes at once", "--batch", minimum=1)
-    device: str = option("cpu", "cpu, or the number of a GPU")
-    half: bool = option(False, "weights in FP16")
-    int8: bool = option(False, "ONNX and OpenVINO: compute in 8 bits, calibrated on the training images of --data")
-    dynamic: bool = option(False, "ONNX, OpenVINO, TorchScript: batch and image size stay open")
-    simplify: bool = option(False, "ONNX: let onnxslim shorten the graph")
-    opset: int = option(OPSET, "ONNX: version of the operators", minimum=OPSETS[0], maximum=OPSETS[1])
-    nms: bool = option(False, "ONNX: suppression inside, output [n, 7]: image, x1, y1, x2, y2, score, class")
-    conf_thres: float = option(0.25, "with --nms, least confidence of a detection", minimum=0, below=1)
-    iou_thres: float = option(0.45, "with --nms, overlap above which a box goes", minimum=0, maximum=1)
-    max_det: int = option(300, "with --nms, most detections an image", minimum=1)
-    workspace: int = option(4, "TensorRT: memory for building in GB", minimum=1)
-
-    def check(self) -> None:
-        """Raise InputError for flags that exclude each other or have no effect."""
-        graphs = {"onnx", "openvino"} & set(self.include)
-        if len(self.imgsz) > 2:
-            raise InputError(f"--imgsz {' '.join(map(str, self.imgsz))}: must be one number, or height and width")
-        if self.int8 and not self.data:
-            raise InputError("--int8: needs images to calibrate on; name them with --data")
-        if self.int8 and self.half:
-            raise InputError("--int8 and --half: exclude each other; give one of them")
-        if self.int8 and not graphs:
-            raise InputError("--int8: has no effect without --include onnx or openvino")
-        if self.nms and "onnx" not in self.include:
-            raise InputError("--nms: has no effect without --include onnx")
-        if self.half and "torchscript" in self.include and self.device == "cpu":
-            raise InputError("--half: TorchScript in FP16 needs a GPU; give --device 0, or leave torchscript out")
-        for name in ("engine", "ncnn"):
-            if name in self.include and (self.int8 or self.dynamic):
-                fixed = "files are of fixed size, FP32 or FP16; leave out --int8 and --dynamic"
-                raise InputError(f"--include {name}: {fixed}")
-        if "ncnn" in self.include and self.batch_size > 1:
-            raise InputError(f"--batch-size {self.batch_size}: ncnn takes one image at a time; leave it out")
 
 
 @dataclass(frozen=True)
@@ -130,6 +66,12 @@ def export(options: ExportOptions) -> list[Exported]:
     job = ExportTask(options, weights, model, config, (sides[0], sides[-1]))
     print(f"Exporting {weights} for images of {job.shape[0]}x{job.shape[1]}, batch {options.batch_size}")
     return [job.run(name) for name in dict.fromkeys(options.include)]
+
+
+def export_or_fail(options: ExportOptions) -> None:
+    """Export; end with exit code 1 when a file is not the same detector as the checkpoint."""
+    if any(exported.broken for exported in export(options)):
+        sys.exit(1)
 
 
 class ExportTask:

@@ -15,10 +15,10 @@ import torch
 from models.yolo import DetectionModel
 from utils.export.head import export_network
 from utils.export.int8 import quantize_graph
+from utils.export.options import OPSET
 from utils.runtimes.metadata import Metadata
 from utils.runtimes.packages import need
 
-OPSET, OPSETS = 17, (13, 20)  # default; oldest and newest that all of the below can be written in
 INPUT, OUTPUT = "images", "output0"  # names that the public export gives them
 SMALL = 1024  # numbers; below that FP16 saves no space worth a cast
 DYNAMIC_AXES = {INPUT: {0: "batch", 2: "height", 3: "width"}, OUTPUT: {0: "batch", 1: "anchors"}}

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from models.common import C3, SPP, SPPF, Bottleneck, Conv
-from models.spec import CONVOLUTIONAL, DETECT, WIDTH_MULTIPLE_OF, Row, SpecError, parse_spec
+from models.errors import SpecError
+from models.spec import CONVOLUTIONAL, DETECT, WIDTH_MULTIPLE_OF, Row, parse_spec
 from models.yolo import DetectionModel, build_layer
 from utils.errors import InputError
 

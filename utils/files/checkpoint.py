@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from models import common, limits
-from models.spec import SpecError, read_yaml, shown
+from models.errors import SpecError, shown
+from models.spec import read_yaml
 from models.yolo import DetectionModel
 from utils.errors import InputError, readable
 from utils.files.atomic import write_atomically

@@ -9,7 +9,8 @@ from torch import nn
 from torch.serialization import safe_globals
 
 from models import common, yolo
-from models.spec import ACTIVATIONS, LAYERS, SpecError, shown
+from models.errors import SpecError, shown
+from models.spec import ACTIVATIONS, LAYERS
 from utils.errors import InputError, blaming, readable
 from utils.files.claims import check_claims
 

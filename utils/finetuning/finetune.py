@@ -1,59 +1,26 @@
 """Fine-tuning: training that keeps the network as it was cut, with a teacher if one is given."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from models.cost import count_parameters
-from utils.cli.options import option
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.unlabelled import scan_unlabelled
-from utils.errors import InputError, blaming
+from utils.errors import blaming
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.hyp import load_hyp
 from utils.finetuning.distillation import Distillation
+from utils.finetuning.options import FinetuneOptions
 from utils.training.distributed import process_group
 from utils.training.loaders import worker_count
 from utils.training.loop import Hook
-from utils.training.options import LARGEST_SEED, TrainOptions
+from utils.training.options import LARGEST_SEED
 from utils.training.run import Run
 from utils.training.train import train
-
-
-@dataclass
-class FinetuneOptions(TrainOptions):
-    """Options of finetune_pruned.py: those of train.py and who teaches."""
-
-    teacher: str = option("", "checkpoint, such as that before pruning, whose outputs and features are learned too")
-    distill_output: float = option(1.0, "gain of the loss towards the teacher's outputs; 0: without", minimum=0)
-    distill_feature: float = option(0.1, "gain of the loss towards the teacher's features; 0: without", minimum=0)
-    unlabelled: str = option(
-        "", "folder of images without labels, which only the teacher judges; as many join each batch"
-    )
-
-    def __post_init__(self):
-        """Keep the anchors under a teacher: its outputs mean something with its own only."""
-        self.noautoanchor = self.noautoanchor or bool(self.teacher)
-
-    def check(self) -> None:
-        """Raise InputError for values that are wrong alone or exclude each other."""
-        super().check()
-        if self.unlabelled and not self.teacher:
-            raise InputError(f"--unlabelled {self.unlabelled}: only a teacher can judge these; give --teacher")
-        for name in ("distill_output", "distill_feature"):
-            if not self.teacher and getattr(self, name) != getattr(FinetuneOptions, name):
-                flag = f"--{name.replace('_', '-')} {getattr(self, name):g}"
-                raise InputError(f"{flag}: has no effect without --teacher")
-        if self.unlabelled and self.rect:
-            raise InputError("--rect and --unlabelled exclude each other: the images of both must have one shape")
-        if self.unlabelled and self.batch_size < 0:
-            raise InputError("--batch-size -1: give a number when --unlabelled images join the batches")
-        if self.teacher and not (self.distill_output or self.distill_feature):
-            raise InputError("--distill-output 0 and --distill-feature 0: nothing is left that --teacher could teach")
 
 
 def finetune(options: FinetuneOptions) -> Run:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from utils.benchmark.latency import RUNTIMES
+from utils.benchmark.options import RUNTIMES
 from utils.cli.options import option
-from utils.pruning.choice.selection import LARGEST_SHARE_AT_ONCE
-from utils.pruning.repair.constants import WAYS
-from utils.pruning.scores.criteria import CRITERIA
+from utils.pruning.choice.limits import LARGEST_SHARE_AT_ONCE
+from utils.pruning.recipe import CRITERIA, WAYS
 
 
 @dataclass

@@ -4,16 +4,12 @@ from dataclasses import dataclass
 
 from utils.cli.options import like, option
 from utils.errors import InputError
-from utils.pruning.budget import MEASURES
-from utils.pruning.choice.goal import Budget
-from utils.pruning.choice.selection import SCOPES, Limits
+from utils.pruning.choice.goal import BUDGETS, Budget
+from utils.pruning.choice.limits import SCOPES, Limits
 from utils.pruning.flags import CutFlags
-from utils.pruning.pipeline import Recipe
-from utils.pruning.scores.criteria import FROM_WEIGHTS
-from utils.pruning.scores.parameters import AGGREGATES
+from utils.pruning.recipe import AGGREGATES, FROM_WEIGHTS, Recipe
 
 DEFAULT_PERCENT = 0.5
-BUDGETS = tuple(MEASURES)
 
 
 @dataclass

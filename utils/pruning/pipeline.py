@@ -16,36 +16,16 @@ from utils.files.hyp import load_hyp
 from utils.pruning.channels.groups import ChannelGraph, trace_channels
 from utils.pruning.channels.masks import Masks
 from utils.pruning.channels.rebuild import rebuild
-from utils.pruning.choice.selection import LARGEST_SHARE_AT_ONCE, Limits
+from utils.pruning.choice.limits import Limits
+from utils.pruning.recipe import Recipe
 from utils.pruning.repair.constants import beta_constants, fold, mean_constants, recalibrate
 from utils.pruning.repair.least_squares import reconstruct
 from utils.pruning.scores.calibration import Calibration, load_calibration
 from utils.pruning.scores.criteria import FROM_DATA, score_channels
 from utils.pruning.scores.from_data import Evidence
-from utils.pruning.scores.parameters import AGGREGATES
 from utils.pruning.structure.stages import drop_silent
 
 HYP = "hyp.scratch-low.yaml"  # gains of the loss that criteria take gradients of
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How channels are scored and chosen, and what takes the place of those that go."""
-
-    criterion: str = "bn"  # one of criteria.CRITERIA
-    aggregate: str = AGGREGATES[0]  # how scores of tied channels are joined
-    power: float = 1.0  # that scores are raised to
-    limits: Limits = Limits(max_share=LARGEST_SHARE_AT_ONCE)
-    scope: str = "global"  # one of selection.SCOPES
-    compensate: str = "beta"  # one of repair.constants.WAYS
-    recalibrate: int = 0  # images for the statistics of batch norm; 0: keep them
-    calib: int = 64  # images that criteria and compensation look at
-    seed: int = 0
-
-    @property
-    def needs_images(self) -> bool:
-        """Whether criterion or repair look at calibration images."""
-        return self.criterion in FROM_DATA or self.compensate in ("mean", "lstsq") or self.recalibrate > 0
 
 
 @dataclass(frozen=True)

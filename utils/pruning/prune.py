@@ -21,7 +21,8 @@ from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.goal import Budget
 from utils.pruning.choice.selection import largest_share, rounded_down, select_by_cost
 from utils.pruning.options import PruneOptions
-from utils.pruning.pipeline import Cut, PruningTask, Recipe, load_images, make_cut, prepare, score
+from utils.pruning.pipeline import Cut, PruningTask, load_images, make_cut, prepare, score
+from utils.pruning.recipe import Recipe
 from utils.pruning.report.sensitivity import DEPTHS, explore
 from utils.pruning.report.tables import channel_table, group_table
 from utils.pruning.report.write import evaluate_stored, measure_cut, write_result

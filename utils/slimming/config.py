@@ -2,17 +2,15 @@
 
 import difflib
 import typing
-from argparse import Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from utils.cli.options import build_parser, value_type
+from utils.cli.options import value_type
 from utils.errors import InputError
 from utils.files.paths import find_file
 from utils.files.yaml import read_mapping
-from utils.slimming.options import GOALS, PHASE_EPOCHS, SlimOptions
 from utils.training.resume import check_type
 
 OLDER = {  # key of the older tool → (key here, what it means)
@@ -25,29 +23,26 @@ OLDER = {  # key of the older tool → (key here, what it means)
 }
 
 
-def with_config(options: SlimOptions, argv: Sequence[str], say: Callable[[str], object] = print) -> SlimOptions:
-    """Return the SlimOptions of a command line (list of words) and of the file that its --config names, if any.
+def with_config(
+    cls: type, given: dict[str, Any], replaces: Mapping[str, Collection[str]], say: Callable[[str], object] = print
+) -> Any:
+    """Return the options dataclass `cls` with {name: value} that are given and those of the file that `config` names.
 
-    The file overrides the defaults, flags override the file; a size goal among the flags replaces that of the file, and
-    --epochs the epochs of both phases there.
-    `say` gets a line for every key of the older tool. Raises InputError for unknown keys and values of another type.
+    The file overrides the defaults, what is given overrides the file, and replaces what a name in `replaces` stands
+    for there. `say` gets a line for every key of the older tool. Raises InputError for unknown keys and values of
+    another type.
     """
-    if not options.config:
-        return options
-    absent = object()
-    parsed = build_parser(SlimOptions, "").parse_args(argv, Namespace(**dict.fromkeys(vars(options), absent)))
-    given = {name: value for name, value in vars(parsed).items() if value is not absent}
-    stored = read_config(find_file(options.config, "data", what="config file"), say)
-    if set(GOALS).intersection(given):
-        stored = {key: value for key, value in stored.items() if key not in GOALS}
-    if "epochs" in given:
-        stored = {key: value for key, value in stored.items() if key not in PHASE_EPOCHS}
-    return SlimOptions(**{**stored, **given})
+    if not given.get("config"):
+        return cls(**given)
+    replaced = {key for name in given for key in replaces.get(name, ())}
+    stored = read_config(cls, find_file(given["config"], "data", what="config file"), say)
+    return cls(**{key: value for key, value in stored.items() if key not in replaced} | given)
 
 
-def read_config(file: Path, say: Callable[[str], object] = print) -> dict[str, Any]:
-    """Return {name of an option: value} of a config file; empty values are left out. Raises InputError."""
-    known, types = spellings(), typing.get_type_hints(SlimOptions)
+def read_config(cls: type, file: Path, say: Callable[[str], object] = print) -> dict[str, Any]:
+    """Return {name of an option of `cls`: value} of a config file; empty values are left out. Raises InputError."""
+    known, types = spellings(cls), typing.get_type_hints(cls)
+    choices = {field.name: field.metadata["flag"].choices for field in fields(cls)}
     values = {}
     for key, value in read_mapping(file, "settings of slim.py").items():
         name = OLDER.get(key, (known.get(key),))[0]
@@ -60,14 +55,14 @@ def read_config(file: Path, say: Callable[[str], object] = print) -> dict[str, A
         if key in OLDER:
             say(f"{file}: {key} is taken as {name}: {OLDER[key][1]}")
         values[name] = converted(file, key, value, types[name])
-        check_choice(file, key, values[name], name)
+        check_choice(file, key, values[name], choices[name])
     return values
 
 
-def spellings() -> dict[str, str]:
+def spellings(cls: type) -> dict[str, str]:
     """Return {key: name of the option}: names and other spellings of the flags, with underscores."""
     found: dict = {}
-    for field in fields(SlimOptions):
+    for field in fields(cls):
         aliases = [alias.lstrip("-").replace("-", "_") for alias in field.metadata["flag"].aliases]
         found |= dict.fromkeys([field.name, *aliases], field.name)
     del found["config"]
@@ -100,8 +95,7 @@ def number(text: str) -> float | str:
         return text
 
 
-def check_choice(file: Path, key: str, value: object, name: str) -> None:
+def check_choice(file: Path, key: str, value: object, choices: Collection | None) -> None:
     """Raise InputError when an option has a list of choices and a value is not among them."""
-    flag = SlimOptions.__dataclass_fields__[name].metadata["flag"]
-    if flag.choices and value not in flag.choices:
-        raise InputError(f"{file}: {key}: {value!r} must be one of {', '.join(map(str, flag.choices))}")
+    if choices and value not in choices:
+        raise InputError(f"{file}: {key}: {value!r} must be one of {', '.join(map(str, choices))}")

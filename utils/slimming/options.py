@@ -1,21 +1,23 @@
 """The flags of slim.py, which are the keys of its config file too."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from models.spec import make_activation
+from models.activations import parse_activation
 from utils.cli.options import check, like, option
 from utils.errors import InputError
-from utils.finetuning.finetune import FinetuneOptions
-from utils.pruning.choice.selection import Limits
+from utils.finetuning.options import FinetuneOptions
+from utils.pruning.choice.limits import Limits
 from utils.pruning.flags import CutFlags
-from utils.training.train import TrainOptions
+from utils.slimming.config import with_config
+from utils.training.options import TrainOptions
 
 GOALS = ("flops", "params", "latency_ms", "size_mb")
 GUARDS = ("max_drop", "min_map", "stop_loss")
 MAP_RULES = ("max_drop", "min_map")  # the guards that rest on mAP
 PHASE_EPOCHS = ("sparse_epochs", "finetune_epochs")
+REPLACES = {**dict.fromkeys(GOALS, GOALS), "epochs": PHASE_EPOCHS}  # flag → what it replaces in a config file
 EPOCHS = 60  # of each training of a step, where nothing else is asked for
 LABELS = ("skip_bad_labels", "accept_conf")
 # As in train.py, and as in finetune_pruned.py.
@@ -117,6 +119,11 @@ class SlimOptions:
         self.sparse_epochs = usual if self.sparse_epochs is None else self.sparse_epochs
         self.finetune_epochs = usual if self.finetune_epochs is None else self.finetune_epochs
 
+    @classmethod
+    def from_given(cls, *, say: Callable[[str], object] = print, **given: Any) -> "SlimOptions":
+        """Return the options that the given ones and the config file among them mean; `say` as for with_config."""
+        return with_config(cls, given, REPLACES, say)
+
     def check(self) -> None:
         """Raise InputError or SpecError for values that are wrong alone or exclude each other."""
         check(self)
@@ -128,7 +135,7 @@ class SlimOptions:
             if value is not None and not value > 0:
                 raise InputError(f"{flags([name])} {value:g}: must be above 0")
         if self.activation:
-            make_activation(self.activation, "--activation")
+            parse_activation(self.activation, "--activation")
         if self.batch_size == 0:
             raise InputError("--batch-size 0: must be at least 1, or -1 for what fits")
         if self.sparse_epochs and (self.criterion, self.compensate) != (CutFlags.criterion, CutFlags.compensate):

@@ -23,7 +23,8 @@ from utils.pruning.choice.goal import Budget
 from utils.pruning.choice.milliseconds import Rates, fit_rates
 from utils.pruning.choice.search import bisect, file_megabytes
 from utils.pruning.choice.selection import largest_share, select_by_cost
-from utils.pruning.pipeline import PruningTask, Recipe, prepare, score
+from utils.pruning.pipeline import PruningTask, prepare, score
+from utils.pruning.recipe import Recipe
 from utils.slimming.options import SMALLEST_STEP, SlimOptions
 from utils.slimming.rules import goal_limit, goal_name
 from utils.slimming.state import Measurement, Step

@@ -9,6 +9,7 @@ from shlex import quote
 
 import yaml
 
+from models.spec import make_activation
 from utils.benchmark.latency import measure_latency
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
@@ -53,6 +54,8 @@ def slim(
     Raises InputError.
     """
     options.check()
+    if options.activation:
+        make_activation(options.activation, "--activation")  # its arguments too fit, before hours of work
     if process_group().distributed:
         raise InputError("slim.py runs in one process; start it with python, not with torchrun")
     if options.out:

@@ -9,7 +9,8 @@ from utils.boxes.metrics import fitness
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.files.paths import RunFolder
-from utils.finetuning.finetune import FinetuneOptions, distillation_hooks
+from utils.finetuning.finetune import distillation_hooks
+from utils.finetuning.options import FinetuneOptions
 from utils.pruning.pipeline import make_cut, score
 from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import ProgressHook
@@ -21,7 +22,8 @@ from utils.slimming.terminal import Console
 from utils.sparsity.guard import GuardedFadeOut
 from utils.sparsity.preview import PreviewHook
 from utils.training.loop import Hook
-from utils.training.train import TrainOptions, train
+from utils.training.options import TrainOptions
+from utils.training.train import train
 
 Options = TypeVar("Options", bound=TrainOptions)
 

@@ -51,6 +51,14 @@ class SweepState:
     recommended: str | None  # in words
 
 
+def slim_or_sweep(options: SlimOptions) -> None:
+    """Do what slim.py does: slim one model, or with `sweep` several. Raises InputError."""
+    if options.sweep:
+        sweep(options)
+    else:
+        slim(options)
+
+
 def sweep(
     options: SlimOptions,
     *,

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 
 from models.yolo import DetectionModel
-from utils.benchmark.latency import RUNTIMES
+from utils.benchmark.options import RUNTIMES
 from utils.errors import InputError, blaming
 from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
+from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates, fit_rates
-from utils.pruning.choice.selection import Limits, select_by_cost
+from utils.pruning.choice.selection import select_by_cost
 from utils.pruning.scores.parameters import ChannelParameters
+from utils.sparsity.options import FLAGS
 from utils.sparsity.penalties import GammaHook
 from utils.training.loop import Run
 
-FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}
 COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded", "best_faded")  # that a resumed fade needs
 LATEST = 0.8  # of the run: the fade waits no longer for accuracy
 MUCH = 0.1  # of the mAP50-95 before the fade: who loses more is told what helps

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from models.yolo import DetectionModel
-from utils.pruning.choice.selection import Limits
+from utils.pruning.choice.limits import Limits
 from utils.pruning.scores.parameters import gamma_scores
 from utils.sparsity.fading import FadeOut, Goal
 

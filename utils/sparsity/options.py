@@ -3,14 +3,14 @@
 import math
 from dataclasses import dataclass, fields
 
-from utils.benchmark.latency import RUNTIMES
+from utils.benchmark.options import RUNTIMES
 from utils.cli.options import option
 from utils.errors import InputError
 from utils.pruning.options import PruneOptions
-from utils.sparsity.fading import FLAGS, Goal
-from utils.sparsity.penalties import PENALTIES, SCHEDULES
+from utils.sparsity.schedules import PENALTIES, SCHEDULES
 from utils.training.options import TrainOptions
 
+FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}  # kind of a goal → its flag
 TARGETS = {flag[2:].replace("-", "_"): flag for flag in FLAGS.values()}  # field of SparsityOptions → flag
 AUTO = "auto"  # --sr without a number: FadeOut
 USUAL_STRENGTH = "0.005"
@@ -89,14 +89,6 @@ class SparsityOptions(TrainOptions):
             raise InputError(f"--max-drop {self.max_drop:g}: needs --sr auto and a validation after each epoch")
         if self.max_drop is not None and self.activation:
             raise InputError("--max-drop and --activation exclude each other: a new activation costs mAP at first")
-
-    def goal(self) -> Goal:
-        """Return the Goal: what --sr auto reaches, and what cut the previews of both ways try."""
-        if self.target_flops is not None:
-            return Goal("FLOPs", self.target_flops)
-        if self.target_latency is not None:
-            return Goal("time", self.target_latency, self.imgsz, self.runtime)
-        return Goal("channels", USUAL_SHARE if self.target is None else self.target)
 
 
 def opening_notes(options: SparsityOptions) -> list[str]:

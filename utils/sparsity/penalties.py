@@ -5,7 +5,6 @@ precision and number of processes. The pull is lr · sr / (1 − momentum): what
 under SGD with momentum; of Adam and AdamW beta1 stands for the momentum.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -14,18 +13,9 @@ from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.scores.parameters import ChannelParameters
+from utils.sparsity.schedules import SCHEDULES
 from utils.training.logs.gamma import NEAR_ZERO
 from utils.training.loop import Hook, Run
-
-PENALTIES = ("subgradient", "proximal", "group")
-LEAST = 0.1  # of the strength is left at the end of a falling schedule
-RISE = 0.2  # of the run is the warm-up of the strength
-SCHEDULES = {  # share of the run done → share of the strength in force
-    "constant": lambda progress: 1.0,
-    "linear": lambda progress: 1 - (1 - LEAST) * progress,
-    "cosine": lambda progress: LEAST + (1 - LEAST) * (1 + math.cos(math.pi * progress)) / 2,
-    "warmup": lambda progress: min(progress / RISE, 1.0),
-}
 
 
 def pull(run: Run, sr: float) -> float:

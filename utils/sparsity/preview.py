@@ -10,7 +10,8 @@ from utils.files.checkpoint import finished_content
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import masked
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
-from utils.pruning.choice.selection import CEILING_SLACK, Limits, largest_share, select_by_cost, smallest
+from utils.pruning.choice.limits import Limits
+from utils.pruning.choice.selection import CEILING_SLACK, largest_share, select_by_cost, smallest
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
 from utils.sparsity.fading import Goal
 from utils.training.checkpoints import write_checkpoint

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from utils.data.config import label_rules, load_data
 from utils.data.splits import require_objects
-from utils.pruning.choice.selection import Limits
+from utils.pruning.choice.limits import Limits
 from utils.pruning.options import PruneOptions
 from utils.sparsity.advice import CutAdvice
-from utils.sparsity.fading import FadeOut
-from utils.sparsity.options import AUTO, SparsityOptions, opening_notes
+from utils.sparsity.fading import FadeOut, Goal
+from utils.sparsity.options import AUTO, USUAL_SHARE, SparsityOptions, opening_notes
 from utils.sparsity.penalties import GammaPenalty
 from utils.sparsity.preview import PreviewHook
 from utils.training.loop import Hook
@@ -41,7 +41,7 @@ def sparsity_hooks(options: SparsityOptions, say: Callable[[str], None] | None =
     """Return the hooks that SparsityOptions ask for; `say` gets a line about when the channels go."""
     if not options.st:
         return []
-    goal = options.goal()
+    goal = goal_of(options)
     if options.strength == AUTO:
         limits = Limits(multiple=options.round)
         fade = FadeOut(goal, limits, max_drop=options.max_drop, say=say)
@@ -49,3 +49,12 @@ def sparsity_hooks(options: SparsityOptions, say: Callable[[str], None] | None =
     penalty = GammaPenalty(float(options.strength), options.penalty, options.sr_schedule, options.sr_beta)
     limits = Limits(PruneOptions.min_channels, PruneOptions.max_layer_share, options.round)  # what prune.py would cut
     return [penalty, PreviewHook(goal, options.preview_period, limits)]
+
+
+def goal_of(options: SparsityOptions) -> Goal:
+    """Return the Goal: what --sr auto reaches, and what cut the previews of both ways try."""
+    if options.target_flops is not None:
+        return Goal("FLOPs", options.target_flops)
+    if options.target_latency is not None:
+        return Goal("time", options.target_latency, options.imgsz, options.runtime)
+    return Goal("channels", USUAL_SHARE if options.target is None else options.target)

@@ -8,7 +8,7 @@ from utils.files.atomic import write_atomically
 from utils.files.checkpoint import load_checkpoint
 from utils.pictures.drawing import BatchPainter
 from utils.pictures.plots import plot_evaluation
-from utils.training.options import Plan
+from utils.training.plan import Plan
 from utils.training.run import Run
 from utils.validation.evaluate import Evaluation, format_table
 from utils.validation.val import FEW_CLASSES

@@ -9,7 +9,8 @@ from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
 from utils.training.distributed import ProcessGroup
-from utils.training.options import Plan, TrainOptions
+from utils.training.options import TrainOptions
+from utils.training.plan import Plan
 
 VAL_BATCH = 2  # times the training batch: without gradients there is room for more
 VAL_PAD = 0.5  # strides of border around validation images, as val.py has them

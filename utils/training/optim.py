@@ -12,7 +12,6 @@ from torch import nn
 NOMINAL_BATCH = 64  # images per optimizer step that the hyp files were tuned for
 WARMUP_ITERATIONS = 100  # at least
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
-OPTIMIZERS = ("SGD", "Adam", "AdamW")
 
 
 def accumulation(batch_size: int) -> int:

@@ -1,20 +1,14 @@
-"""The flags of train.py, and what is known of a run before any image is read."""
+"""The flags of train.py."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-
-from models.spec import make_activation
-from utils.cli.device import select_device
+from models.activations import parse_activation
 from utils.cli.options import check, option
-from utils.data.choice import ANY_OBJECT
-from utils.data.config import DataConfig, label_rules, load_data
 from utils.errors import InputError
-from utils.files.hyp import load_hyp
-from utils.training.distributed import ProcessGroup, process_group
-from utils.training.optim import OPTIMIZERS
-from utils.training.resume import NEWEST
+from utils.training.resume import NEWEST, resolve
 
+OPTIMIZERS = ("SGD", "Adam", "AdamW")
 LARGEST_SEED = 2**32 - 1
 
 
@@ -62,6 +56,11 @@ class TrainOptions:
     seed: int = option(0, "start of all random numbers", minimum=0, maximum=LARGEST_SEED)
     amp: str = option("auto", "mixed precision; auto: on GPUs only", choices=("auto", "on", "off"))
 
+    @classmethod
+    def from_given(cls, **given: Any) -> "TrainOptions":
+        """Return the options that the given ones mean: with `resume`, those of the interrupted run."""
+        return resolve(cls(**given))
+
     def check(self) -> None:
         """Raise InputError or SpecError for values that are wrong alone or exclude each other."""
         check(self)
@@ -70,68 +69,4 @@ class TrainOptions:
         if self.rect and self.image_weights:
             raise InputError("--rect and --image-weights exclude each other: rectangular batches are fixed")
         if self.activation:
-            make_activation(self.activation, "--activation")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is known of a run before any image is read."""
-
-    options: TrainOptions
-    hyp: dict
-    config: DataConfig
-    processes: ProcessGroup
-    device: torch.device
-    quiet: bool = False
-
-    @property
-    def names(self) -> dict[int, str]:
-        """Class index → name, as the model will have it."""
-        return ANY_OBJECT if self.options.single_cls and self.config.nc > 1 else self.config.names
-
-    @property
-    def validates(self) -> bool:
-        """Whether the data has images to validate on."""
-        return self.config.val is not None
-
-    @property
-    def local_batch(self) -> int:
-        """Images in a batch of one process."""
-        return self.options.batch_size // self.processes.world_size
-
-    @property
-    def amp(self) -> torch.dtype | None:
-        """Type of mixed precision, or None."""
-        on_gpu = self.device.type == "cuda"
-        if self.options.amp == "off" or (self.options.amp == "auto" and not on_gpu):
-            return None
-        return torch.float16 if on_gpu else torch.bfloat16
-
-    def say(self, line: str) -> None:
-        """Print a line, once for all processes."""
-        if self.processes.main and not self.quiet:
-            print(line, flush=True)
-
-
-def make_plan(options: TrainOptions, quiet: bool = False) -> Plan:
-    """Check options and read the files they name; quiet: say nothing. Raises InputError."""
-    options.check()
-    processes = process_group()
-    device = select_device(options.device)
-    if processes.distributed and device.type == "cuda":
-        device = select_device(str(processes.local_rank))
-    if options.batch_size > 0 and options.batch_size % processes.world_size:
-        raise InputError(
-            f"--batch-size {options.batch_size}: must be a multiple of the {processes.world_size} processes"
-        )
-    if options.batch_size < 0 and processes.distributed:
-        raise InputError("--batch-size -1: give a number when training with many processes")
-    if options.sync_bn and not (processes.distributed and device.type == "cuda"):
-        raise InputError("--sync-bn: needs many processes with a GPU each; start with torchrun")
-    hyp = load_hyp(options.hyp) | {"label_smoothing": options.label_smoothing}
-    return Plan(options, hyp, load_data(options.data, label_rules(options)), processes, device, quiet)
-
-
-def stored_options(options: TrainOptions) -> dict:
-    """Return options as a plain dict that --resume can read back."""
-    return {**asdict(options), "resume": ""}
+            parse_activation(self.activation, "--activation")

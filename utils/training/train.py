@@ -36,7 +36,8 @@ from utils.training.logs.summary import opening_lines
 from utils.training.logs.tensorboard import TensorBoardHook, summary_writer
 from utils.training.loop import SMALLEST_STRIDES, Hook, fit, notify, seed_everything
 from utils.training.optim import ModelEMA, Schedule, build_optimizer, scaled_decay
-from utils.training.options import Plan, TrainOptions, make_plan, stored_options
+from utils.training.options import TrainOptions
+from utils.training.plan import Plan, make_plan, stored_options
 from utils.training.resume import resolve
 from utils.training.run import Run, RunSettings
 from utils.training.start import lay_out, starting_network

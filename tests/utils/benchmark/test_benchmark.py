@@ -8,12 +8,11 @@ import pytest
 
 from models.cost import count_gflops, count_parameters
 from utils.benchmark import benchmark as module
-from utils.benchmark.benchmark import BenchmarkOptions, benchmark
+from utils.benchmark.benchmark import benchmark
 from utils.benchmark.calls import Form
 from utils.benchmark.footprint import energy, peak_memory
 from utils.benchmark.latency import (
     OWN_CLOCK,
-    RUNTIMES,
     WALL_CLOCK,
     WARM_UP,
     affordable_rounds,
@@ -23,6 +22,7 @@ from utils.benchmark.latency import (
     summarise,
     take_turns,
 )
+from utils.benchmark.options import RUNTIMES, BenchmarkOptions
 from utils.errors import InputError
 from utils.export.torchscript import torchscript_bytes
 from utils.files.checkpoint import load_checkpoint

@@ -9,8 +9,10 @@ from utils.data.splits import load_split
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.pruning.structure.head import keep_classes
-from utils.training.train import TrainOptions, train
-from utils.validation.val import ValidationOptions, validate_checkpoint
+from utils.training.options import TrainOptions
+from utils.training.train import train
+from utils.validation.options import ValidationOptions
+from utils.validation.val import validate_checkpoint
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from utils.data.sources import Item
-from utils.detection.detect import DetectOptions, Detector, detect, make_detector
+from utils.detection.detect import Detector, detect, make_detector
+from utils.detection.options import DetectOptions
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, save_checkpoint
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from utils.data.sources import Item
-from utils.detection.detect import DetectOptions
+from utils.detection.options import DetectOptions
 from utils.detection.outputs import ItemNames, Recorder, draw, file_name, objects_line, plural, source_name, write_crops
 from utils.files.paths import RunFolder
 

@@ -11,7 +11,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import pytest
 
-from utils.export.export import ExportOptions, export
+from utils.export.export import export
+from utils.export.options import ExportOptions
 from utils.export.parity import comparison_images
 from utils.files.paths import ROOT
 

@@ -6,11 +6,11 @@ import tempfile
 import pytest
 import torch
 
-from export import main
 from utils.errors import InputError
 from utils.export import export as module
-from utils.export.export import ExportOptions, export
+from utils.export.export import export, export_or_fail
 from utils.export.onnx import onnx_graph
+from utils.export.options import ExportOptions
 from utils.export.parity import HALF, Tolerance, comparison_images, deviation, shortcomings
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.runtimes import TorchRuntime, load_detector
@@ -144,7 +144,7 @@ def test_another_detector_fails_loudly_and_the_earlier_file_stays(weights, monke
     before = weights.with_suffix(".onnx").read_bytes()
     monkeypatch.setattr(module, "FLOAT", Tolerance(0.0, -1.0, 0.0))
     with pytest.raises(SystemExit) as stop:
-        main(options(weights, "onnx", "torchscript"))
+        export_or_fail(options(weights, "onnx", "torchscript"))
     assert stop.value.code == 1
     assert files_beside(weights) == ["small.onnx", "small.onnx.failed", "small.torchscript.failed"]
     assert weights.with_suffix(".onnx").read_bytes() == before

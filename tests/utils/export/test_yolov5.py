@@ -9,7 +9,8 @@ import yaml
 from models.common import C3Ghost
 from models.yolo import DetectionModel
 from utils.errors import InputError
-from utils.export.export import ExportOptions, export
+from utils.export.export import export
+from utils.export.options import ExportOptions
 from utils.export.yolov5 import expansion, stock_network
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.paths import ROOT

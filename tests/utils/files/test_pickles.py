@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.spec import SpecError
+from models.errors import SpecError
 from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.files.pickles import StandIn, is_model, known_classes, merged, plain, read_activation, read_file

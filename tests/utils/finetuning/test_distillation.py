@@ -20,13 +20,15 @@ from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.paths import ROOT, RunFolder
 from utils.finetuning.distillation import DetectInputs, Distillation, Shared, attention_loss, divergence, output_loss
-from utils.finetuning.finetune import FinetuneOptions, UnlabelledImages, distillation_hooks, finetune
+from utils.finetuning.finetune import UnlabelledImages, distillation_hooks, finetune
+from utils.finetuning.options import FinetuneOptions
 from utils.pruning.structure.head import drop_scales, keep_classes
 from utils.training.loop import Hook, fit
 from utils.training.optim import Schedule, build_optimizer
+from utils.training.options import TrainOptions
 from utils.training.run import Run, RunSettings
 from utils.training.start import lay_out
-from utils.training.train import TrainOptions, train
+from utils.training.train import train
 
 LN2 = math.log(2)
 CPU = torch.device("cpu")

@@ -16,8 +16,8 @@ from utils.files.checkpoint import checkpoint_bytes, finished_content, load_chec
 from utils.pruning import budget as module
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.options import PruneOptions
-from utils.pruning.pipeline import Recipe
 from utils.pruning.prune import gentler_flags, prune_checkpoint
+from utils.pruning.recipe import Recipe
 from utils.pruning.report import write
 from utils.validation.measure import validate
 

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from utils.detection.detect import DetectOptions, Detector
+from utils.detection.detect import Detector
 from utils.detection.hub import AutoShape, load_custom
+from utils.detection.options import DetectOptions
 from utils.errors import InputError
-from utils.export.export import ExportOptions, export
+from utils.export.export import export
+from utils.export.options import ExportOptions
 from utils.runtimes.interface import predictions_of
 from utils.runtimes.runtimes import load_detector, open_weights
-from utils.validation.val import ValidationOptions, validate_checkpoint
+from utils.validation.options import ValidationOptions
+from utils.validation.val import validate_checkpoint
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

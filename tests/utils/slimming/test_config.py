@@ -5,10 +5,10 @@ from dataclasses import asdict
 
 import pytest
 
-from utils.cli.options import parse
+from utils.cli.options import given_flags
 from utils.errors import InputError
 from utils.files.paths import ROOT
-from utils.slimming.config import read_config, with_config
+from utils.slimming.config import read_config
 from utils.slimming.options import SlimOptions
 
 TEMPLATE = ROOT / "data/slim.yaml"
@@ -28,7 +28,7 @@ def config(tmp_path):
 
 def combined(file, *words, say=lambda line: None):
     words = ["--config", str(file), *words]
-    return with_config(parse(SlimOptions, words), words, say)
+    return SlimOptions.from_given(say=say, **given_flags(SlimOptions, words))
 
 
 def test_the_template_documents_every_setting_with_its_default():
@@ -82,7 +82,7 @@ def test_keys_of_the_older_tool_are_understood_and_named(config):
 )
 def test_what_a_file_may_not_say(config, text, message):
     with pytest.raises(InputError, match=re.escape(message)) as error:
-        read_config(config(text), say=lambda line: None)
+        read_config(SlimOptions, config(text), say=lambda line: None)
     assert "slim.yaml" in str(error.value) and "\n" not in str(error.value)
 
 

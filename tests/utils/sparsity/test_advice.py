@@ -10,8 +10,8 @@ from models.yolo import DetectionModel
 from utils.files.checkpoint import finished_content, save_checkpoint
 from utils.files.paths import RunFolder
 from utils.pruning.channels.rebuild import masked
+from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates
-from utils.pruning.choice.selection import Limits
 from utils.sparsity.advice import CutAdvice
 from utils.sparsity.fading import Goal
 from utils.sparsity.preview import PreviewHook

@@ -10,8 +10,9 @@ from tests.utils.sparsity.steps import make_run, network, start, step
 from utils.errors import InputError
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice.costs import NetworkCost
+from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates
-from utils.pruning.choice.selection import Limits, select_by_cost
+from utils.pruning.choice.selection import select_by_cost
 from utils.pruning.scores.parameters import gamma_scores
 from utils.sparsity.fading import FadeOut, Goal
 from utils.training.optim import Schedule

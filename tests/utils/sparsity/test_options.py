@@ -34,13 +34,6 @@ def test_options_that_do_not_fit_each_other(given):
         SparsityOptions(st=True, **given).check()
 
 
-@pytest.mark.parametrize(
-    ("given", "kind"), [({}, "channels"), ({"target_flops": 0.3}, "FLOPs"), ({"target_latency": 0.3}, "time")]
-)
-def test_what_a_run_aims_at(given, kind):
-    assert SparsityOptions(**given).goal().kind == kind
-
-
 def test_a_penalty_with_a_goal_may_be_a_misunderstanding():
     assert opening_notes(SparsityOptions(st=True, sr="0.1")) == []
     assert opening_notes(SparsityOptions(st=True, sr="auto", target=0.5)) == []

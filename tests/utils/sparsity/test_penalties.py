@@ -7,7 +7,8 @@ from torch import nn
 from models.common import Conv
 from tests.utils.sparsity.steps import make_run, network, start, step
 from utils.errors import InputError
-from utils.sparsity.penalties import SCHEDULES, GammaPenalty, soft_threshold
+from utils.sparsity.penalties import GammaPenalty, soft_threshold
+from utils.sparsity.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])

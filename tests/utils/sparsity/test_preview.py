@@ -11,7 +11,7 @@ from models.yolo import DetectionModel
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import RunFolder
 from utils.pruning.channels.rebuild import masked, rebuild
-from utils.pruning.choice.selection import Limits
+from utils.pruning.choice.limits import Limits
 from utils.sparsity.fading import Goal
 from utils.sparsity.preview import PreviewHook
 

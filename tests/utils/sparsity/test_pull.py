@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from models.common import Bottleneck, Conv
-from utils.sparsity.penalties import PENALTIES, GammaPenalty
+from utils.sparsity.penalties import GammaPenalty
+from utils.sparsity.schedules import PENALTIES
 
 
 class Half(nn.Module):

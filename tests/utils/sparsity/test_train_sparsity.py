@@ -1,11 +1,12 @@
 """The hooks of a sparse run, and the run as a whole."""
 
+import pytest
 from torch import nn
 
 from models.common import Conv
 from tests.utils.sparsity.steps import make_run, start, step
 from utils.sparsity.options import SparsityOptions
-from utils.sparsity.train_sparsity import sparsity_hooks
+from utils.sparsity.train_sparsity import goal_of, sparsity_hooks
 
 
 def test_widths_that_stay_are_multiples_of_what_is_asked_for():
@@ -21,3 +22,10 @@ def test_widths_that_stay_are_multiples_of_what_is_asked_for():
 
 def test_without_st_there_is_no_hook():
     assert sparsity_hooks(SparsityOptions(sr="0.1")) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [({}, "channels"), ({"target_flops": 0.3}, "FLOPs"), ({"target_latency": 0.3}, "time")]
+)
+def test_what_a_run_aims_at(given, kind):
+    assert goal_of(SparsityOptions(**given)).kind == kind

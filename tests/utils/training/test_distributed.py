@@ -23,7 +23,8 @@ from utils.boxes.loss import DetectionLoss
 from utils.training.optim import Schedule, build_optimizer
 from utils.files.paths import RunFolder
 from utils.sparsity.penalties import GammaPenalty
-from utils.training.train import TrainOptions, train
+from utils.training.options import TrainOptions
+from utils.training.train import train
 
 class Settings(Hook):
     def before_epoch(self, run):

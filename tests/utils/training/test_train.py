@@ -8,13 +8,14 @@ import pytest
 import torch
 import yaml
 
-from models.spec import SpecError
+from models.errors import SpecError
 from utils.errors import InputError
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import ROOT, RunFolder
 from utils.training.loop import Hook
+from utils.training.options import TrainOptions
 from utils.training.resume import resolve
-from utils.training.train import TrainOptions, train
+from utils.training.train import train
 
 
 def options(tmp_path, drawn, tiny, **changes):

@@ -11,8 +11,9 @@ from utils.data.config import load_data
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.validation.measure import check_classes, validate, whole_strides
+from utils.validation.options import ValidationOptions
 from utils.validation.unstructured import zero_share, zero_smallest
-from utils.validation.val import ValidationOptions, validate_checkpoint
+from utils.validation.val import validate_checkpoint
 
 CPU = torch.device("cpu")
 

@@ -84,7 +84,7 @@ def fit_rates(
     Args:
         graph, model: ChannelGraph and its DetectionModel.
         image_size: side in pixels.
-        runtime: one of utils.benchmark.latency.RUNTIMES.
+        runtime: one of utils.benchmark.options.RUNTIMES.
         rng: numpy Generator that draws the cuts.
         rounds: how often each network runs; all take turns.
         latency: how networks are measured.

@@ -20,8 +20,6 @@ from utils.pruning.scores.calibration import Calibration
 from utils.pruning.scores.from_data import input_statistics
 from utils.validation.evaluate import evaluation_mode
 
-WAYS = ("none", "beta", "mean", "lstsq")
-
 
 def mean_constants(
     model: DetectionModel, graph: ChannelGraph, calibration: Calibration, device: torch.device

@@ -12,8 +12,6 @@ from utils.pruning.scores.from_data import FROM_DATA
 from utils.pruning.scores.from_weights import FROM_WEIGHTS
 from utils.pruning.scores.parameters import ChannelParameters, aggregate, check_finite
 
-CRITERIA = (*FROM_WEIGHTS, *FROM_DATA, "random")
-
 
 def score_channels(
     model: DetectionModel,
@@ -26,8 +24,8 @@ def score_channels(
     """Return {group: [width] what is lost with each channel}; silent channels score zero whatever the criterion.
 
     Args:
-        criterion: one of CRITERIA.
-        way: how tied channels are joined, one of importance.AGGREGATES; criteria from data judge them together anyway.
+        criterion: one of recipe.CRITERIA.
+        way: how tied channels are joined, one of recipe.AGGREGATES; criteria from data judge them together anyway.
         evidence: from_data.Evidence, for a criterion from data.
         generator: torch.Generator, for 'random'.
 

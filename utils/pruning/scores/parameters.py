@@ -11,8 +11,6 @@ from utils.errors import InputError
 from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.scores.from_weights import gamma
 
-AGGREGATES = ("sum", "mean", "max", "l2")
-
 
 class ChannelParameters:
     """Gamma and beta of every batch norm that acts on free channels, as flat vectors [P], and which channel each is of.
@@ -86,7 +84,8 @@ class ChannelParameters:
 def aggregate(graph: ChannelGraph, by_layer: Mapping[str, torch.Tensor], way: str = "sum") -> dict[str, np.ndarray]:
     """Return {free group: [width] numpy}: the scores of all outputs that share a channel, joined.
 
-    by_layer: {layer: [c_out] scores of its outputs}; way: one of AGGREGATES. Groups without any score are left out.
+    by_layer: {layer: [c_out] scores of its outputs}; way: one of recipe.AGGREGATES. Groups without any score
+    are left out.
     """
     groups = [group for group in graph.free_groups if {*group.members, *group.norms}.intersection(by_layer)]
     if not groups:

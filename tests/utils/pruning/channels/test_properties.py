@@ -30,7 +30,8 @@ from models.cost import count_gflops, count_parameters
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import masked, rebuild
 from utils.pruning.choice.costs import NetworkCost
-from utils.pruning.choice.selection import Limits, select_by_cost
+from utils.pruning.choice.limits import Limits
+from utils.pruning.choice.selection import select_by_cost
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies

@@ -13,7 +13,8 @@ from utils.files.paths import ROOT
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import rebuild
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
-from utils.pruning.choice.selection import Limits, largest_share, rounded_down, select_by_cost, smallest
+from utils.pruning.choice.limits import Limits
+from utils.pruning.choice.selection import largest_share, rounded_down, select_by_cost, smallest
 
 ANY = Limits(min_channels=1, max_share=1.0, multiple=1)
 BLOCKS = [BottleneckCSP(16, 16, 2), C3Ghost(16, 16), C3TR(16, 16), DWConv(16, 16, 3), Focus(16, 8)]

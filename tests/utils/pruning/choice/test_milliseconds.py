@@ -6,11 +6,12 @@ from torch import nn
 
 from models.common import Conv, DWConv
 from models.yolo import DetectionModel
-from utils.benchmark.latency import RUNTIMES
+from utils.benchmark.options import RUNTIMES
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice import milliseconds
+from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates, fit_block, fit_rates, layer_parts, non_negative, random_cut
-from utils.pruning.choice.selection import Limits, largest_share, select_by_cost
+from utils.pruning.choice.selection import largest_share, select_by_cost
 
 
 def test_parts_of_a_layer_by_hand():

@@ -5,7 +5,8 @@ import pytest
 
 from utils.errors import InputError
 from utils.pruning.choice.costs import ChannelCost
-from utils.pruning.choice.selection import Limits, blocks_of, largest_share, select_by_cost
+from utils.pruning.choice.limits import Limits
+from utils.pruning.choice.selection import blocks_of, largest_share, select_by_cost
 
 ANY = Limits(min_channels=1, max_share=1.0, multiple=1)
 

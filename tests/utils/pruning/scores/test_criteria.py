@@ -7,13 +7,17 @@ from torch import nn
 
 from models.common import Bottleneck, Conv
 from utils.errors import InputError
+from utils.pruning import recipe
+from utils.pruning.budget import MEASURES
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.channels.rebuild import masked
+from utils.pruning.choice.goal import BUDGETS
+from utils.pruning.recipe import AGGREGATES, CRITERIA
 from utils.pruning.scores import from_data
 from utils.pruning.scores.calibration import Calibration
-from utils.pruning.scores.criteria import CRITERIA, FROM_DATA, FROM_WEIGHTS, score_channels
+from utils.pruning.scores.criteria import FROM_DATA, FROM_WEIGHTS, score_channels
 from utils.pruning.scores.from_data import Evidence
-from utils.pruning.scores.parameters import AGGREGATES, aggregate
+from utils.pruning.scores.parameters import aggregate
 
 CPU = torch.device("cpu")
 
@@ -191,3 +195,8 @@ def test_a_network_without_batch_norms_is_refused(criterion):
 
 def test_every_criterion_is_tested_here():
     assert set(CRITERIA) == {*BY_HAND, *FROM_DATA, "random"}
+
+
+def test_the_names_of_the_flags_are_the_rows_of_the_tables():
+    assert (*FROM_WEIGHTS,) == recipe.FROM_WEIGHTS and (*FROM_DATA,) == recipe.FROM_DATA
+    assert (*MEASURES,) == BUDGETS

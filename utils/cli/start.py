@@ -1,0 +1,98 @@
+"""How a script starts and ends: nothing heavy is imported before the flags are known to be right."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from models.errors import SpecError
+from utils.errors import InputError, printable
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+
+
+def run(options: str | type, work: str | Callable[..., object], description: str | None) -> None:
+    """Run a script: parse the options, call work(options).
+
+    Bad input and unusable files become one line and exit code 2.
+
+    Args:
+        options: the options dataclass, or "module:name" of it; that module must not need PyTorch.
+        work: what is done, or "module:name" of it, which is imported when the flags are right.
+        description: of the script, for --help.
+    """
+    prog = os.path.basename(sys.argv[0])
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
+    try:
+        with leaving_at_once(prog):
+            given = read_flags(named(options), description, prog)
+            main = named(work)
+        main(given)
+        return
+    except (InputError, SpecError) as error:
+        line, code = f"{prog}: error: {error}", EXIT_BAD_INPUT
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        line, code = f"{prog}: error: {place}{error.strerror or error}", EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # the terminal shows ^C
+        line, code = f"{prog}: interrupted", EXIT_INTERRUPTED
+    print(printable(line), file=sys.stderr)
+    await_threads()
+    sys.exit(code)
+
+
+def named(target: Any) -> Any:
+    """Return what "module:name" stands for; anything but a text is returned as it is."""
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def read_flags(cls: type, description: str | None, prog: str) -> Any:
+    """Return the options that the command line gives, checked. Raises InputError or SpecError."""
+    from utils.cli.options import given_flags, settle
+
+    return settle(cls, given_flags(cls, sys.argv[1:], description, prog))
+
+
+@contextmanager
+def leaving_at_once(prog: str) -> Iterator[None]:
+    """End the program when it is interrupted in the body, which imports and reads flags: nothing is at stake yet.
+
+    An exception would not do: packages catch those that arise while they are imported.
+    """
+
+    def leave(*_: object) -> None:
+        os.write(2, f"\n{prog}: interrupted\n".encode())
+        os._exit(EXIT_INTERRUPTED)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
+        yield
+        return
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def await_threads(seconds: float = 5.0) -> None:
+    """Wait for the threads of pools that read images: one that is killed inside C++ aborts the whole interpreter.
+
+    They end with the image that they are at; a pool that is left does not wait for them.
+    """
+    import threading
+    import time
+    from multiprocessing.dummy import DummyProcess
+
+    end = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if isinstance(thread, DummyProcess):
+            thread.join(max(end - time.monotonic(), 0))

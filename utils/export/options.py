@@ -1,0 +1,72 @@
+"""The flags of export.py."""
+
+from dataclasses import dataclass
+
+from utils.cli.options import option
+from utils.errors import InputError
+
+OPSET, OPSETS = 17, (13, 20)  # default; oldest and newest that all of the below can be written in
+PACKAGES = {  # that each format needs
+    "onnx": ("onnx", "onnxruntime"),
+    "torchscript": (),
+    "openvino": ("onnx", "openvino"),
+    "ncnn": ("onnx", "pnnx", "ncnn"),
+    "engine": ("onnx", "tensorrt"),
+    "yolov5": (),
+}
+
+
+@dataclass
+class ExportOptions:
+    """Options of export.py."""
+
+    weights: str = option("yolov5s.pt", "checkpoint (.pt)")
+    include: list[str] = option(
+        ["torchscript"],
+        "formats; yolov5: a model yaml and weights for the public train.py",
+        nargs="+",
+        choices=tuple(PACKAGES),
+    )
+    data: str = option("", "data yaml: what --int8 calibrates on, and the mAP of each file is compared on")
+    imgsz: list[int] = option(
+        [640],
+        "height and width of the images, or one number for both, in pixels",
+        "--img",
+        "--img-size",
+        nargs="+",
+        minimum=32,
+    )
+    batch_size: int = option(1, "images that the file takes at once", "--batch", minimum=1)
+    device: str = option("cpu", "cpu, or the number of a GPU")
+    half: bool = option(False, "weights in FP16")
+    int8: bool = option(False, "ONNX and OpenVINO: compute in 8 bits, calibrated on the training images of --data")
+    dynamic: bool = option(False, "ONNX, OpenVINO, TorchScript: batch and image size stay open")
+    simplify: bool = option(False, "ONNX: let onnxslim shorten the graph")
+    opset: int = option(OPSET, "ONNX: version of the operators", minimum=OPSETS[0], maximum=OPSETS[1])
+    nms: bool = option(False, "ONNX: suppression inside, output [n, 7]: image, x1, y1, x2, y2, score, class")
+    conf_thres: float = option(0.25, "with --nms, least confidence of a detection", minimum=0, below=1)
+    iou_thres: float = option(0.45, "with --nms, overlap above which a box goes", minimum=0, maximum=1)
+    max_det: int = option(300, "with --nms, most detections an image", minimum=1)
+    workspace: int = option(4, "TensorRT: memory for building in GB", minimum=1)
+
+    def check(self) -> None:
+        """Raise InputError for flags that exclude each other or have no effect."""
+        graphs = {"onnx", "openvino"} & set(self.include)
+        if len(self.imgsz) > 2:
+            raise InputError(f"--imgsz {' '.join(map(str, self.imgsz))}: must be one number, or height and width")
+        if self.int8 and not self.data:
+            raise InputError("--int8: needs images to calibrate on; name them with --data")
+        if self.int8 and self.half:
+            raise InputError("--int8 and --half: exclude each other; give one of them")
+        if self.int8 and not graphs:
+            raise InputError("--int8: has no effect without --include onnx or openvino")
+        if self.nms and "onnx" not in self.include:
+            raise InputError("--nms: has no effect without --include onnx")
+        if self.half and "torchscript" in self.include and self.device == "cpu":
+            raise InputError("--half: TorchScript in FP16 needs a GPU; give --device 0, or leave torchscript out")
+        for name in ("engine", "ncnn"):
+            if name in self.include and (self.int8 or self.dynamic):
+                fixed = "files are of fixed size, FP32 or FP16; leave out --int8 and --dynamic"
+                raise InputError(f"--include {name}: {fixed}")
+        if "ncnn" in self.include and self.batch_size > 1:
+            raise InputError(f"--batch-size {self.batch_size}: ncnn takes one image at a time; leave it out")
