@@ -1,9 +1,14 @@
 """Networks and a data set small enough to train, prune and export within a test."""
 
 import math
+import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
+import sys
+import traceback
 from copy import deepcopy
 from html import escape
 from html.parser import HTMLParser
@@ -18,6 +23,7 @@ from torch import nn
 from models.common import BN_MOMENTUM
 from models.yolo import DetectionModel
 from utils.boxes.geometry import non_max_suppression
+from utils.errors import InputError
 from utils.export.parity import comparison_images
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.paths import ROOT
@@ -251,3 +257,37 @@ def weights(small_weights, tmp_path):
 def detector(small_weights):
     """Return its DetectionModel."""
     return load_checkpoint(small_weights).model
+
+
+def run_limited(work, limit):
+    """Run work() in a forked child that may write files of so many bytes only; return (exit code, what it said)."""
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.dup2(sending, 2)
+            sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error, as on a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            work()
+            code = 0
+        except InputError as error:
+            print(error, file=sys.stderr)
+            code = 2
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    os.close(sending)
+    with os.fdopen(receiving) as pipe:
+        said = pipe.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
+
+
+@pytest.fixture
+def on_full_disk():
+    """Return a function: (work, bytes that a file may have) → (exit code, what was said on stderr)."""
+    return lambda work, limit=4096: run_limited(work, limit)

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from utils.files.paths import distinct_names
+from utils.pictures.figures import write_figure
 
 RISES = sorted(range(-320, 321, 4), key=abs)  # of a label above its point, in points: the nearest first
 Label = tuple[tuple[float, float], str, Any]  # point (milliseconds, mAP), words, colour
@@ -29,7 +30,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def plot_pareto(file: Path, results: Sequence[Any]) -> None:
     """Write the picture that draw_pareto draws."""
-    draw_pareto(results).savefig(file)
+    write_figure(file, draw_pareto(results))
 
 
 def draw_pareto(results: Sequence[Any]) -> Figure:

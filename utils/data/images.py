@@ -17,6 +17,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from utils.errors import InputError
+from utils.files.atomic import write_atomically
+
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARK = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])")  # what may stand within the pixels' data is left out
 JPEG_NOISES = bytes(range(254, 0, -1)) * 8, b"\x55\xa3" * 999  # pixels, if the decoder still waits for some
@@ -109,14 +112,14 @@ def _shallow(image):
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write an image uint8 [h, w] or [h, w, 3] BGR in the format of the suffix. Raises OSError, named by the file."""
+    """Write an image uint8 [h, w] or [h, w, 3] BGR in the format of the suffix. Raises InputError."""
     try:
         done, data = cv2.imencode(Path(path).suffix.lower(), image)
     except cv2.error:
         done = False
     if not done:
-        raise OSError(errno.EINVAL, "cannot be written in the format of its suffix", str(path))
-    Path(path).write_bytes(data.tobytes())
+        raise InputError(f"{path}: cannot be written in the format of its suffix")
+    write_atomically(Path(path), data.tobytes(), durable=False)
 
 
 def fitted_size(height: int, width: int, imgsz: int) -> tuple[int, int]:
@@ -144,17 +147,12 @@ def check_writable(folder: Path) -> None:
 
 
 def write_array(path: str | Path, array: np.ndarray, tail: bytes = b"") -> None:
-    """Write an array as .npy beside `path` and rename, so that no half-written file is ever read.
+    """Write an array as .npy, whole or not at all.
 
-    tail: bytes behind the array, which readers of .npy do not look at. Raises OSError where that is not possible or not
-    wanted (check_writable).
+    tail: bytes behind the array, which readers of .npy do not look at. Raises InputError where that is not possible,
+    and PermissionError where it is not wanted (check_writable).
     """
     check_writable(Path(path).parent)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.write(tail)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_atomically(path, buffer.getvalue() + tail, durable=False)

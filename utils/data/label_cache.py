@@ -1,6 +1,7 @@
 """What a scan found, kept in one .npz until an image or a label file changes."""
 
 import hashlib
+import io
 import os
 from collections import Counter
 from contextlib import suppress
@@ -11,6 +12,8 @@ import numpy as np
 
 from utils.data.images import check_writable
 from utils.data.labels import BOX_COLUMNS, KINDS, Objects
+from utils.errors import InputError
+from utils.files.atomic import write_atomically
 
 VERSION = 2
 
@@ -84,13 +87,7 @@ def write_cache(path: Path, key: str, scanned: list[Scanned]) -> None:
         "lengths": np.array([0 if s is None else len(s) for s in segments], np.int64),
         "points": np.concatenate([s for s in segments if s is not None] or [np.zeros((0, 2), np.float32)]),
     }
-    temporary = Path(f"{path}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            np.savez(stream, **arrays)
-        os.replace(temporary, path)
-    except OSError:
-        return
-    finally:
-        with suppress(OSError):  # the folder is read-only
-            temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    with suppress(InputError):
+        write_atomically(path, buffer.getvalue(), durable=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.images import read_image, write_array
+from utils.errors import InputError
 from utils.progress import track
 
 MARGIN = 0.8  # share of the free memory that cached images may take
@@ -47,7 +48,7 @@ def load_photo(path: str | os.PathLike) -> np.ndarray | None:
 
 
 def store_photo(path: str | os.PathLike) -> None:
-    """Write the decoded image beside its file unless it is there already. Raises OSError."""
+    """Write the decoded image beside its file unless it is there already. Raises PermissionError and InputError."""
     try:
         key = photo_key(path)
     except OSError:
@@ -88,8 +89,11 @@ def on_disk(paths: list[str], workers: int, progress: bool) -> bool:
     """Store the decoded images; return False, with a line on stderr, where that is not possible."""
     try:
         _each(list(dict.fromkeys(paths)), store_photo, workers, progress)
-    except OSError as error:
+    except PermissionError as error:
         print(f"{error.filename}: cannot be written ({error.strerror}): images are not cached", file=sys.stderr)
+        return False
+    except InputError as error:
+        print(f"{error}: images are not cached", file=sys.stderr)
         return False
     return True
 

@@ -4,8 +4,6 @@ It comes in both formats that users have: YOLO label files and COCO instances js
 """
 
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from utils.data.formats.coco import write_coco
 from utils.data.images import write_image
 from utils.data.labels import Sample
 from utils.errors import InputError
+from utils.files.atomic import folder_beside, naming
 
 NAMES = ("circle", "square", "triangle", "star", "cross")
 OBJECTS = (2, 7)  # fewest and most in an image
@@ -59,18 +58,13 @@ def draw_shapes(folder: str | Path, train: int = 400, val: int = 100, imgsz: int
                 f"{folder}: holds something else than these shapes ({recipe}); give another folder or remove it"
             )
         return folder / "shapes.yaml"
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
+    with folder_beside(folder) as beside, naming(folder):
         for number, split in enumerate(SPLITS):
             draw_split(beside, split, [draw_image(imgsz, [seed, number, i]) for i in range(getattr(recipe, split))])
         config = {"train": "images/train", "val": "images/val", "names": dict(enumerate(NAMES))}
         (beside / "shapes.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         (beside / RECIPE).write_text(json.dumps(asdict(recipe)))
         beside.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder / "shapes.yaml"
 
 

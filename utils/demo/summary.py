@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from models.yolo import DetectionModel
 from utils.pictures.drawing import draw_detections
+from utils.pictures.figures import write_figure
 from utils.pruning.structure.branches import channels_of
 
 DENSE, PRUNED = "#c7ccd4", "#1f6feb"
@@ -83,4 +84,4 @@ def save_summary(file: Path, cut: Any, gammas: Any, samples: Any, names: dict[in
     for axes, detections, title in zip(rows, found, ("dense", "pruned and fine-tuned")):
         draw_detections_beside(axes, images, detections, names)
         axes[0].set_title(title, loc="left")
-    figure.savefig(file, dpi=90)
+    write_figure(file, figure, dpi=90)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.yolo import DetectionModel
-from utils.data.images import write_image
+from utils.data.images import write_array, write_image
 
 CHANNELS = 32  # of a layer, the first ones, that are drawn
 ACROSS = 8  # of them in a row
@@ -41,7 +41,7 @@ def feature_maps(model: DetectionModel, folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     for name, maps in seen.items():  # here, so that the time of writing is not taken for that of the network
         write_image(folder / f"{name}.png", tile(maps[:CHANNELS].numpy()))
-        np.save(folder / f"{name}.npy", maps.numpy())
+        write_array(folder / f"{name}.npy", maps.numpy())
 
 
 def tile(maps: np.ndarray) -> np.ndarray:

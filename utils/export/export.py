@@ -1,11 +1,7 @@
 """Export a checkpoint to the formats that other runtimes read, and prove that each file is the same detector."""
 
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,6 @@ from models.yolo import DetectionModel
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, load_data
-from utils.errors import InputError
 from utils.export.int8 import calibration_images
 from utils.export.ncnn import write_ncnn
 from utils.export.onnx import onnx_bytes, onnx_graph
@@ -27,6 +22,7 @@ from utils.export.parity import EXACT, FLOAT, HALF, INT8, Report, Suppressed, ve
 from utils.export.tensorrt import EngineRuntime, engine_bytes
 from utils.export.torchscript import torchscript_bytes
 from utils.export.yolov5 import stock_network
+from utils.files.atomic import folder_beside, naming
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import size_of
@@ -94,7 +90,7 @@ class ExportTask:
     def run(self, name: str) -> Exported:
         """Export one format, verify it and move it into its place; return the Exported."""
         start = time.perf_counter()
-        with folder_beside(self.weights) as folder:
+        with naming(self.weights.with_suffix(f".{name}")), folder_beside(self.weights) as folder:
             made, report = getattr(self, f"make_{name}")(folder)
             target = self.weights.with_name(made.name + (FAILED if report.broken else ""))
             for companion in folder.glob("*.yaml"):
@@ -189,20 +185,6 @@ class ExportTask:
             need_newer = "widths that are no multiples of 8 need a public YOLOv5 newer than v7.0"
             print(f"{stem}.yaml: {need_newer}", file=sys.stderr)
         return path, verify(self.reference, TorchRuntime(path), EXACT, self.shape, self.config)
-
-
-@contextmanager
-def folder_beside(path: Path) -> Iterator[Path]:
-    """Make a folder beside a file, and remove it with what is left in it. Raises InputError when it can't be made."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent))
-    except OSError as error:
-        place = "exported files land beside the weights"
-        raise InputError(f"{path.parent}: cannot be written ({error.strerror}); {place}") from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def put(made: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from utils.boxes.metrics import CONFIDENCES, RECALLS, Scores, smooth
 from utils.files.paths import RunFolder
+from utils.pictures.figures import write_figure
 
 FEW = 20  # up to so many classes, each gets a line of its own in the legend
 FEW_CELLS = 30  # up to so many classes, the numbers of the confusion matrix can be read
@@ -77,7 +78,7 @@ def plot_confusion(file: Path, matrix: np.ndarray, names: Mapping[int, str], sho
         axes.set_yticks(range(len(labels)), labels, fontsize=size)
     title = titled("Confusion matrix, shares of the actual class", shown)
     axes.set(xlabel="Actual", ylabel="Predicted", title=title)
-    figure.savefig(file, dpi=DPI, bbox_inches="tight")
+    write_figure(file, figure, dpi=DPI, bbox_inches="tight")
 
 
 def plot_labels(file: Path, labels: Sequence[np.ndarray], names: Mapping[int, str]) -> None:
@@ -100,7 +101,7 @@ def plot_labels(file: Path, labels: Sequence[np.ndarray], names: Mapping[int, st
     centres.set(xlabel="x", ylabel="y", ylim=(1, 0), title="Centres (share of the image)", aspect="equal")
     sizes.hist2d(rows[:, 3], rows[:, 4], bins=50, range=unit, cmap="Blues")
     sizes.set(xlabel="width", ylabel="height", title="Sizes (share of the image)", aspect="equal")
-    figure.savefig(file, dpi=DPI)
+    write_figure(file, figure, dpi=DPI)
 
 
 def plot_results(table: Path, file: Path, title: str = "") -> None:
@@ -121,7 +122,7 @@ def plot_results(table: Path, file: Path, title: str = "") -> None:
         panel.grid(alpha=0.3)
     if title:
         figure.suptitle(title, fontsize=10)
-    figure.savefig(file, dpi=DPI)
+    write_figure(file, figure, dpi=DPI)
 
 
 def plot_ridge(file: Path, edges: np.ndarray, epochs: np.ndarray, counts: np.ndarray) -> None:
@@ -146,7 +147,7 @@ def plot_ridge(file: Path, edges: np.ndarray, epochs: np.ndarray, counts: np.nda
         xlim=(0, edges[-1]),
         title="Batch norm weights by epoch (height: root of the count)",
     )
-    figure.savefig(file, dpi=DPI)
+    write_figure(file, figure, dpi=DPI)
 
 
 def titled(title: str, shown: str) -> str:
@@ -177,4 +178,4 @@ def _finish(figure: Figure, axes: Axes, file: Path, title: str) -> None:
         figure.legend(loc="outside right upper", fontsize=8)
     elif lines:
         axes.legend(loc="upper right")
-    figure.savefig(file, dpi=DPI)
+    write_figure(file, figure, dpi=DPI)

@@ -12,7 +12,7 @@ import yaml
 from models.spec import make_activation
 from utils.benchmark.latency import measure_latency
 from utils.errors import InputError
-from utils.files.atomic import write_atomically
+from utils.files.atomic import write_atomically, write_together
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.hyp import load_hyp
@@ -160,11 +160,14 @@ def deliver(pipeline: Pipeline, reason: str) -> None:
     run, options, file = pipeline.run, pipeline.options, pipeline.run.folder / BEST
     if options.out:
         out, data = Path(options.out), file.read_bytes()
-        if out.exists() and out.read_bytes() != data:
-            kept = free_name(out)
-            out.rename(kept)
-            pipeline.console.say(f"{out} existed; the earlier one is kept as {kept}")
-        write_atomically(out, data)
+
+        def make_room() -> None:
+            if out.exists() and out.read_bytes() != data:
+                kept = free_name(out)
+                out.rename(kept)
+                pipeline.console.say(f"{out} existed; the earlier one is kept as {kept}")
+
+        write_together({out: data}, make_room)
         file = out
     time_again(pipeline)
     run.finish(reason, file)

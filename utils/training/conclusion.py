@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from utils.files.atomic import write_atomically
+from utils.files.atomic import dispensable, write_atomically
 from utils.files.checkpoint import load_checkpoint
 from utils.pictures.drawing import BatchPainter
 from utils.pictures.plots import plot_evaluation
@@ -33,11 +33,12 @@ def measure_saved(plan: Plan, run: Run, file: Path) -> Evaluation:
     """Measure a checkpoint as it lies on disk, show the table and draw the pictures; return the Evaluation."""
     draw = not plan.options.noplots
     measure: Any = run.measure
-    painter = BatchPainter(run.folder, plan.names) if draw else None
+    painter = dispensable(run.folder.path)(BatchPainter(run.folder, plan.names)) if draw else None
     evaluation = measure(load_checkpoint(file).model, confusion=True, observer=painter)
     shown = f"{file.name}, no channel masked" if file == run.folder.best_sparse else file.name
     plan.say(f"{shown}:")
     plan.say(format_table(evaluation, verbose=len(plan.names) < FEW_CLASSES))
     if draw:
-        plot_evaluation(evaluation, plan.names, run.folder, shown)
+        with dispensable(run.folder.path):
+            plot_evaluation(evaluation, plan.names, run.folder, shown)
     return evaluation

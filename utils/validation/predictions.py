@@ -28,7 +28,7 @@ def write_labels(file: str | Path, detections: torch.Tensor, shape: tuple[int, i
     boxes = xyxy2xywhn(detections[:, :4], shape[1], shape[0])
     columns = [detections[:, 5:6], boxes, detections[:, 4:5]] if with_conf else [detections[:, 5:6], boxes]
     rows = (" ".join(f"{value:g}" for value in row) + "\n" for row in torch.cat(columns, 1).tolist())
-    Path(file).write_text("".join(rows), encoding="utf-8")
+    write_atomically(file, "".join(rows).encode(), durable=False)
 
 
 class ResultNames:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from utils.data.images import check_writable, fit_image, fitted_size, jpeg_end, read_image, write_array
 from utils.data.images import write_image as write_file
+from utils.errors import InputError
 
 
 def test_pixels_come_in_blue_green_red(tmp_path):
@@ -148,10 +149,10 @@ def test_a_name_that_is_no_utf_8_is_read_and_written(write_image, tmp_path):
 
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path):
-    for path in (tmp_path / "a.xyz", tmp_path / "absent" / "a.png"):
-        with pytest.raises(OSError) as error:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "a.xyz", tmp_path / "file" / "a.png"):
+        with pytest.raises(InputError, match=f"^{path}: cannot be written"):
             write_file(path, np.zeros((2, 2, 3), np.uint8))
-        assert error.value.filename == str(path)
 
 
 @pytest.mark.parametrize(

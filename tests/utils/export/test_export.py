@@ -1,7 +1,6 @@
 """export.py: files that are the same detector, files that are not, and what bad input gives."""
 
 import sys
-import tempfile
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from utils.errors import InputError
 from utils.export import export as module
 from utils.export.export import export, export_or_fail
 from utils.export.onnx import onnx_graph
-from utils.export.options import ExportOptions
+from utils.export.options import PACKAGES, ExportOptions
 from utils.export.parity import HALF, Tolerance, comparison_images, deviation, shortcomings
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.runtimes import TorchRuntime, load_detector
@@ -200,13 +199,17 @@ def test_a_missing_package_is_named_with_its_command_before_anything_is_written(
     assert files_beside(weights) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(weights, monkeypatch):
-    def refuse(**_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
-    with pytest.raises(InputError, match="cannot be written .Permission denied."):
-        export(options(weights, "onnx"))
+@pytest.mark.parametrize("format", ["onnx", "torchscript", "openvino", "ncnn", "yolov5"])
+def test_a_full_disk_leaves_the_file_that_was_there(weights, format, on_full_disk):
+    for package in PACKAGES[format]:
+        pytest.importorskip(package)
+    name = {"openvino": "small_openvino_model", "ncnn": "small_ncnn_model", "yolov5": "small_yolov5.pt"}.get(format)
+    earlier = weights.with_name(name or f"small.{format}")
+    earlier.write_bytes(b"earlier")
+    before = files_beside(weights)
+    code, said = on_full_disk(lambda: export(options(weights, format)))
+    assert code == 2 and said.count("\n") == 1 and "cannot be written" in said, said
+    assert files_beside(weights) == before and earlier.read_bytes() == b"earlier"
 
 
 def test_other_classes_than_the_data_has_are_named(weights, drawn_data):

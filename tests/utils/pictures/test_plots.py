@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from utils.boxes.metrics import ConfusionMatrix, score
 from utils.files.paths import RunFolder
+from utils.pictures import plots
+from utils.pictures.figures import write_figure
 from utils.pictures.plots import plot_confusion, plot_evaluation, plot_labels, plot_results, plot_ridge
 from utils.validation.evaluate import Tally, summarise
 
@@ -16,13 +17,13 @@ CHARTS = ["F1_curve.png", "PR_curve.png", "P_curve.png", "R_curve.png", "confusi
 @pytest.fixture
 def drawn(monkeypatch):
     """Return the {file name: Figure} of all charts that are written."""
-    figures, write = {}, Figure.savefig
+    figures = {}
 
-    def keep(figure, file, **options):
+    def keep(file, figure, **options):
         figures[file.name] = figure
-        write(figure, file, **options)
+        write_figure(file, figure, **options)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(plots, "write_figure", keep)
     return figures
 
 

@@ -291,3 +291,11 @@ def test_bad_label_rows_stop_prune_unless_they_are_to_be_left_out(prune, drawn_d
     assert not prune.out.exists()
     prune("--data", drawn_data, "--percent", "0.1", "--skip-bad-labels")
     assert prune.out.exists()
+
+
+def test_a_full_disk_leaves_the_earlier_result_under_its_name(prune, tmp_path, on_full_disk):
+    prune("--percent", "0.3")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    code, said = on_full_disk(lambda: prune("--percent", "0.3"))
+    assert code == 2 and said.startswith(f"{tmp_path}/out.pt: cannot be written")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before

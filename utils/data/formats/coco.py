@@ -11,6 +11,7 @@ from utils.data.formats.frames import Frame
 from utils.data.formats.lists import Finder
 from utils.data.labels import Objects, Problem, gather
 from utils.errors import InputError
+from utils.files.atomic import write_atomically
 
 LARGEST_SIDE = 1_000_000  # px
 FARTHEST = 1e9  # px; coordinates beyond mean nothing
@@ -95,7 +96,7 @@ def write_coco(path: Path, samples: Any, names: dict[int, str]) -> None:
             )
     categories = [{"id": index, "name": name} for index, name in names.items()]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    Path(path).write_text(json.dumps(content), encoding="utf-8")
+    write_atomically(path, json.dumps(content).encode())
 
 
 def image_id(path: str | Path) -> int | str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.yolo import DetectionModel
 from utils.benchmark.latency import measure_latency
-from utils.files.atomic import write_atomically
+from utils.files.atomic import write_together
 from utils.files.checkpoint import checkpoint_bytes, finished_content
 from utils.files.paths import free_name
 from utils.pruning.options import PruneOptions
@@ -93,9 +93,7 @@ def write_result(path: Path, data: bytes, findings: dict) -> None:
         files["json"]: json.dumps(findings, indent=1).encode(),
         files["html"]: page(findings).encode(),
     }
-    make_room(path)
-    for file, content in contents.items():
-        write_atomically(file, content)
+    write_together(contents, lambda: make_room(path))
     print(f"written to {path}; report: {files['html']}")
 
 

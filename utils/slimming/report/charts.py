@@ -1,6 +1,5 @@
 """The charts of a slim.py run as PNG: what each step changed, accuracy over time, the filters' norms by layer."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -134,10 +133,3 @@ def thinned(points: Sequence[Point]) -> tuple[range, list[str]]:
 def plain(name: str) -> str:
     """Return a layer's name for matplotlib, to which a dollar would begin a formula."""
     return layer_label(name, LONG).replace("$", r"\$")
-
-
-def png_bytes(figure: Figure) -> bytes:
-    """Return a Figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight")
-    return buffer.getvalue()

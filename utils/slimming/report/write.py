@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from utils.files.atomic import write_atomically
-from utils.slimming.report.charts import draw_course, draw_latency, draw_norms, png_bytes
+from utils.pictures.figures import picture_bytes
+from utils.slimming.report.charts import draw_course, draw_latency, draw_norms
 from utils.slimming.report.page import page
 from utils.slimming.report.points import newest_point, points_of
 from utils.slimming.state import SlimState
@@ -28,7 +29,7 @@ def write_report(state: SlimState, folder: Path) -> None:
         "norms": draw_norms(newest_point(points), points[0]),
     }
     for name, figure in figures.items():
-        write_atomically(folder / "charts" / f"{name}.png", png_bytes(figure))
+        write_atomically(folder / "charts" / f"{name}.png", picture_bytes(figure, bbox_inches="tight"))
     write_page(state, folder)
 
 

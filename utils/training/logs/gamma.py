@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.files.atomic import write_atomically
+from utils.files.atomic import dispensable, write_atomically
 from utils.pictures.plots import plot_ridge
 from utils.training.loop import Hook, Run
 from utils.training.optim import BATCH_NORMS
@@ -67,4 +67,5 @@ class GammaRecorder(Hook):
         """Draw the ridge."""
         if self.draw and self.rows and self.edges is not None:
             table = np.array(self.rows, float)
-            plot_ridge(run.folder.gamma_png, self.edges, table[:, 0].astype(int), table[:, 2:])
+            with dispensable(run.folder.gamma_png):
+                plot_ridge(run.folder.gamma_png, self.edges, table[:, 0].astype(int), table[:, 2:])

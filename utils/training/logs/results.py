@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from utils.files.atomic import write_atomically
+from utils.files.atomic import dispensable, write_atomically
 from utils.pictures.drawing import as_detections, write_batch
 from utils.pictures.plots import plot_labels, plot_results
 from utils.training.loop import Hook, Run
@@ -36,20 +36,24 @@ class CsvHook(Hook):
 
     def start(self, run: Run) -> None:
         """Write the head, or drop the rows of epochs that a resumed run does again."""
-        rows = []
+        self.rows = []
         if run.epoch and run.folder.results_csv.is_file():
             with run.folder.results_csv.open(newline="", encoding="utf-8") as file:
                 whole = [row for row in csv.reader(file) if len(row) == 1 + len(CSV_COLUMNS)]  # a torn one is not
-            rows = [row for row in whole[1:] if int(row[0]) < run.epoch]
-        head = [f"{name:>20}" for name in ("epoch", *CSV_COLUMNS)]
-        text = "".join(",".join(row) + "\n" for row in (head, *rows))
-        write_atomically(run.folder.results_csv, text.encode())
+            self.rows = [row for row in whole[1:] if int(row[0]) < run.epoch]
+        self.write(run)
 
     def after_validation(self, run: Run) -> None:
         """Add the row of the epoch."""
         values = [run.epoch, *(run.log.get(name, math.nan) for name in CSV_COLUMNS)]
-        with run.folder.results_csv.open("a", encoding="utf-8") as file:
-            file.write(",".join(f"{value:>20.5g}" for value in values) + "\n")
+        self.rows.append([f"{value:>20.5g}" for value in values])
+        self.write(run)
+
+    def write(self, run: Run) -> None:
+        """Write the head and all rows."""
+        head = [f"{name:>20}" for name in ("epoch", *CSV_COLUMNS)]
+        text = "".join(",".join(row) + "\n" for row in (head, *self.rows))
+        write_atomically(run.folder.results_csv, text.encode())
 
 
 class PictureHook(Hook):
@@ -62,14 +66,18 @@ class PictureHook(Hook):
     def start(self, run: Run) -> None:
         """Draw the labels."""
         if not run.epoch:
-            plot_labels(run.folder.labels_jpg, self.labels, self.names)
+            with dispensable(run.folder.labels_jpg):
+                plot_labels(run.folder.labels_jpg, self.labels, self.names)
 
     def after_batch(self, run: Run, images: torch.Tensor, targets: torch.Tensor, paths: Sequence[str]) -> None:
         """Draw the first batches."""
         if not run.epoch and run.batch.index < PICTURES:
             boxes = as_detections(targets, len(images), images.shape[2:])
-            write_batch(run.folder.train_batch(run.batch.index), images, boxes, paths, self.names, scores=False)
+            file = run.folder.train_batch(run.batch.index)
+            with dispensable(file):
+                write_batch(file, images, boxes, paths, self.names, scores=False)
 
     def finish(self, run: Run) -> None:
         """Draw results.csv."""
-        plot_results(run.folder.results_csv, run.folder.results_png, VALIDATED)
+        with dispensable(run.folder.results_png):
+            plot_results(run.folder.results_csv, run.folder.results_png, VALIDATED)

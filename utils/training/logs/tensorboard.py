@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from utils.files.atomic import dispensable
 from utils.training.logs.gamma import NEAR_ZERO, batch_norm_weights, near_zero
 from utils.training.loop import Hook, Run
 
@@ -19,24 +20,37 @@ class TensorBoardHook(Hook):
 
     def start(self, run: Run) -> None:
         """Open the file."""
-        self.writer = self.make_writer(run.folder.path, run.epoch)
+        self.writer, self.log = None, f"TensorBoard log in {run.folder.path}"
+        with dispensable(self.log):
+            self.writer = self.make_writer(run.folder.path, run.epoch)
 
     def after_validation(self, run: Run) -> None:
-        """Write the numbers and the histograms."""
-        for name, value in run.log.items():
-            self.writer.add_scalar(name, value, run.epoch)
-        gammas = batch_norm_weights(run.model)
-        for name, gamma in gammas.items():
-            self.writer.add_histogram(f"bn/{name}", gamma, run.epoch)
-        if gammas:
-            everything = torch.cat(list(gammas.values()))
-            self.writer.add_histogram("bn/all", everything, run.epoch)
-            self.writer.add_scalar(f"bn/share_below_{NEAR_ZERO:g}", near_zero(everything), run.epoch)
-        self.writer.flush()
+        """Write the numbers and the histograms; a log that could not be written is given up."""
+        writer, self.writer = self.writer, None
+        if writer:
+            with dispensable(self.log):
+                write_numbers(writer, run)
+                self.writer = writer
 
     def finish(self, run: Run) -> None:
         """Close the file."""
-        self.writer.close()
+        if self.writer:
+            with dispensable(self.log):
+                self.writer.close()
+
+
+def write_numbers(writer: Any, run: Run) -> None:
+    """Write the numbers of run.log and the histograms of the batch norm weights to a SummaryWriter. Raises OSError."""
+    for name, value in run.log.items():
+        writer.add_scalar(name, value, run.epoch)
+    gammas = batch_norm_weights(run.model)
+    for name, gamma in gammas.items():
+        writer.add_histogram(f"bn/{name}", gamma, run.epoch)
+    if gammas:
+        everything = torch.cat(list(gammas.values()))
+        writer.add_histogram("bn/all", everything, run.epoch)
+        writer.add_scalar(f"bn/share_below_{NEAR_ZERO:g}", near_zero(everything), run.epoch)
+    writer.flush()
 
 
 def summary_writer(folder: Path, first_epoch: int) -> Any:

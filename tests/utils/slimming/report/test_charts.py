@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.slimming.report.charts import LONG, draw_course, draw_latency, draw_norms, plain, png_bytes
+from utils.pictures.figures import picture_bytes
+from utils.slimming.report.charts import LONG, draw_course, draw_latency, draw_norms, plain
 from utils.slimming.report.points import Point, points_of
 
 
@@ -93,7 +94,7 @@ def test_names_are_no_formulas_and_not_too_long(unfinished, measurements):
     assert plain("model.2.cv1.conv") == "2.cv1" and plain("a$") == r"a\$" and len(plain(name)) == LONG
     unfinished.start = measurements(names=["$x_{$", name, "a$b$\\q"])
     (start,) = points_of(unfinished)
-    picture = cv2.imdecode(np.frombuffer(png_bytes(draw_norms(start, start)), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(picture_bytes(draw_norms(start, start)), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[0] > 400 and picture.min() < 100
 
 
