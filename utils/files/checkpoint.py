@@ -7,7 +7,7 @@ file never runs.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,7 @@ class Checkpoint:
     model: DetectionModel
     ema: DetectionModel | None = None
     entries: dict = field(default_factory=dict)  # epoch, best_fitness, updates, optimizer, opt, date, state
+    tensors_only: bool = False  # the file says no architecture; that is of a model yaml
 
     @property
     def finished(self) -> bool:
@@ -73,7 +74,7 @@ def checkpoint_of(content: Any, path: str | Path, cfg: str | Path | None) -> Che
     tensors = find_tensors(content)
     try:
         if tensors is not None and cfg:
-            return Checkpoint(Path(path), model_from_tensors(read_yaml(cfg), tensors))
+            return Checkpoint(Path(path), model_from_tensors(read_yaml(cfg), tensors), tensors_only=True)
         if tensors is not None:
             raise InputError(
                 f"{path}: holds tensors only (a state dict); say its architecture, such as --cfg yolov5s.yaml"
@@ -297,12 +298,3 @@ def finished_content(model: DetectionModel, **entries: Any) -> dict[str, Any]:
     model.requires_grad_(False)
     content = {"epoch": -1, "best_fitness": None, "model": model, "ema": None, "updates": None, "optimizer": None}
     return {**content, "opt": None, "git": None, "date": None, **entries}
-
-
-def say_differences(model: DetectionModel, cfg: Path, say: Callable[[str], object]) -> None:
-    """Say in one line where a model yaml differs from the network of a checkpoint."""
-    given = read_yaml(cfg)
-    keys = ("backbone", "head", "depth_multiple", "width_multiple", "activation")
-    other = [key for key in keys if given.get(key) != model.yaml.get(key)]
-    if other:
-        say(f"--cfg {cfg.name} differs from the checkpoint in {', '.join(other)}; the checkpoint alone decides")

@@ -13,7 +13,8 @@ from utils.data.choice import match_classes
 from utils.data.config import DataConfig, label_rules, load_data
 from utils.data.splits import load_split, require_objects
 from utils.errors import InputError, blaming
-from utils.files.checkpoint import load_checkpoint, say_differences
+from utils.files.architecture import say_differences
+from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import check_output, find_file
 from utils.pruning.budget import Accuracy, Scores, choose, cost_and_share

@@ -15,7 +15,7 @@ from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates, fit_rates
-from utils.pruning.choice.selection import select_by_cost
+from utils.pruning.choice.selection import CEILING_SLACK, largest_share, select_by_cost
 from utils.pruning.scores.parameters import ChannelParameters
 from utils.sparsity.options import FLAGS
 from utils.sparsity.penalties import GammaHook
@@ -110,7 +110,18 @@ class FadeOut(GammaHook):
         self.cost = self.goal.cost(self.graph, model)
         self.scores = torch.ones(self.parameters.count)  # replaced by the first step's; all count as in use
         with blaming(f"{self.goal.flag}:"):
+            self.check_target()
+
+    def check_target(self) -> None:
+        """Raise InputError when the limits do not allow the target; it names --freeze if that is the cause."""
+        try:
             self.choose()
+        except InputError as error:
+            channels = {group.name: np.ones(group.width) for group in self.graph.free_groups}
+            possible = largest_share(channels, self.cost, self.limits) + CEILING_SLACK >= 1 - self.goal.left
+            if not possible or len(self.groups) == len(channels):
+                raise
+            raise InputError(f"{error}; --freeze keeps the channels that are missing, freeze fewer layers") from None
 
     def start(self, run: Run) -> None:
         """Move scores and choice to where the weights are."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from utils.benchmark.options import RUNTIMES
 from utils.cli.options import option
@@ -21,6 +22,8 @@ USUAL_SHARE = 0.5  # of the channels go in the cut that is previewed when no goa
 class SparsityOptions(TrainOptions):
     """Options of train_sparsity.py: those of train.py and how gammas are driven to zero."""
 
+    cfg_decides: ClassVar[bool] = False
+    cfg: str = option("", "model yaml: only compared, unless the weights hold tensors alone, or there are none")
     st: bool = option(False, "sparse training; without it nothing differs from train.py", "--sparse")
     sr: str | None = option(
         None, f"strength of the L1 penalty on gamma, {USUAL_STRENGTH} if not given; auto: --target says how far to go"

@@ -1,7 +1,7 @@
 """The flags of train.py."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from models.activations import parse_activation
 from utils.cli.options import check, option
@@ -16,8 +16,10 @@ LARGEST_SEED = 2**32 - 1
 class TrainOptions:
     """Options of train.py; other training scripts add their own."""
 
+    cfg_decides: ClassVar[bool] = True  # over the network of a checkpoint, which then only lends what fits
+
     weights: str = option("yolov5s.pt", "checkpoint to start from; '' to start from --cfg")
-    cfg: str = option("", "model yaml, for a start without weights or from tensors alone")
+    cfg: str = option("", "model yaml to build; a checkpoint then gives it the tensors that fit")
     data: str = option("data/coco128.yaml", "data yaml, by path or by name in data/")
     skip_bad_labels: bool = option(False, "leave out label rows that cannot be read, instead of stopping")
     accept_conf: bool = option(

@@ -1,6 +1,7 @@
 """Which network a run starts with: a checkpoint, a model yaml, or a checkpoint with a new Detect layer."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import nn
 from models.yolo import Detect, DetectionModel
 from utils.data.choice import KEPT_CLASSES, is_single_class
 from utils.errors import InputError
-from utils.files.checkpoint import keep_place, load_checkpoint, say_differences
+from utils.files.architecture import differences, say_differences, transfer_tensors
+from utils.files.checkpoint import keep_place, load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import find_file
 
@@ -21,17 +23,19 @@ def starting_network(
     hyp_anchors: float | None = None,
     transfer: bool = True,
     keep_classes: bool = False,
+    cfg_decides: bool = False,
     say: Callable[[str], None] = print,
 ) -> DetectionModel:
     """Return the DetectionModel to train on data with `names` (class index → name).
 
     The network of the checkpoint itself is trained, pruned or not. One with another number of classes gets a new
     Detect layer when `transfer` allows it. With keep_classes a network that was cut to some of the classes keeps them.
-    Without weights the network is built from cfg.
+    Without weights the network is built from cfg. With cfg_decides it is built from a cfg that differs from the
+    checkpoint too, and gets the tensors that fit.
 
     Args:
         weights: path of a .pt, or "".
-        cfg: path of a model yaml, or ""; with weights it only is compared.
+        cfg: path of a model yaml, or "".
         hyp_anchors: anchors per scale to estimate anew, for a network built from cfg.
         say: takes the lines to tell the user.
     """
@@ -43,7 +47,9 @@ def starting_network(
     else:
         checkpoint = load_checkpoint(find_weights(weights), file)
         model = checkpoint.model
-        if file is not None:
+        if file is not None and cfg_decides and not checkpoint.tensors_only:
+            model = followed(file, model, len(names), hyp_anchors, say)
+        elif file is not None:
             say_differences(model, file, say)
         if model.nc != len(names):
             some = KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values())
@@ -57,6 +63,22 @@ def starting_network(
             say(f"transferred {kept} of {total} tensors; Detect starts anew for {len(names)} classes")
     model.names = dict(names)
     return model
+
+
+def followed(
+    cfg: Path, model: DetectionModel, nc: int, anchors: float | None, say: Callable[[str], None]
+) -> DetectionModel:
+    """Return the network of a model yaml for nc classes with what fits of `model`; `model` itself if it is that one."""
+    other = differences(model, cfg)
+    if not other:
+        return model
+    new = DetectionModel(cfg, nc=nc, anchors=anchors)
+    count, total = transfer_tensors(model, new)
+    say(
+        f"--cfg {cfg.name} differs from the checkpoint in {', '.join(other)}; "
+        f"{cfg.name} is built, with {count} of its {total} tensors from the checkpoint"
+    )
+    return new
 
 
 def replace_detect(model: DetectionModel, nc: int) -> None:

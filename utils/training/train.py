@@ -153,7 +153,9 @@ def choose_network(
     options = plan.options
     if model is None:
         anchors, keep = plan.hyp.get("anchors"), keep_classes or not transfer
-        model = starting_network(options.weights, options.cfg, plan.names, anchors, transfer, keep, plan.say)
+        model = starting_network(
+            options.weights, options.cfg, plan.names, anchors, transfer, keep, options.cfg_decides, plan.say
+        )
     if KEPT_CLASSES in model.yaml or is_single_class(model.names):
         plan = replace(plan, config=match_classes(plan.config, model.names, plan.say))
     if model.nc != len(plan.names):

@@ -16,7 +16,6 @@ from utils.files.checkpoint import (
     load_checkpoint,
     read_names,
     save_checkpoint,
-    say_differences,
 )
 
 
@@ -102,16 +101,6 @@ def test_tensors_are_found_under_the_usual_names(key):
     assert find_tensors({"epoch": 1, "else": tensors}) is None
     assert find_tensors({"model": {}}) is find_tensors([]) is None
     assert find_tensors({key: {"a": torch.ones(1), "b": 2}}) is None
-
-
-def test_a_model_yaml_that_differs_is_said_by_its_keys(tiny_config, tmp_path):
-    model, lines = DetectionModel(tiny_config), []
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump({**tiny_config, "width_multiple": 0.5, "nc": 9}))
-    say_differences(model, tmp_path / "other.yaml", lines.append)
-    assert lines == ["--cfg other.yaml differs from the checkpoint in width_multiple; the checkpoint alone decides"]
-    (tmp_path / "same.yaml").write_text(yaml.safe_dump(tiny_config))
-    say_differences(model, tmp_path / "same.yaml", lines.append)
-    assert len(lines) == 1
 
 
 def test_a_block_that_another_replaced_is_refused_by_its_place(tiny_config, tmp_path):

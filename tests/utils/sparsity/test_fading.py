@@ -237,6 +237,18 @@ def test_a_target_above_what_the_floors_allow_stops_before_training():
         start(FadeOut(Goal("channels", 0.95)), make_run(network()))
 
 
+def test_a_target_that_frozen_layers_make_impossible_names_freeze():
+    model = network()
+    reached, beyond = FadeOut(Goal("channels", 0.4)), FadeOut(Goal("channels", 0.95))
+    reached.prepare(model)
+    model[0].requires_grad_(False)
+    with pytest.raises(InputError, match=r"--target 0.4: 40.0% .* at most .*; --freeze keeps"):
+        reached.prepare(model)
+    with pytest.raises(InputError, match="at most") as error:
+        beyond.prepare(model)
+    assert "--freeze" not in str(error.value)
+
+
 def test_scores_are_the_mean_squares_of_gamma_and_beta_times_their_gradients_summed_over_ties():
     """Channel 3 of the residual chain: two tied batch norms with gamma 2 and 3, beta 1 and −1; two steps."""
     model = network()

@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -6,7 +7,7 @@ import yaml
 from torch import nn
 
 from utils.errors import InputError
-from utils.files.checkpoint import finished_content, save_checkpoint
+from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.training.freezing import FreezeHook, frozen_layers
 from utils.training.start import replace_detect, starting_network
 
@@ -31,11 +32,34 @@ def weights(tmp_path, tiny_model):
 def test_weights_decide_the_widths(weights, tiny_yaml):
     lines = []
     model = starting_network(str(weights), str(tiny_yaml), NAMES, say=lines.append)
-    assert model.model[2].cv2.conv.out_channels == 3 and model.names == NAMES and not lines
+    assert model.model[2].cv2.conv.out_channels == 3 and model.names == NAMES
+    assert len(lines) == 1 and "the widths of 2 layers" in lines[0]
+    lines.clear()
     other = yaml.safe_load(tiny_yaml.read_text()) | {"width_multiple": 0.5}
     tiny_yaml.write_text(yaml.safe_dump(other))
     starting_network(str(weights), str(tiny_yaml), NAMES, say=lines.append)
     assert len(lines) == 1 and "width_multiple" in lines[0]
+
+
+def test_train_builds_the_yaml_and_takes_over_what_fits(weights, tiny_yaml):
+    lines = []
+    take = partial(starting_network, str(weights), str(tiny_yaml), cfg_decides=True, say=lines.append)
+    model = take({0: "a", 1: "b"})
+    assert model.model[2].cv2.conv.out_channels == 4 and model.nc == 2
+    old = load_checkpoint(weights).model.state_dict()
+    same = [name for name, tensor in model.state_dict().items() if tensor.shape == old[name].shape]
+    assert all(torch.equal(model.state_dict()[name], old[name]) for name in same)
+    assert len(lines) == 1 and f" {len(same) - 1} of its 59 tensors" in lines[0]  # without the anchors
+    tiny_yaml.write_text(yaml.safe_dump(load_checkpoint(weights).model.yaml | {"activation": "nn.ReLU()"}))
+    assert isinstance(take(NAMES).model[0].act, nn.ReLU) and "activation" in lines[1]
+
+
+def test_a_yaml_that_is_the_checkpoints_own_changes_nothing(tmp_path, tiny_model, tiny_yaml):
+    tiny_model.model[-1].anchors *= 2  # as they were fitted
+    save_checkpoint(tmp_path / "x.pt", finished_content(tiny_model))
+    lines = []
+    model = starting_network(str(tmp_path / "x.pt"), str(tiny_yaml), NAMES, cfg_decides=True, say=lines.append)
+    assert torch.equal(model.model[-1].anchors, tiny_model.model[-1].anchors) and not lines
 
 
 def test_other_classes(weights):
