@@ -5,6 +5,7 @@ OpenCV never sees a file name: one that is not UTF-8 would end the process.
 
 import errno
 import io
+import math
 import os
 import re
 import stat
@@ -123,13 +124,17 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def fitted_size(height: int, width: int, imgsz: int) -> tuple[int, int]:
-    """Return (h, w) with the long side equal to imgsz and the short side rounded up."""
-    longest = max(height, width)
-    return -(-height * imgsz // longest), -(-width * imgsz // longest)
+    """Return (h, w) with the long side equal to imgsz, both sides rounded up as the public code does it.
+
+    The arithmetic is in double precision, so a side may exceed the exact value by one, the long one too:
+    147 · (640 / 147) is a little more than 640 and becomes 641.
+    """
+    ratio = imgsz / max(height, width)
+    return math.ceil(height * ratio), math.ceil(width * ratio)
 
 
 def fit_image(image: np.ndarray, imgsz: int, shrink_by_area: bool) -> np.ndarray:
-    """Resize [h, w, c] so that its long side is imgsz: linear, or by area when shrinking and shrink_by_area is set."""
+    """Resize [h, w, c] to its fitted_size: linear, or by area when shrinking and shrink_by_area is set."""
     height, width = fitted_size(image.shape[0], image.shape[1], imgsz)
     if (height, width) == image.shape[:2]:
         return image

@@ -1,5 +1,6 @@
 """Items of the data set: where their objects are, what they depend on, and the caches."""
 
+import math
 import os
 
 import cv2
@@ -99,6 +100,38 @@ def test_short_sides_are_rounded_up_and_the_scale_says_so(samples):
     image, _, _, shapes = DetectionDataset(samples[:1], 64)[0]  # 50·64/99 = 32.3 becomes 33: 31 rows are left
     assert shapes == ((50, 99), ((33 / 50, 64 / 99), (0, 15.5)))
     assert (image[0, :, 0] == 114).sum() == 31
+
+
+@pytest.mark.parametrize("imgsz", [192, 416])
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_validation_batches_are_those_of_the_public_arithmetic(tmp_path, imgsz, batch_size):
+    samples, rng = [], np.random.default_rng(0)
+    for index, (height, width) in enumerate([(187, 301), (85, 174), (333, 250), (87, 29), (427, 640)]):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), rng.integers(0, 255, (height, width, 3), np.uint8))
+        samples.append(Sample(str(tmp_path / f"{index}.png"), (height, width), np.zeros((0, 5), np.float32)))
+    dataset = DetectionDataset(samples, imgsz, rect=True, pad=0.5, batch_size=batch_size)
+    for index, sample in enumerate(dataset.samples):
+        (height, width), canvas = sample.shape, dataset.item_shape(index)
+        ratio = imgsz / max(height, width)
+        size = math.ceil(width * ratio), math.ceil(height * ratio)
+        resized = cv2.resize(
+            cv2.imread(sample.path), size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
+        )
+        left, top = (canvas[1] - size[0]) / 2, (canvas[0] - size[1]) / 2
+        expected = np.full((*canvas, 3), 114, np.uint8)
+        x, y = round(left - 0.1), round(top - 0.1)
+        expected[y : y + size[1], x : x + size[0]] = resized
+        image, _, _, shapes = dataset[index]
+        assert np.array_equal(image.numpy(), expected[..., ::-1].transpose(2, 0, 1))
+        assert shapes == ((height, width), ((size[1] / height, size[0] / width), (left, top)))
+
+
+def test_an_image_that_exceeds_its_canvas_by_a_pixel_is_fitted_once_more(samples):
+    samples[0].shape = (60, 187)
+    cv2.imwrite(samples[0].path, np.zeros((60, 187, 3), np.uint8))
+    image, _, _, shapes = DetectionDataset(samples[:1], 192)[0]  # 187 · (192 / 187) becomes 193 in double precision
+    assert image.shape == (3, 192, 192)
+    assert shapes[1][0] == pytest.approx((62 / 60 * 192 / 193, 192 / 187))
 
 
 def test_validation_shrinks_by_area_and_training_linearly(samples):

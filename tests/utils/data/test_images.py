@@ -1,6 +1,7 @@
 """Image files as they come, and the size rule."""
 
 import io
+import math
 import os
 
 import cv2
@@ -161,12 +162,26 @@ def test_a_picture_that_cannot_be_written_is_named(tmp_path):
         ((480, 640), 320, (240, 320)),
         ((640, 427), 320, (320, 214)),  # 427 / 2 = 213.5, rounded up
         ((10, 1000), 32, (1, 32)),
-        ((100, 147), 640, (436, 640)),  # 147 · (640 / 147) is more than 640 in floating point
+        ((100, 147), 640, (436, 641)),  # 147 · (640 / 147) is more than 640 in double precision
+        ((187, 50), 192, (193, 52)),  # 50 · 192 / 187 = 51.3
+        ((85, 17), 416, (417, 84)),  # 17 · 416 / 85 = 83.2
         ((5, 5), 5, (5, 5)),
     ],
 )
 def test_the_long_side_fits_and_the_short_one_is_rounded_up(size, imgsz, fitted):
     assert fitted_size(*size, imgsz) == fitted
+
+
+@pytest.mark.parametrize("imgsz", [192, 416, 640])
+def test_sides_exceed_the_exact_value_by_one_where_double_precision_does(imgsz):
+    seen = set()
+    for side in range(1, 1500):
+        height, width = fitted_size(side, 1500, imgsz)
+        exact = -(-side * imgsz // 1500)
+        assert (height, width) == (math.ceil(side * (imgsz / 1500)), math.ceil(1500 * (imgsz / 1500)))
+        assert height - exact in (0, 1)
+        seen.add(fitted_size(side, side, imgsz)[0] - imgsz)
+    assert seen == {0, 1}
 
 
 def test_shrinking_by_area_averages_and_linear_does_not():
