@@ -18,7 +18,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli.options import option, run  # noqa: E402  (the path comes first)
+from utils.cli.options import option  # noqa: E402  (the path comes first)
+from utils.cli.start import run  # noqa: E402  (the path comes first)
 from utils.data.config import DataConfig  # noqa: E402
 from utils.files.checkpoint import load_checkpoint  # noqa: E402
 from utils.validation.measure import make_validation_loader, measure  # noqa: E402
