@@ -27,7 +27,7 @@ from utils.slimming.state import SlimRun, Step, unfinished
 from utils.slimming.steps import HYP, START, Pipeline, take_step
 from utils.slimming.terminal import Console, final_table, outcome
 from utils.training.distributed import process_group
-from utils.training.loop import TrainingError
+from utils.training.faults.setbacks import TrainingError
 
 BEST = "slim.pt"
 SETTINGS = "slim.yaml"

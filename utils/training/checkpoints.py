@@ -12,6 +12,8 @@ from utils.files.paths import RunFolder
 from utils.training.loop import Hook
 from utils.training.run import Run
 
+COUNTS = ("step", "setbacks", "skipped")  # of RunState, that a resumed run needs
+
 
 class CheckpointWriter:
     """Writes the checkpoints of a run after each epoch.
@@ -57,7 +59,8 @@ def unfinished_content(run: Run, hooks: Sequence[Hook], **about: Any) -> dict[st
     network.load_state_dict(run.model.state_dict())
     hook_states = {type(hook).__name__: hook.state_dict() for hook in hooks}
     assert len(hook_states) == len(hooks), "two hooks of one class would share their state"
-    state = {"step": run.step, "best_epoch": run.best_epoch, "scaler": run.scaler.state_dict(), "hooks": hook_states}
+    counts = {name: getattr(run, name) for name in COUNTS}
+    state = {**counts, "best_epoch": run.best_epoch, "scaler": run.scaler.state_dict(), "hooks": hook_states}
     return {
         "epoch": run.epoch,
         "model": network,
@@ -92,7 +95,9 @@ def restore(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
     run.ema.updates = entries["updates"]
     run.optimizer.load_state_dict(entries["optimizer"])
     run.scaler.load_state_dict(state["scaler"])
-    run.epoch, run.step = entries["epoch"] + 1, state["step"]
+    run.epoch = entries["epoch"] + 1
+    for name in COUNTS:
+        setattr(run, name, state.get(name, 0))  # older runs have fewer
     run.best_fitness, run.best_epoch = entries["best_fitness"], state["best_epoch"]
     run.written.update(run.folder.weights.iterdir())
     for hook in hooks:

@@ -11,15 +11,21 @@ from torch.nn.functional import interpolate
 from torch.nn.parallel import DistributedDataParallel
 
 from models.yolo import DetectionModel
-from utils.errors import InputError
+from utils.training.faults.setbacks import (
+    Buffers,
+    SetBack,
+    Snapshot,
+    count_skipped,
+    place,
+    say_skipped,
+    set_back,
+    weights_finite,
+)
 from utils.training.run import BatchNumbers, Run
 
 CLIP_NORM = 10.0
+LEAST_SCALE = 1.0  # of losses in float16: with a smaller one, no overflow is for the scale's sake
 SMALLEST_STRIDES = 2  # sides of training images are at least this many strides: batch norms need more than one value
-
-
-class TrainingError(InputError):
-    """Training cannot go on: the loss or a gradient is not finite."""
 
 
 class Hook:
@@ -27,7 +33,8 @@ class Hook:
 
     Order: prepare, start, then per epoch before_epoch, per batch (more_images, extra_loss, before_step and after_step
     if the optimizer steps, after_batch), after_epoch, after_validation; at last finish. State that a resumed run needs
-    goes through state_dict.
+    goes through state_dict. An epoch may begin anew when numbers are not finite: then load_state_dict gives back the
+    state from its start, and before_epoch follows.
 
     A hook reads what it likes of the Run. It may write these, and nothing else:
 
@@ -102,8 +109,11 @@ def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
         hooks: list of Hook.
         save: callable(run, hooks), called in rank 0 after each epoch.
 
+    A step whose loss or gradient is not finite is left out; after several in a row, or when a weight is not finite,
+    the epoch begins anew at a lower learning rate (see faults/setbacks.py).
+
     Raises:
-        TrainingError: the loss or, without a loss scaler, a gradient is not finite. What was saved before stays.
+        TrainingError: that did not help. What was saved before stays.
     """
     network = run.model
     if run.processes.distributed:
@@ -113,7 +123,13 @@ def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
         seed_everything(run.settings.seed, run.epoch, run.processes.rank)
         loader.dataset.set_epoch(run.epoch)
         run.log = {}
-        train_epoch(run, network, loader, hooks)
+        snapshot = Snapshot(run, hooks)
+        try:
+            train_epoch(run, network, loader, hooks)
+        except SetBack as problem:
+            set_back(run, hooks, snapshot, problem)
+            continue
+        say_skipped(run)
         notify(hooks, "after_epoch", run)
         if run.processes.main:
             record_evaluation(run, validate(run))
@@ -142,7 +158,8 @@ def seed_everything(*numbers: int) -> None:
 def train_epoch(run: Run, network: Any, loader: Any, hooks: Sequence[Hook]) -> None:
     """Pass once over the loader. Batches left over at the end make a step of their own, so no gradient is lost."""
     run.model.train()
-    run.losses = torch.zeros(3, device=run.device)
+    run.losses, counted = torch.zeros(3, device=run.device), 0
+    buffers = Buffers(run.model)
     notify(hooks, "before_epoch", run)
     run.optimizer.zero_grad(set_to_none=True)
     steps = set(run.schedule.steps_in(run.epoch))
@@ -156,17 +173,21 @@ def train_epoch(run: Run, network: Any, loader: Any, hooks: Sequence[Hook]) -> N
         alone = run.processes.distributed and not stepping
         with network.no_sync() if alone else nullcontext():
             items = learn(run, network, hooks, images, targets)
-        run.losses += (items - run.losses) / (index + 1)
+        if items is not None:
+            counted += 1
+            run.losses += (items - run.losses) / counted
         if stepping:
-            optimizer_step(run, hooks)
+            optimizer_step(run, hooks, buffers)
         notify(hooks, "after_batch", run, images[: run.batch.labelled], targets, paths)
+    if not counted:
+        run.losses += torch.nan
     run.log |= dict(zip(("train/box_loss", "train/obj_loss", "train/cls_loss"), run.losses.tolist()))
 
 
 def set_rates(run: Run) -> None:
     """Set learning rates and momentum for the batch."""
     iteration = run.epoch * run.schedule.batches + run.batch.index
-    rates = run.schedule.learning_rates(iteration)
+    rates = [rate * run.rate_factor for rate in run.schedule.learning_rates(iteration)]
     for group, rate in zip(run.optimizer.param_groups, rates):
         group["lr"] = rate
         if "momentum" in group:
@@ -197,40 +218,57 @@ def prepare(run: Run, images: torch.Tensor) -> torch.Tensor:
     return interpolate(images, size=shape, mode="bilinear", align_corners=False)
 
 
-def learn(run: Run, network: Any, hooks: Sequence[Hook], images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Add the gradients of one batch; return its (box, objectness, class) losses [3]."""
+def learn(run: Run, network: Any, hooks: Sequence[Hook], images: torch.Tensor, targets: torch.Tensor) -> Any:
+    """Add the gradients of one batch; return its (box, objectness, class) losses [3], None if they are not finite."""
     with run.autocast():
         raw = network(images)
     count = run.batch.labelled
     loss, items = run.loss(raw if count == len(images) else [y[:count] for y in raw], targets)
     extras = [hook.extra_loss(run, images, raw) for hook in hooks]
     loss = sum((extra for extra in extras if extra is not None), loss)
-    if not torch.isfinite(loss):
-        raise TrainingError(
-            f"epoch {run.epoch}, batch {run.batch.index}: the loss is {loss.item()}; the last checkpoint stays. "
-            "A smaller lr0 in the hyp file, or --amp off, may help"
-        )
+    finite = bool(torch.isfinite(loss))
+    if not finite:
+        run.bad_losses += 1
+        loss = loss * torch.nan  # then no part of the gradient is finite, in no process
     # Processes average their gradients; the loss is a sum over the images of all of them.
     run.scaler.scale(loss * run.settings.loss_gain * run.processes.world_size).backward()
-    return items
+    return items if finite else None
 
 
-def optimizer_step(run: Run, hooks: Sequence[Hook]) -> None:
-    """Clip, let the optimizer and the hooks change the weights, and update the moving average."""
+def optimizer_step(run: Run, hooks: Sequence[Hook], buffers: Buffers) -> None:
+    """Clip, let the optimizer and the hooks change the weights, and update the moving average.
+
+    Where a number is not finite, the step is left out. Raises SetBack when that does not help.
+    """
     run.scaler.unscale_(run.optimizer)
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), CLIP_NORM)
-    finite = bool(torch.isfinite(norm))
-    if not finite and not run.scaler.is_enabled():
-        place = f"epoch {run.epoch}, batch {run.batch.index}"
-        raise TrainingError(f"{place}: a gradient is not finite; the last checkpoint stays")
-    if finite:
+    stepped = bool(torch.isfinite(norm))
+    reason = "" if stepped else blame(run)
+    if stepped:
         notify(hooks, "before_step", run)
         run.scaler.step(run.optimizer)
         run.step += 1
         notify(hooks, "after_step", run)
-        run.ema.update(run.model)
     run.scaler.update()  # after an overflow of float16: a smaller scale, and the step is left out
     run.optimizer.zero_grad(set_to_none=True)
+    run.bad_losses = 0
+    if not weights_finite(run.model):
+        raise SetBack(f"{place(run)}: a weight is not finite")
+    if reason:
+        buffers.put_back()
+        count_skipped(run, reason)
+    elif stepped:
+        run.ema.update(run.model)
+        buffers.keep()
+        run.skipped = 0
+
+
+def blame(run: Run) -> str:
+    """Return why a gradient is not finite, the same in all processes; empty: only the loss scale may be too large."""
+    if run.processes.average(torch.tensor(float(run.bad_losses), device=run.device)):
+        return "the loss is not finite"
+    overflow = run.scaler.is_enabled() and run.scaler.get_scale() > LEAST_SCALE
+    return "" if overflow else "a gradient is not finite"
 
 
 def all_finite(model: torch.nn.Module) -> bool:

@@ -1,5 +1,6 @@
 """What changes during training: the settings of a run, its state, and the numbers of an epoch and of a batch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ from utils.boxes.loss import DetectionLoss
 from utils.files.paths import RunFolder
 from utils.training.distributed import ProcessGroup
 from utils.training.optim import ModelEMA, Schedule
+
+SLOWER = 0.25  # times the learning rate, each time that a run is set back
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class RunState:
     best_fitness: float = 0.0
     best_epoch: int = 0  # patience counts from it
     stop: bool = False  # the epoch is the last one
+    setbacks: int = 0  # times that an epoch began anew because numbers were not finite
+    skipped: int = 0  # steps in a row that were left out for that
 
 
 @dataclass
@@ -57,9 +62,11 @@ class Run(RunState):
     settings: RunSettings
     ema: Any = None  # built from the model when not given
     processes: ProcessGroup = ProcessGroup()
+    say: Callable[[str], object] = print  # shows the user a line
     measure: Any = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
     batch: BatchNumbers = field(default_factory=BatchNumbers)
     lr: float = 0.0  # of the weights
+    bad_losses: int = 0  # batches of this step whose loss was not finite
     losses: Any = None  # [3] box, objectness, class: mean over the batches of this epoch
     evaluation: Any = None  # utils.validation.evaluate.Evaluation of this epoch
     improved: bool = False  # whether its fitness is the best so far
@@ -81,6 +88,11 @@ class Run(RunState):
     def autocast(self) -> torch.autocast:
         """Return the context in which networks compute in the run's precision."""
         return torch.autocast(self.device.type, self.settings.amp, enabled=self.settings.amp is not None)
+
+    @property
+    def rate_factor(self) -> float:
+        """What the planned learning rates are multiplied by."""
+        return SLOWER**self.setbacks
 
     @property
     def last_epoch(self) -> bool:

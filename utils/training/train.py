@@ -74,7 +74,7 @@ def train(
         Run; its evaluation is that of the weights to use (in rank 0).
 
     Raises:
-        InputError, SpecError, and TrainingError when the loss is not finite.
+        InputError, SpecError, and TrainingError when numbers stay not finite, whatever is tried.
     """
     plan = make_plan(resolve(options), quiet)
     hooks = [*hooks, *(make_hooks(plan.options, plan.say) if make_hooks else ())]
@@ -211,6 +211,7 @@ def build_run(plan: Plan, model: DetectionModel, batches: int, folder: RunFolder
         settings,
         ema,
         plan.processes,
+        say=plan.say,
     )
 
 

@@ -10,7 +10,7 @@ from utils.slimming.slim import take_steps
 from utils.slimming.state import Measurement, SlimRun
 from utils.slimming.steps import Pipeline
 from utils.slimming.terminal import Console, outcome
-from utils.training.loop import TrainingError
+from utils.training.faults.setbacks import TrainingError
 
 START = Measurement("start/start.pt", 0.7, 0.5, 0.1, parameters=1000, gflops=4.0, bytes=4_000_000, ms=10.0, l1={})
 

@@ -54,6 +54,8 @@ class ProgressHook(Hook):
     def before_epoch(self, run: Run) -> None:
         """Open the bar."""
         self.began = self.clock()
+        if self.bar is not None:  # of an epoch that begins anew
+            self.bar.close()
         if self.terminal:
             tqdm.write(HEAD, file=self.stream)
             self.bar = Progress("", run.schedule.batches, leave=True, bar_format=BAR, stream=self.stream)

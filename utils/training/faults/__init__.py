@@ -1,0 +1,1 @@
+"""What a run does when numbers, memory or a process that loads images fail."""
