@@ -85,10 +85,14 @@ def draw_split(folder: Path, split: str, drawn: Any) -> None:
     for i, (image, labels) in enumerate(drawn, start=1):
         path = folder / "images" / split / f"{i:06d}.png"
         write_image(path, image)
-        rows = "".join(f"{int(c)} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for c, x, y, w, h in labels)
-        (folder / "labels" / split / f"{i:06d}.txt").write_text(rows)
+        (folder / "labels" / split / f"{i:06d}.txt").write_text(label_text(labels))
         samples.append(Sample(str(path), image.shape[:2], labels))
     write_coco(folder / "annotations" / f"instances_{split}.json", samples, dict(enumerate(NAMES)))
+
+
+def label_text(labels: np.ndarray) -> str:
+    """Return the content of the label file for labels [n, 5] class cx cy w h, normalised."""
+    return "".join(f"{int(c)} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for c, x, y, w, h in labels)
 
 
 def draw_image(imgsz: int, seed: Any) -> tuple[np.ndarray, np.ndarray]:
