@@ -20,9 +20,9 @@ from utils.detection.window import require_display, show
 from utils.errors import InputError
 from utils.files.paths import RunFolder, new_run
 from utils.runtimes.interface import Runtime
-from utils.runtimes.runtimes import open_weights
+from utils.runtimes.runtimes import folded, open_weights, weight_files
 from utils.validation.evaluate import STAGES, Stopwatch, format_speed, split_output
-from utils.validation.measure import whole_strides
+from utils.validation.measure import image_shape
 
 
 class Detector:
@@ -38,7 +38,7 @@ class Detector:
         half: bool = False,
         **suppression: Any,
     ) -> None:
-        """Take over a DetectionModel, which is fused in place, or the runtime of an exported file.
+        """Take a DetectionModel, which stays as it is, or the runtime of an exported file.
 
         Args:
             model: DetectionModel or utils.runtimes.interface.Runtime.
@@ -46,7 +46,7 @@ class Detector:
             imgsz: (height, width) that images are fitted into, multiples of the stride.
             suppression: arguments of utils.boxes.geometry.non_max_suppression.
         """
-        self.model: Any = model if isinstance(model, Runtime) else model.float().eval().fuse().to(device)
+        self.model: Any = model if isinstance(model, Runtime) else folded(model, device)
         self.device, self.fixed_shape = device, getattr(model, "shape", None)
         self.imgsz = self.fixed_shape or imgsz
         self.stride, self.names = model.size_multiple, model.names
@@ -85,12 +85,13 @@ def make_detector(options: DetectOptions) -> Detector:
     model = open_weights(options, device)
     strange = [index for index in options.classes or () if index >= model.nc]
     if strange:
-        raise InputError(f"--classes {strange[0]}: {options.weights} has the classes 0 to {model.nc - 1}")
-    imgsz = [whole_strides(size, model.size_multiple) for size in options.imgsz]
+        raise InputError(
+            f"--classes {strange[0]}: {weight_files(options.weights)[0]} has the classes 0 to {model.nc - 1}"
+        )
     return Detector(
         model,
         device,
-        (imgsz[0], imgsz[-1]),
+        image_shape(model, options.imgsz),
         augment=options.augment,
         half=options.half,
         conf=options.conf_thres,

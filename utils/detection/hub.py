@@ -5,6 +5,7 @@ The interface is that of the public YOLOv5's torch.hub models.
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -29,6 +30,7 @@ from utils.files.paths import find_file
 from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import is_exported, load_detector
 from utils.validation.evaluate import STAGES, Stopwatch, split_output
+from utils.validation.measure import required_shape, warn
 
 Device = str | int | torch.device | None
 
@@ -123,7 +125,7 @@ class AutoShape(nn.Module):
         super().__init__()
         self.model = model
         self.names, self.stride, self.nc = model.names, model.size_multiple, model.nc
-        self.yaml, self.fixed_shape = getattr(model, "yaml", None), getattr(model, "shape", None)
+        self.yaml, self.say = getattr(model, "yaml", None), cache(warn)  # each line once
         self.eval()
 
     @torch.no_grad()
@@ -177,11 +179,13 @@ class AutoShape(nn.Module):
     def common_shape(self, pictures: Sequence[np.ndarray], size: int | tuple[int, int]) -> tuple[int, int]:
         """Return the smallest (height, width) in whole strides that all pictures, scaled to `size`, fit into.
 
-        For files of fixed size it is always their size.
+        For files of fixed size it is always their size, and stderr says once that another was asked for.
         """
-        if self.fixed_shape:
-            return self.fixed_shape
-        longest = max((size, size) if isinstance(size, int) else size)
+        sizes = [size] if isinstance(size, int) else size
+        shape = required_shape(self.model, sizes, self.say)
+        if shape:
+            return shape
+        longest = max(sizes)
         shapes = np.array([picture.shape[:2] for picture in pictures])
         scaled = np.round(shapes * (longest / shapes.max(1, keepdims=True))).clip(1)
         return tuple((-(-scaled.max(0) // self.stride) * self.stride).astype(int).tolist())

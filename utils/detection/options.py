@@ -10,7 +10,11 @@ from utils.errors import InputError
 class DetectOptions:
     """Options of detect.py."""
 
-    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript or folder")
+    weights: str | list[str] = option(
+        "yolov5s.pt",
+        "checkpoint (.pt), or an exported .onnx, .torchscript or folder; several are an ensemble",
+        nargs="+",
+    )
     source: str = option(
         "data/images",
         "image, video, folder, pattern such as 'photos/*.jpg', .txt that lists images, number of a camera, address of "

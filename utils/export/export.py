@@ -30,7 +30,7 @@ from utils.runtimes.interface import Runtime
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.packages import need
 from utils.runtimes.runtimes import NCNN_SUFFIX, OPENVINO_SUFFIX, TorchRuntime, load_detector
-from utils.validation.measure import check_classes, whole_strides
+from utils.validation.measure import check_classes, image_shape
 
 FAILED = ".failed"  # suffix of a file that is not the same detector
 
@@ -58,8 +58,7 @@ def export(options: ExportOptions) -> list[Exported]:
     config = match_classes(load_data(options.data), model.names) if options.data else None
     if config:
         check_classes(model, config)
-    sides = [whole_strides(size, model.size_multiple) for size in options.imgsz]
-    job = ExportTask(options, weights, model, config, (sides[0], sides[-1]))
+    job = ExportTask(options, weights, model, config, image_shape(model, options.imgsz))
     print(f"Exporting {weights} for images of {job.shape[0]}x{job.shape[1]}, batch {options.batch_size}")
     return [job.run(name) for name in dict.fromkeys(options.include)]
 

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import find_file
 from utils.files.yaml import read_mapping
+from utils.runtimes.ensemble import Ensemble
 from utils.runtimes.interface import Runtime, fixed_shape
 from utils.runtimes.metadata import FACTS, read_cost, read_names_and_stride, read_shape
 from utils.runtimes.packages import need
@@ -27,7 +28,8 @@ NCNN_SUFFIX = "_ncnn_model"  # of the folder that holds the files of NCNN_FILES 
 NCNN_FILES = ("model.ncnn.param", "model.ncnn.bin")  # network, weights
 EXPORTED = (".onnx", ".torchscript")  # files
 FOLDERS = (OPENVINO_SUFFIX, NCNN_SUFFIX)
-PYTORCH_FLAGS = ("augment", "half", "visualize", "sparsity", "cfg")
+NETWORK_FLAGS = ("visualize", "sparsity", "cfg")  # that one checkpoint has
+PYTORCH_FLAGS = ("augment", "half", *NETWORK_FLAGS)
 
 
 def load_detector(
@@ -69,20 +71,45 @@ def is_exported(name: str | Path) -> bool:
 
 
 def open_weights(options: Any, device: torch.device) -> DetectionModel | Runtime:
-    """Return what val.py and detect.py run: the DetectionModel of a checkpoint, or the runtime of an exported file.
+    """Return what val.py and detect.py run: the DetectionModel of a checkpoint, the runtime of a file, or an Ensemble.
 
-    options: their dataclass, with `weights` and flags. Raises InputError, also for flags that only work with PyTorch.
+    options: their dataclass, with `weights`, a name or a list, and flags. Raises InputError, also for flags that only
+    work with PyTorch, or with one checkpoint.
     """
-    name = str(options.weights)
-    if not is_exported(name):
-        cfg = getattr(options, "cfg", "")
-        cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
-        checkpoint = load_checkpoint(find_weights(name), cfg)
-        return checkpoint.network
-    for flag in PYTORCH_FLAGS:
+    names = weight_files(options.weights)
+    check_flags(options, names)
+    if len(names) > 1:
+        return Ensemble([load_detector(name if is_exported(name) else find_weights(name), device) for name in names])
+    if is_exported(names[0]):
+        return load_detector(names[0], device)
+    cfg = getattr(options, "cfg", "")
+    cfg = find_file(cfg, "models", "models/hub", what="model yaml") if cfg else None
+    checkpoint = load_checkpoint(find_weights(names[0]), cfg)
+    return checkpoint.network
+
+
+def weight_files(weights: str | Path | Sequence[str]) -> list[str]:
+    """Return the names in --weights, one or several, as a list."""
+    return [str(weights)] if isinstance(weights, (str, Path)) else list(map(str, weights))
+
+
+def check_flags(options: Any, names: Sequence[str]) -> None:
+    """Raise InputError for a flag that the files with these names do not know."""
+    exported = next(filter(is_exported, names), None)
+    refused = PYTORCH_FLAGS if exported else NETWORK_FLAGS if len(names) > 1 else ()
+    for flag in refused:
         if getattr(options, flag, None):
-            raise InputError(f"--{flag}: works with .pt files only, not with {name}")
-    return load_detector(name, device)
+            kind, found = ("with .pt files", exported) if exported else ("with one checkpoint", f"{len(names)} files")
+            raise InputError(f"--{flag}: works {kind} only, not with {found}")
+
+
+def folded(
+    model: DetectionModel, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> DetectionModel:
+    """Return a copy of a network that is ready to detect: batch norms folded, laid out as is fastest on its device."""
+    layout = torch.channels_last if torch.device(device).type == "cpu" else torch.preserve_format
+    copy = deepcopy(model).float().eval().fuse().requires_grad_(False)
+    return copy.to(device, dtype).to(memory_format=layout)
 
 
 class TorchRuntime(Runtime):
@@ -104,7 +131,7 @@ class TorchRuntime(Runtime):
         super().__init__(path, model.names, model.size_multiple, device=device)
         self.cost = count_parameters(model), count_gflops(model)
         self.dtype = torch.float16 if half else torch.float32
-        self.model = deepcopy(model).float().eval().fuse().requires_grad_(False).to(device, self.dtype)
+        self.model = folded(model, device, self.dtype)
 
     def __call__(self, images: torch.Tensor, augment: bool = False) -> torch.Tensor:
         """Return the predictions for images; augment: at three scales, one of them flipped."""

@@ -134,17 +134,29 @@ class TimedDetector:
         max_det: int = 300,
         single_cls: bool = False,
         augment: bool = False,
+        keep_raw: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """conf, iou, max_det: limits of non_max_suppression; for the rest see `evaluate`."""
+        """conf, iou, max_det: limits of non_max_suppression; keep_raw: return it; for the rest see `evaluate`."""
         import_nms()  # not on the clock
-        self.model, self.device, self.single_cls = model, device, single_cls
+        self.model, self.device, self.single_cls, self.keep_raw = model, device, single_cls, keep_raw
+        # The maps of one image stay in a CPU's caches, those of a batch do not.
+        self.at_once = (getattr(model, "batch", None) or 1) if device.type == "cpu" else None
         self.passed_on = {"augment": True} if augment else {}
         self.suppress = partial(non_max_suppression, conf=conf, iou=iou, max_det=max_det, agnostic=single_cls)
         self.watches = [Stopwatch(device, clock) for _ in STAGES]
 
     def __call__(self, images: torch.Tensor) -> tuple[list[torch.Tensor], Any]:
-        """Return (a list of detections [n, 6] on the CPU in pixels, raw output) for images uint8 [B, 3, H, W]."""
+        """Return (detections, raw) for images uint8 [B, 3, H, W].
+
+        detections: a list of [n, 6] on the CPU in pixels; raw: what the model gives beside predictions, if it is kept.
+        """
+        parts = [self.detect(part) for part in images.split(self.at_once or len(images))]
+        raw = [torch.cat(maps) for maps in zip(*(maps for _, maps in parts))] if self.keep_raw else None
+        return [found for detections, _ in parts for found in detections], raw
+
+    def detect(self, images: torch.Tensor) -> tuple[list[torch.Tensor], Any]:
+        """Return the same for images that run at once."""
         with self.watches[0]:
             inputs = images.to(self.device, non_blocking=True).float() / 255
         with self.watches[1]:
@@ -155,7 +167,7 @@ class TimedDetector:
         if self.single_cls:
             for found in detections:
                 found[:, 5] = 0
-        return detections, raw
+        return detections, raw if self.keep_raw else None
 
 
 @torch.no_grad()
@@ -189,7 +201,7 @@ def evaluate(
         options: conf, iou, max_det, augment and clock of TimedDetector.
     """
     device = torch.device(device)
-    detector = TimedDetector(model, device, single_cls=single_cls, **options)
+    detector = TimedDetector(model, device, single_cls=single_cls, keep_raw=loss is not None, **options)
     tally = Tally(ConfusionMatrix(1 if single_cls else len(names)) if confusion else None)
     losses = []
     batches = track(loader, "validating", unit="batches", shown=progress)

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from utils.data.loader import make_loader
 from utils.data.splits import load_split
 from utils.errors import InputError
 from utils.runtimes.interface import Runtime
+from utils.runtimes.runtimes import folded
 from utils.validation.evaluate import Evaluation, evaluate
 
 PAD = 0.5  # strides of grey around the images: the border that published numbers are measured with
@@ -56,7 +57,7 @@ def measure(model: DetectionModel | Runtime, loader: Iterable, *, device: torch.
 
     Options as for evaluate.
     """
-    ready = model if isinstance(model, Runtime) else deepcopy(model).float().eval().fuse().to(device)
+    ready = model if isinstance(model, Runtime) else folded(model, device)
     return evaluate(ready, loader, device=device, **options)
 
 
@@ -131,3 +132,27 @@ def whole_strides(size: int, stride: int, least: int = 1, say: Callable[[str], N
         reason = f"not a multiple of the stride {stride}" if size % stride else "too small"
         say(f"--imgsz {size}: {reason}; {rounded} is used")
     return rounded
+
+
+def required_shape(model: DetectionModel | Runtime, sizes: Sequence[int], say: Callable[[str], object] = warn) -> Any:
+    """Return the (height, width) that an exported file takes alone, None when it or a network takes any.
+
+    sizes: the longest side, or height and width, that were asked for in pixels; `say` gets a line when they differ.
+    """
+    shape = getattr(model, "shape", None)
+    if shape and (tuple(sizes) != shape if len(sizes) > 1 else sizes[0] != max(shape)):
+        asked, size = " ".join(map(str, sizes)), "x".join(map(str, shape))
+        say(f"--imgsz {asked}: {Path(str(model.path)).name} takes images of {size} alone; that size is used")
+    return shape
+
+
+def image_shape(model: DetectionModel | Runtime, sizes: Sequence[int]) -> tuple[int, int]:
+    """Return the (height, width) that images are fitted into: what --imgsz asks for in whole strides, or a file's own.
+
+    sizes: one for both sides, or height and width.
+    """
+    shape = required_shape(model, sizes)
+    if shape:
+        return shape
+    sides = [whole_strides(size, model.size_multiple) for size in sizes]
+    return sides[0], sides[-1]

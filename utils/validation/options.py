@@ -16,7 +16,11 @@ class ValidationOptions:
     accept_conf: bool = option(
         False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
     )
-    weights: str = option("yolov5s.pt", "checkpoint (.pt), or an exported .onnx, .torchscript or folder")
+    weights: str | list[str] = option(
+        "yolov5s.pt",
+        "checkpoint (.pt), or an exported .onnx, .torchscript or folder; several are an ensemble",
+        nargs="+",
+    )
     cfg: str = option("", "model yaml, only for a weight file that holds tensors alone (a state dict)")
     batch_size: int = option(32, "images in a batch", "--batch", minimum=1)
     imgsz: int = option(640, "longest side of the images in pixels", "--img", "--img-size", minimum=32)

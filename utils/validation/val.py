@@ -12,9 +12,9 @@ from utils.files.checkpoint import finished_content, save_checkpoint
 from utils.files.paths import RunFolder, new_run
 from utils.pictures.drawing import BatchPainter
 from utils.pictures.plots import plot_evaluation
-from utils.runtimes.runtimes import open_weights
+from utils.runtimes.runtimes import open_weights, weight_files
 from utils.validation.evaluate import Evaluation, format_speed, format_table
-from utils.validation.measure import evaluated_names, make_validation_loader, measure, whole_strides
+from utils.validation.measure import evaluated_names, image_shape, make_validation_loader, measure
 from utils.validation.options import ValidationOptions
 from utils.validation.predictions import CocoWriter, LabelWriter
 from utils.validation.unstructured import zero_smallest
@@ -32,8 +32,7 @@ def validate_checkpoint(options: ValidationOptions) -> Evaluation:
     config = load_data(options.data, label_rules(options))
     model = open_weights(options, device)
     config = match_classes(config, model.names)
-    shape = getattr(model, "shape", None)
-    imgsz = max(shape) if shape else whole_strides(options.imgsz, model.size_multiple)
+    shape, imgsz = getattr(model, "shape", None), max(image_shape(model, [options.imgsz]))
     batch = options.batch_size
     loader = make_validation_loader(model, config, options.task, imgsz, batch, options.workers, options.single_cls)
     names = evaluated_names(config, options.single_cls)
@@ -45,7 +44,8 @@ def validate_checkpoint(options: ValidationOptions) -> Evaluation:
     pixels = "x".join(map(str, shape)) if shape else imgsz
     dataset: Any = loader.dataset  # whose type in PyTorch has no length
     size = f"{len(dataset)} images, {pixels} pixels, batch {batch}, {device}"
-    print(f"Validating {options.weights} on {config.file} ({options.task}): {size}")
+    files = weight_files(options.weights)
+    print(f"Validating {', '.join(files)} on {config.file} ({options.task}): {size}")
     evaluation = measure(
         model,
         loader,
@@ -64,7 +64,7 @@ def validate_checkpoint(options: ValidationOptions) -> Evaluation:
     print(format_speed(evaluation.speed, (batch, 3, *(shape or (imgsz, imgsz)))))
     plot_evaluation(evaluation, names, folder)
     if coco:
-        coco.finish(folder.path / f"{Path(options.weights).stem}_predictions.json")
+        coco.finish(folder.path / f"{Path(files[0]).stem}_predictions.json")
     print(f"Results saved to {folder.path}")
     return evaluation
 

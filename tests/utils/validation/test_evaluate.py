@@ -11,17 +11,20 @@ SHAPE = ((32, 64), ((1.0, 1.0), (0.0, 16.0)))  # a 64×32 image with 16 pixels o
 
 
 def batches(count=2):
-    """Yield batches of two 64×64 images, a cat on the first and a dog on the second."""
+    """Yield batches of two white 64×64 images, a cat on the first and a dog, marked by a grey pixel, on the second."""
+    images = torch.full((2, 3, 64, 64), 255, dtype=torch.uint8)
+    images[1, :, 0, 0] = 51
     for _ in range(count):
         targets = torch.tensor([[0, 0, 0.5, 0.5, 0.5, 0.25], [1, 1, 0.25, 0.5, 0.25, 0.25]])
-        yield torch.full((2, 3, 64, 64), 255, dtype=torch.uint8), targets, ("a.jpg", "b.jpg"), (SHAPE, SHAPE)
+        yield images, targets, ("a.jpg", "b.jpg"), (SHAPE, SHAPE)
 
 
 def perfect(images):
-    """Detect both."""
-    predictions = torch.zeros(2, 3, 7)
-    predictions[0, 0] = torch.tensor([32, 32, 32, 16, 0.9, 1, 0])
-    predictions[1, 2] = torch.tensor([16, 32, 16, 16, 0.9, 0, 1])
+    """Detect the cat or the dog on each image."""
+    predictions = torch.zeros(len(images), 3, 7)
+    dogs = images[:, 0, 0, 0] < 1
+    predictions[~dogs, 0] = torch.tensor([32, 32, 32, 16, 0.9, 1, 0])
+    predictions[dogs, 2] = torch.tensor([16, 32, 16, 16, 0.9, 0, 1])
     return predictions
 
 
@@ -43,7 +46,7 @@ def test_a_perfect_detector():
 
 
 def test_a_blind_detector():
-    result = run(lambda images: torch.zeros(2, 3, 7))
+    result = run(lambda images: torch.zeros(len(images), 3, 7))
     assert (result.precision, result.recall, result.map50, result.map) == (0, 0, 0, 0)
     assert result.instances == 4
 
@@ -61,7 +64,8 @@ def test_the_model_sees_zero_to_one_and_detections_reach_the_observer_in_loaded_
     seen = []
 
     def model(images):
-        assert (images.dtype, images.min(), images.max()) == (torch.float32, 1, 1)
+        assert (images.dtype, images.max()) == (torch.float32, 1)
+        assert images.min() in (1, torch.tensor(0.2))
         return perfect(images), ["raw"]
 
     run(
@@ -74,7 +78,12 @@ def test_the_model_sees_zero_to_one_and_detections_reach_the_observer_in_loaded_
 
 def test_losses_are_means_over_batches():
     values = iter((1.0, 3.0))
-    result = run(lambda images: (perfect(images), "raw"), loss=lambda raw, targets: (0, torch.full((3,), next(values))))
+
+    def loss(raw, targets):
+        assert [len(maps) for maps in raw] == [2, 2]  # of both images, two scales
+        return 0, torch.full((3,), next(values))
+
+    result = run(lambda images: (perfect(images), [images, images]), loss=loss)
     assert result.losses == (2, 2, 2)
 
 
@@ -86,7 +95,7 @@ def test_augment_is_passed_on():
         return perfect(images), None
 
     run(model, augment=True)
-    assert asked == [True, True]
+    assert asked == [True] * 4
 
 
 def test_a_module_is_put_back_into_its_mode():
@@ -117,11 +126,11 @@ def test_table_has_a_row_for_all_and_on_demand_one_for_each_class():
 
 
 def test_speed_is_milliseconds_an_image_by_the_given_clock():
-    ticks = iter(range(100))  # every stage of both batches takes one second
+    ticks = iter(range(100))  # every stage of each image takes one second
     result = run(perfect, clock=lambda: next(ticks))
-    assert result.speed == (500, 500, 500)
+    assert result.speed == (1000, 1000, 1000)
     assert format_speed(result.speed, (2, 3, 64, 64)) == (
-        "Speed: 500.0ms pre-process, 500.0ms inference, 500.0ms NMS per image at shape (2, 3, 64, 64)"
+        "Speed: 1000.0ms pre-process, 1000.0ms inference, 1000.0ms NMS per image at shape (2, 3, 64, 64)"
     )
 
 
