@@ -24,7 +24,12 @@ class ChosenClasses(DataConfig):
 
 def same_name(first: str, second: str) -> bool:
     """Tell whether two class names are the same; case and blanks around them do not matter."""
-    return first.strip().casefold() == second.strip().casefold()
+    return folded(first) == folded(second)
+
+
+def folded(name: str) -> str:
+    """Return what counts of a class name when two are compared."""
+    return name.strip().casefold()
 
 
 def side_by_side(data: dict[int, str], model: dict[int, str]) -> str:

@@ -9,8 +9,13 @@ Two losses act besides that of the labels, on the same augmented images:
   2017). The widths of the two networks do not matter, so nothing besides the student is learned.
 
 Both are zero, and so is their gradient, where student and teacher agree.
+
+A teacher that does not know all classes of the student teaches those that it knows, by name. What it takes for
+background may be an object of another class, so it then says nothing about background: everything is weighted by its
+objectness times its surest class of those that both know.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +25,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similar
 from models.yolo import DetectionModel
 from utils.boxes.geometry import ciou
 from utils.boxes.loss import Picked
+from utils.data.choice import folded
 from utils.errors import InputError
 from utils.training.loop import Hook, Run
 from utils.training.start import lay_out
@@ -27,6 +33,7 @@ from utils.training.start import lay_out
 FLOOR = 0.01  # objectness of the teacher under which its box and classes count for nothing
 TOLERANCE = 0.01  # share by which anchors may differ: rounding of FP16
 SHOWN = 8  # class names in a message
+CERTAIN = 10.0  # logit: of one class only, a teacher has no doubt
 FIRST_CLASS = 5  # outputs of an anchor before its classes: x, y, w, h, objectness
 
 
@@ -35,13 +42,16 @@ class Shared:
     """What a teacher and a student have in common."""
 
     scales: list[int]  # of the teacher, for each scale of the student
-    outputs: list[int]  # of an anchor of the teacher, for each output of the student
+    outputs: list[int]  # of an anchor of the teacher, for each taught output of the student
+    classes: list[int] | None = None  # of the student, that the teacher knows; None: all
+    certain: bool = False  # the teacher knows one class, which it was never taught to tell from others
 
     @classmethod
     def of(cls, teacher: DetectionModel, student: DetectionModel, name: str) -> "Shared":
         """Match two DetectionModels: scales by their strides, classes by their names.
 
-        The teacher may have more of both. Raises InputError, which calls the teacher `name`, when something is missing.
+        The teacher may have more of both, and fewer classes. Raises InputError, which calls the teacher `name`, when a
+        scale is missing or no class is shared.
         """
         theirs, ours = teacher.model[-1], student.model[-1]
         if student.size_multiple % teacher.size_multiple:
@@ -61,17 +71,28 @@ class Shared:
                     f"{name}: has anchors {listed(have)} px at stride {stride}, the model {listed(want)}; "
                     "a teacher must have the same"
                 )
-        numbers = {text: number for number, text in teacher.names.items()}
-        missing = [text for text in student.names.values() if text not in numbers]
-        if missing:
-            known = ", ".join([*numbers][:SHOWN]) + (", …" if len(numbers) > SHOWN else "")
-            raise InputError(f"{name}: does not know the class {missing[0]!r}; it has {known}")
-        return cls(scales, [*range(FIRST_CLASS), *(FIRST_CLASS + numbers[text] for text in student.names.values())])
+        numbers = {folded(text): number for number, text in teacher.names.items()}
+        classes = [index for index, text in student.names.items() if folded(text) in numbers]
+        if not classes:
+            known, wanted = (some_names([*model.names.values()]) for model in (teacher, student))
+            raise InputError(f"{name}: knows none of the classes {wanted}; it has {known}")
+        outputs = [*range(FIRST_CLASS), *(FIRST_CLASS + numbers[folded(student.names[index])] for index in classes)]
+        complete = len(classes) == student.nc
+        return cls(scales, outputs, None if complete else classes, not complete and teacher.nc == 1)
 
     def choose(self, raw: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Return the teacher's raw outputs as the student has them: its scales, its classes in its order."""
+        """Return the teacher's raw outputs as the student has them: its scales, its taught classes in its order."""
         same = self.outputs == [*range(raw[0].shape[-1])]
-        return [raw[scale] if same else raw[scale][..., self.outputs] for scale in self.scales]
+        chosen = [raw[scale] if same else raw[scale][..., self.outputs] for scale in self.scales]
+        if self.certain:
+            for maps in chosen:
+                maps[..., FIRST_CLASS:] = CERTAIN
+        return chosen
+
+
+def some_names(names: list[str]) -> str:
+    """Return the first of some class names in words."""
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def listed(anchors: torch.Tensor) -> str:
@@ -90,27 +111,36 @@ def divergence(logits: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
     )
 
 
-def output_loss(loss: Any, raw: list[torch.Tensor], taught: list[torch.Tensor]) -> torch.Tensor:
+def output_loss(
+    loss: Any, raw: list[torch.Tensor], taught: list[torch.Tensor], classes: list[int] | None = None
+) -> torch.Tensor:
     """Return the distance of raw outputs from the teacher's, a mean over the images, in the scale of the label losses.
 
     Args:
         loss: DetectionLoss of the student, whose gains, weights of the scales, and anchors apply.
         raw, taught: the student's and the teacher's lists of nl maps [B, na, ny, nx, 5+nc].
+        classes: those of the student that the teacher's maps are of; None: all.
     """
-    box = classes = objects = weights = torch.zeros((), device=raw[0].device)
+    box = kinds = objects = sure_objects = weights = torch.zeros((), device=raw[0].device)
     for i, (ours, theirs) in enumerate(zip(raw, taught)):
         sure = theirs[..., 4].float()
         place = (sure.sigmoid() > FLOOR).nonzero(as_tuple=True)
         objectness, rows = Picked.apply(ours, *place)
         weight, goal = sure[place].sigmoid(), theirs[place].float()
-        objects = objects + divergence(objectness, sure).mean() * loss.balance[i]
+        if classes is None:
+            objects = objects + divergence(objectness, sure).mean() * loss.balance[i]
+        else:
+            rows = torch.cat((rows[:, :FIRST_CLASS], rows[:, FIRST_CLASS:][:, classes]), 1)
+            weight = weight * goal[:, FIRST_CLASS:].sigmoid().amax(1)
+            sure_objects = sure_objects + (weight * divergence(objectness[place], sure[place])).sum() * loss.balance[i]
         box = box + (weight * (1 - ciou(loss.boxes(i, rows, place[1]), loss.boxes(i, goal, place[1])))).sum()
         if loss.detect.nc > 1:
-            classes = classes + (weight * divergence(rows[:, FIRST_CLASS:], goal[:, FIRST_CLASS:]).mean(1)).sum()
+            kinds = kinds + (weight * divergence(rows[:, FIRST_CLASS:], goal[:, FIRST_CLASS:]).mean(1)).sum()
         weights = weights + weight.sum()
     # A weighted mean for each scale, as the labels' loss has it, but over all scales: a scale may hold nothing at all.
     share = len(raw) / loss.average(weights).clamp(min=1)
-    return sum(gain * part for gain, part in zip(loss.gains, (box * share, objects, classes * share)))
+    parts = box * share, objects + sure_objects * share, kinds * share
+    return sum(gain * part for gain, part in zip(loss.gains, parts))
 
 
 def attention_loss(features: list[torch.Tensor], taught: list[torch.Tensor]) -> torch.Tensor:
@@ -143,20 +173,33 @@ class DetectInputs:
 class Distillation(Hook):
     """Adds the two losses to that of the labels; see this module. The teacher stays as it is, and in no checkpoint."""
 
-    def __init__(self, teacher: DetectionModel, name: str, output_gain: float, feature_gain: float) -> None:
+    def __init__(
+        self,
+        teacher: DetectionModel,
+        name: str,
+        output_gain: float,
+        feature_gain: float,
+        say: Callable[[str], object] = print,
+    ) -> None:
         """Let a teacher take the place of the labels, of the features, or of both.
 
         Args:
             teacher: DetectionModel; it is fused in place.
             name: what messages call it.
             output_gain, feature_gain: of the two losses; 0 leaves one out.
+            say: gets a line when the teacher knows some of the classes only.
         """
+        self.say = say
         self.teacher, self.name = teacher.eval().requires_grad_(False).fuse(), name
         self.gains = output_gain, feature_gain
 
     def prepare(self, model: DetectionModel) -> None:
         """Find what the two networks have in common. Raises InputError when the teacher cannot teach this one."""
         self.shared = Shared.of(self.teacher, model, self.name)
+        if self.shared.classes is not None and self.gains[0]:
+            taught = [model.names[index] for index in self.shared.classes]
+            others = [name for index, name in model.names.items() if index not in self.shared.classes]
+            self.say(f"{self.name}: teaches {some_names(taught)}; it does not know {some_names(others)}")
 
     def start(self, run: Run) -> None:
         """Move the teacher to where the student is, and listen in on both."""
@@ -174,7 +217,7 @@ class Distillation(Hook):
             taught = self.shared.choose(self.teacher(images))
         parts = [raw[0].new_zeros((), dtype=torch.float32)] * 2
         if self.gains[0]:
-            parts[0] = self.gains[0] * output_loss(run.loss, raw, taught)
+            parts[0] = self.gains[0] * output_loss(run.loss, raw, taught, self.shared.classes)
         if self.features:
             ours, theirs = (inputs.take() for inputs in self.features)
             parts[1] = self.gains[1] * attention_loss(ours, [theirs[scale] for scale in self.shared.scales])

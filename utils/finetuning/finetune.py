@@ -45,7 +45,8 @@ def distillation_hooks(options: FinetuneOptions, say: Callable[[str], None] = pr
         checkpoint = load_checkpoint(file)
     teacher = checkpoint.network
     say(f"teacher: {file}, {count_parameters(teacher):,} parameters")
-    hooks: list[Hook] = [Distillation(teacher, f"--teacher {file}", options.distill_output, options.distill_feature)]
+    gains = options.distill_output, options.distill_feature
+    hooks: list[Hook] = [Distillation(teacher, f"--teacher {file}", *gains, say)]
     if options.unlabelled:
         processes = process_group()
         with blaming("--unlabelled"):
