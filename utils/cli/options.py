@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import typing
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, NoReturn
@@ -65,9 +65,6 @@ class FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise InputError."""
         unknown = message.removeprefix("unrecognized arguments: ").split() if message.startswith("unrec") else []
-        for flag in (word.partition("=")[0] for word in unknown):
-            if flag in INSTEAD:
-                raise InputError(f"{flag}: not supported; {INSTEAD[flag]}")
         near = get_close_matches(unknown[0].partition("=")[0], self.spellings(), 1) if unknown else []
         hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
         raise InputError(f"{message}; {hint}")
@@ -76,24 +73,42 @@ class FlagParser(argparse.ArgumentParser):
         """Return {spelling of a flag: its action}."""
         return {text: action for action in self._actions for text in action.option_strings}
 
-    def written_out(self, words: list[str]) -> list[str]:
+    def written_out(self, words: Sequence[str]) -> list[str]:
         """Return the words of a command line with unique abbreviations of flags written out.
 
-        Raises InputError for one that stands for several flags. argparse would also refuse those of one flag's two
-        spellings.
+        Raises InputError for one that stands for several flags (argparse would also refuse those of one flag's two
+        spellings), and for a flag, or a value of one, that only the public scripts have.
         """
-        known = self.spellings()
-        return [self.whole_flag(word, known) for word in words]
+        known, whole, flag = self.spellings(), [], ""
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name.startswith("--") and name != "--":
+                flag = whole_flag(name, known)
+                whole.append(flag + equals + value)
+                refuse_foreign(flag, known)
+            else:
+                value = word
+                whole.append(word)
+            scheme, address, _ = value.partition("://")
+            refuse_foreign(f"{flag} {scheme}{address}")
+        return whole
 
-    def whole_flag(self, word: str, known: dict[str, argparse.Action]) -> str:
-        """Return a word with the abbreviated flag in it written out."""
-        flag, equals, value = word.partition("=")
-        if not flag.startswith("--") or flag == "--" or flag in known or flag in INSTEAD:
-            return word
-        meant = {id(action): text for text, action in reversed(known.items()) if text.startswith(flag)}
-        if len(meant) > 1:
-            raise InputError(f"{flag}: may be {', '.join(sorted(meant.values()))}; write it out")
-        return "".join((*meant.values(), equals, value)) if meant else word
+
+def whole_flag(flag: str, known: dict[str, argparse.Action]) -> str:
+    """Return a flag that may be abbreviated as it is written out; an unknown one as it is. Raises InputError."""
+    if flag in known or flag in INSTEAD:
+        return flag
+    meant = {id(action): text for text, action in reversed(known.items()) if text.startswith(flag)}
+    if len(meant) > 1:
+        raise InputError(f"{flag}: may be {', '.join(sorted(meant.values()))}; write it out")
+    foreign = [text for text in INSTEAD if text.startswith(flag) and " " not in text]
+    return next(iter([*meant.values(), *foreign]), flag)
+
+
+def refuse_foreign(words: str, known: Container[str] = ()) -> None:
+    """Raise InputError for a flag, or a flag and its value, that is not known here but to the public scripts."""
+    if words in INSTEAD and words not in known:
+        raise InputError(f"{words}: not supported; {INSTEAD[words]}")
 
 
 def build_parser(cls: type, description: str | None, prog: str | None = None) -> FlagParser:

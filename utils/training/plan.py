@@ -57,9 +57,7 @@ def make_plan(options: TrainOptions, quiet: bool = False) -> Plan:
     """Check options and read the files they name; quiet: say nothing. Raises InputError."""
     options.check()
     processes = process_group()
-    device = select_device(options.device)
-    if processes.distributed and device.type == "cuda":
-        device = select_device(str(processes.local_rank))
+    device = select_device(options.device, processes.local_rank if processes.distributed else None)
     if options.batch_size > 0 and options.batch_size % processes.world_size:
         raise InputError(
             f"--batch-size {options.batch_size}: must be a multiple of the {processes.world_size} processes"
