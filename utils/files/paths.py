@@ -47,6 +47,18 @@ def new_run(project: str | Path, name: str, exist_ok: bool = False) -> Path:
             raise InputError(f"{path}: cannot be created ({error.strerror}); choose another --project") from None
 
 
+def check_project(project: str | Path, name: str) -> None:
+    """Raise InputError when new_run could not create a folder: nothing has been computed yet that would be lost."""
+    if not name:
+        raise InputError("--name is empty; must be the folder of this run")
+    place = (Path(project) / name).parent.absolute()
+    above = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not above.is_dir():
+        raise InputError(f"--project {project}: {above} is a file; must be a folder")
+    if not os.access(above, os.W_OK):
+        raise InputError(f"--project {project}: the folder {above} cannot be written to")
+
+
 def free_name(path: Path) -> Path:
     """Return a path, or when something is there the first of name_1, name_2, … that is free."""
     candidate, number = path, 1
@@ -137,6 +149,11 @@ class RunFolder:
     def labels_jpg(self) -> Path:
         """Distribution of the training labels."""
         return self.path / "labels.jpg"
+
+    @property
+    def labels_correlogram(self) -> Path:
+        """How place and size of the training labels go together."""
+        return self.path / "labels_correlogram.jpg"
 
     @property
     def confusion_matrix(self) -> Path:

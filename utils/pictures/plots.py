@@ -104,6 +104,26 @@ def plot_labels(file: Path, labels: Sequence[np.ndarray], names: Mapping[int, st
     write_figure(file, figure, dpi=DPI)
 
 
+def plot_correlogram(file: Path, labels: Sequence[np.ndarray]) -> None:
+    """Write how place and size of the boxes go together: x, y, width and height, each with each, as in labels.jpg.
+
+    labels: arrays [n, 5] class, normalised xywh, one per image.
+    """
+    rows = np.concatenate([np.zeros((0, 5)), *labels])[:, 1:]
+    names = ("x", "y", "width", "height")
+    figure = Figure(figsize=(10, 10), layout="constrained")
+    for (row, column), panel in np.ndenumerate(figure.subplots(4, 4)):
+        if column > row:
+            panel.axis("off")
+            continue
+        if column == row:
+            panel.hist(rows[:, row], bins=50, range=(0, 1), color="steelblue")
+        else:
+            panel.hist2d(rows[:, column], rows[:, row], bins=50, range=[[0, 1], [0, 1]], cmap="Blues")
+        panel.set(xlabel=names[column] if row == 3 else "", ylabel=names[row] if column == 0 else "")
+    write_figure(file, figure, dpi=DPI)
+
+
 def plot_results(table: Path, file: Path, title: str = "") -> None:
     """Write the course of a run: one panel for each column of its results.csv but epoch and the rates x/….
 
@@ -125,25 +145,32 @@ def plot_results(table: Path, file: Path, title: str = "") -> None:
     write_figure(file, figure, dpi=DPI)
 
 
-def plot_ridge(file: Path, edges: np.ndarray, epochs: np.ndarray, counts: np.ndarray) -> None:
+def plot_ridge(
+    file: Path, edges: np.ndarray, epochs: np.ndarray, counts: np.ndarray, silent: np.ndarray, bound: float
+) -> None:
     """Write the histograms of |gamma| as a ridge: one line an epoch, later ones lower and in front.
 
-    edges: lower edges of the bins [B]; epochs: [E]; counts: [E, B]. Of many epochs, RIDGES evenly spread ones are
-    drawn.
+    The bin at zero would hide all others, and those of all epochs would be one dark column: what is in it is shown
+    beside the ridge, as the share of gammas that are almost zero.
+
+    edges: lower edges of the bins [B]; epochs: [E]; counts: [E, B]; silent: share of the gammas below `bound` [E]. Of
+    many epochs, RIDGES evenly spread ones are drawn.
     """
     shown = np.unique(np.linspace(0, len(epochs) - 1, RIDGES).round().astype(int))
-    figure = Figure(figsize=(8, 9), layout="constrained")
-    axes = figure.add_subplot()
-    heights = np.sqrt(counts[shown])  # or the bin at zero would hide all others
-    heights *= OVERLAP / max(heights.max(), 1)
-    for place, height in enumerate(heights):
-        tone = "steelblue" if place + 1 < len(shown) else "darkblue"
-        axes.fill_between(edges, -place, -place + height, step="post", color=tone, alpha=0.55, linewidth=0)
-        axes.step(edges, -place + height, where="post", color="white", linewidth=0.8)
-    axes.set_yticks(-np.arange(len(shown)), [str(epoch) for epoch in epochs[shown]])
+    places = -np.arange(len(shown))
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    left, axes = figure.subplots(1, 2, sharey=True, width_ratios=(1, 4))
+    left.barh(places + 0.35, silent[shown], height=0.7, color="steelblue")
+    left.set(xlim=(0, 1), xlabel=f"share below {bound:g}", ylabel="epoch")
+    left.set_yticks(places, [str(epoch) for epoch in epochs[shown]])
+    heights = np.sqrt(counts[shown][:, 1:])
+    heights *= OVERLAP / max(heights.max(initial=0), 1)
+    for place, height in zip(places, heights):
+        tone = "steelblue" if place > places[-1] else "darkblue"
+        axes.fill_between(edges[1:], place, place + height, step="post", color=tone, alpha=0.55, linewidth=0)
+        axes.step(edges[1:], place + height, where="post", color="white", linewidth=0.8)
     axes.set(
-        xlabel="|gamma|",
-        ylabel="epoch",
+        xlabel=f"|gamma|, from {edges[1]:.3g} on",
         xlim=(0, edges[-1]),
         title="Batch norm weights by epoch (height: root of the count)",
     )

@@ -9,6 +9,7 @@ from utils.data.choice import ANY_OBJECT
 from utils.data.config import DataConfig, label_rules, load_data
 from utils.errors import InputError
 from utils.files.hyp import load_hyp
+from utils.files.paths import check_project
 from utils.training.distributed import ProcessGroup, process_group
 from utils.training.options import TrainOptions
 
@@ -56,6 +57,8 @@ class Plan:
 def make_plan(options: TrainOptions, quiet: bool = False) -> Plan:
     """Check options and read the files they name; quiet: say nothing. Raises InputError."""
     options.check()
+    if not options.resume:
+        check_project(options.project, options.name)
     processes = process_group()
     device = select_device(options.device, processes.local_rank if processes.distributed else None)
     if options.batch_size > 0 and options.batch_size % processes.world_size:

@@ -238,7 +238,7 @@ def recording_hooks(plan: Any, loader: Any) -> list[Hook]:
     if not plan.options.noplots:
         hooks.append(PictureHook(loader.dataset.labels, plan.names))
     if importlib.util.find_spec("tensorboard"):
-        hooks.append(TensorBoardHook(summary_writer))
+        hooks.append(TensorBoardHook(summary_writer, graph=not plan.options.noplots))
     else:
         plan.say("no TensorBoard logs: pip install tensorboard")
     return hooks

@@ -8,7 +8,14 @@ from utils.boxes.metrics import ConfusionMatrix, score
 from utils.files.paths import RunFolder
 from utils.pictures import plots
 from utils.pictures.figures import write_figure
-from utils.pictures.plots import plot_confusion, plot_evaluation, plot_labels, plot_results, plot_ridge
+from utils.pictures.plots import (
+    plot_confusion,
+    plot_correlogram,
+    plot_evaluation,
+    plot_labels,
+    plot_results,
+    plot_ridge,
+)
 from utils.validation.evaluate import Tally, summarise
 
 CHARTS = ["F1_curve.png", "PR_curve.png", "P_curve.png", "R_curve.png", "confusion_matrix.png"]
@@ -94,12 +101,17 @@ def test_results_have_a_panel_for_each_column_but_the_rates(tmp_path, drawn):
 
 def test_the_ridge_has_a_line_for_each_epoch_and_keeps_its_bins(tmp_path, drawn):
     counts = np.array([[4, 0, 0], [0, 1, 16]])
-    plot_ridge(tmp_path / "gamma.png", np.array([0.0, 0.5, 1.0]), np.array([0, 7]), counts)
-    axes = drawn["gamma.png"].axes[0]
+    counts = np.column_stack([[9, 900], counts])  # most are at zero, in the end
+    silent = np.array([0.1, 0.6])
+    plot_ridge(tmp_path / "gamma.png", np.array([0.0, 0.1, 0.5, 1.0]), np.array([0, 7]), counts, silent, 1e-3)
+    zeros, axes = drawn["gamma.png"].axes
     heights = [line.get_ydata() - line.get_ydata().min() for line in axes.lines]
     assert len(axes.lines) == len(axes.collections) == 2
     assert heights[1][2] == pytest.approx(2 * heights[0][0]) and heights[1][2] == pytest.approx(4 * heights[1][1])
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0", "7"]
+    assert [tick.get_text() for tick in zeros.get_yticklabels()] == ["0", "7"]
+    assert [bar.get_width() for bar in zeros.patches] == [0.1, 0.6]
+    (low, high), (next_low, next_high) = ((bar.get_y(), bar.get_y() + bar.get_height()) for bar in zeros.patches)
+    assert next_high < low  # one does not lie on the other
 
 
 def test_confusion_draws_darker_where_more_is(tmp_path):
@@ -113,6 +125,17 @@ def test_confusion_draws_darker_where_more_is(tmp_path):
 def test_labels_are_drawn(tmp_path, labels):
     plot_labels(tmp_path / "labels.jpg", labels, {0: "a", 1: "b"})
     assert cv2.imread(str(tmp_path / "labels.jpg")) is not None
+
+
+def test_each_pair_of_box_numbers_has_a_panel(tmp_path, drawn):
+    boxes = np.array([[0, 0.5, 0.5, 0.2, 0.4], [2, 0.1, 0.9, 0.1, 0.1]])
+    plot_correlogram(tmp_path / "both.jpg", [boxes, np.zeros((0, 5))])
+    panels = np.reshape(drawn["both.jpg"].axes, (4, 4))
+    assert [[panel.axison for panel in row] for row in panels] == np.tri(4, dtype=bool).tolist()
+    assert [panel.get_xlabel() for panel in panels[3]] == ["x", "y", "width", "height"]
+    heights = [bar.get_height() for bar in panels[1, 1].patches]
+    assert [place for place, height in enumerate(heights) if height] == [25, 45]  # y of 0.5 and 0.9, in 50 bins
+    assert panels[3, 0].collections[0].get_array().sum() == 2
 
 
 @pytest.mark.parametrize("rows", [["0,nan,0.5,0.01"], ["0, 0.9, 0.5, 0.01", "1, 0.8, 0.6, 0.02"], []])

@@ -68,4 +68,5 @@ class GammaRecorder(Hook):
         if self.draw and self.rows and self.edges is not None:
             table = np.array(self.rows, float)
             with dispensable(run.folder.gamma_png):
-                plot_ridge(run.folder.gamma_png, self.edges, table[:, 0].astype(int), table[:, 2:])
+                epochs, silent, counts = table[:, 0].astype(int), table[:, 1], table[:, 2:]
+            plot_ridge(run.folder.gamma_png, self.edges, epochs, counts, silent, NEAR_ZERO)

@@ -9,7 +9,7 @@ import torch
 
 from utils.files.atomic import dispensable, write_atomically
 from utils.pictures.drawing import as_detections, write_batch
-from utils.pictures.plots import plot_labels, plot_results
+from utils.pictures.plots import plot_correlogram, plot_labels, plot_results
 from utils.training.loop import Hook, Run
 
 CSV_COLUMNS = (
@@ -68,6 +68,8 @@ class PictureHook(Hook):
         if not run.epoch:
             with dispensable(run.folder.labels_jpg):
                 plot_labels(run.folder.labels_jpg, self.labels, self.names)
+            with dispensable(run.folder.labels_correlogram):
+                plot_correlogram(run.folder.labels_correlogram, self.labels)
 
     def after_batch(self, run: Run, images: torch.Tensor, targets: torch.Tensor, paths: Sequence[str]) -> None:
         """Draw the first batches."""

@@ -1,28 +1,37 @@
 """TensorBoard: the numbers of a run and its batch norm weights, epoch by epoch."""
 
+import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from models.yolo import DetectionModel
+from utils.errors import readable
 from utils.files.atomic import dispensable
 from utils.training.logs.gamma import NEAR_ZERO, batch_norm_weights, near_zero
 from utils.training.loop import Hook, Run
+
+SIDES = 2  # strides: the side of the image that the graph is drawn for
 
 
 class TensorBoardHook(Hook):
     """Writes the numbers of run.log and batch norm weights (gammas, which sparse training shrinks) of each epoch."""
 
-    def __init__(self, writer: Callable[..., Any]) -> None:
-        """writer: callable(folder, first epoch) → torch.utils.tensorboard.SummaryWriter."""
-        self.make_writer = writer
+    def __init__(self, writer: Callable[..., Any], graph: bool = False) -> None:
+        """writer: callable(folder, first epoch) → torch.utils.tensorboard.SummaryWriter; graph: of the network too."""
+        self.make_writer, self.graph = writer, graph
 
     def start(self, run: Run) -> None:
-        """Open the file."""
+        """Open the file; at the beginning write the graph of the network."""
         self.writer, self.log = None, f"TensorBoard log in {run.folder.path}"
         with dispensable(self.log):
             self.writer = self.make_writer(run.folder.path, run.epoch)
+            if self.graph and not run.epoch:
+                traced, images = traced_network(run.ema.model)
+                self.writer.add_graph(traced, [images])
 
     def after_validation(self, run: Run) -> None:
         """Write the numbers and the histograms; a log that could not be written is given up."""
@@ -51,6 +60,21 @@ def write_numbers(writer: Any, run: Run) -> None:
         writer.add_histogram("bn/all", everything, run.epoch)
         writer.add_scalar(f"bn/share_below_{NEAR_ZERO:g}", near_zero(everything), run.epoch)
     writer.flush()
+
+
+def traced_network(model: DetectionModel) -> tuple[torch.jit.ScriptModule, torch.Tensor]:
+    """Return (a copy of a network as TorchScript, up to the raw outputs; images [1, C, H, W] that it takes).
+
+    Raises InputError when the network cannot be traced.
+    """
+    copy = deepcopy(model).float().cpu().eval()
+    copy.model[-1].train()  # decoding would fill the graph
+    side = SIDES * copy.size_multiple
+    images = torch.zeros(1, copy.yaml["ch"], side, side)
+    with warnings.catch_warnings(), readable("TensorBoard log", "graph of the network"):
+        warnings.simplefilter("ignore")  # shapes are meant to become constants; a successor is announced on every use
+        traced: Any = torch.jit.trace(copy, images, strict=False, check_trace=False)
+    return traced, images
 
 
 def summary_writer(folder: Path, first_epoch: int) -> Any:

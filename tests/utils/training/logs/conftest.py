@@ -12,6 +12,8 @@ from utils.training.run import BatchNumbers
 def run_state(tmp_path, model=None, epoch=0):
     return SimpleNamespace(
         model=model,
+        ema=SimpleNamespace(model=model),
+        device=torch.device("cpu"),
         epoch=epoch,
         epochs=3,
         folder=RunFolder(tmp_path),

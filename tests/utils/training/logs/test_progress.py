@@ -51,3 +51,13 @@ def test_progress_on_a_terminal_is_a_bar(make_state):
         hook.after_batch(run, None, None, None)
     hook.after_validation(run)
     assert "2/2" in stream.getvalue() and "0.25" in stream.getvalue().splitlines()[-1]
+
+
+def test_the_memory_of_a_gpu_is_a_column_of_its_own(make_state):
+    stream = io.StringIO()
+    hook, run = ProgressHook(stream, lambda: 0.0, memory=lambda device: 2_345_000_000), make_state()
+    hook.start(run)
+    hook.before_epoch(run)
+    hook.after_validation(run)
+    head, line = stream.getvalue().splitlines()
+    assert head.endswith("  GPU GB") and line.endswith(" 2.35") and len(head) == len(line)
