@@ -110,21 +110,33 @@ class DetectionLoss:
         self.positive, self.negative = 1 - smoothing / 2, smoothing / 2
         self.average = average or (lambda counts: counts)
 
-    def __call__(self, raw: list[torch.Tensor], targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, raw: list[torch.Tensor], targets: torch.Tensor, counts: list[float] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (loss times batch size, tensor [3] of box, objectness and class loss without gradient), in float32.
 
         raw: list of nl maps [B, na, ny, nx, 5+nc]; targets: [N, 6] image index, class, cx, cy, w, h normalised.
+        counts: what to divide the box and class losses of each scale by [nl], when not by its own matches.
         """
         targets = targets.to(raw[0].device)
-        matches = [
-            assign_targets(targets, self.detect.anchors[i], (y.shape[3], y.shape[2]), self.anchor_t)
-            for i, y in enumerate(raw)
-        ]
-        counts = self.average(torch.tensor([float(len(m[0])) for m in matches], device=targets.device)).tolist()
+        matches = self.matches(raw, targets)
+        counts = counts or self.counts(matches)
         parts = [self.scale_loss(i, y, targets, matches[i], counts[i]) for i, y in enumerate(raw)]
         losses = torch.stack([torch.stack(part) for part in parts]).sum(0)
         losses = losses * losses.new_tensor(self.gains)
         return losses.sum() * raw[0].shape[0], losses.detach()
+
+    def matches(self, raw: list[torch.Tensor], targets: torch.Tensor) -> list[Any]:
+        """Return assign_targets of each scale, for the grids of raw outputs."""
+        return [
+            assign_targets(targets, self.detect.anchors[i], (y.shape[3], y.shape[2]), self.anchor_t)
+            for i, y in enumerate(raw)
+        ]
+
+    def counts(self, matches: list[Any]) -> list[float]:
+        """Return how many matches each scale has [nl], the mean over all processes."""
+        own = torch.tensor([float(len(match[0])) for match in matches], device=matches[0][0].device)
+        return self.average(own).tolist()
 
     def scale_loss(
         self,

@@ -11,12 +11,12 @@ from torch.nn.functional import interpolate
 from torch.nn.parallel import DistributedDataParallel
 
 from models.yolo import DetectionModel
+from utils.training.faults.memory import Piece, explained, fitting, images_of, pieces
 from utils.training.faults.setbacks import (
     Buffers,
     SetBack,
     Snapshot,
     count_skipped,
-    place,
     say_skipped,
     set_back,
     weights_finite,
@@ -65,7 +65,8 @@ class Hook:
         """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
 
         images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled with labels; raw: its outputs, nl
-        maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast().
+        maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast(). Where
+        memory is short, it is called for each piece of a batch.
         """
 
     def before_step(self, run: "Run") -> None:
@@ -125,7 +126,8 @@ def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
         run.log = {}
         snapshot = Snapshot(run, hooks)
         try:
-            train_epoch(run, network, loader, hooks)
+            with explained(run):
+                train_epoch(run, network, loader, hooks)
         except SetBack as problem:
             set_back(run, hooks, snapshot, problem)
             continue
@@ -219,12 +221,37 @@ def prepare(run: Run, images: torch.Tensor) -> torch.Tensor:
 
 
 def learn(run: Run, network: Any, hooks: Sequence[Hook], images: torch.Tensor, targets: torch.Tensor) -> Any:
-    """Add the gradients of one batch; return its (box, objectness, class) losses [3], None if they are not finite."""
-    with run.autocast():
-        raw = network(images)
-    count = run.batch.labelled
-    loss, items = run.loss(raw if count == len(images) else [y[:count] for y in raw], targets)
-    extras = [hook.extra_loss(run, images, raw) for hook in hooks]
+    """Add the gradients of one batch, in pieces where memory is short.
+
+    Return its (box, objectness, class) losses [3], None if they are not finite.
+    """
+    labelled = run.batch.labelled
+
+    def work(size: int) -> Any:
+        counts, parts = None, []
+        for piece in pieces(images, targets, labelled, size):
+            with run.autocast():
+                raw = network(piece.images)
+            if piece.share < 1:
+                counts = counts or run.loss.counts(run.loss.matches(raw, targets.to(run.device)))
+            parts.append(learn_piece(run, hooks, piece, raw, counts))
+        return None if any(part is None for part in parts) else sum(parts)
+
+    try:
+        return fitting(run, labelled, work)
+    finally:
+        run.batch.labelled = labelled
+
+
+def learn_piece(run: Run, hooks: Sequence[Hook], piece: Piece, raw: list[torch.Tensor], counts: Any) -> Any:
+    """Add the gradients of one piece of a batch; return its share of the batch's losses [3], None if not finite.
+
+    counts: what the whole batch's losses are divided by, for a piece that is not the whole.
+    """
+    run.batch.labelled = piece.labelled
+    divisors = counts and [count * piece.share for count in counts]
+    loss, items = run.loss(images_of(raw, piece.labelled), piece.targets, divisors)
+    extras = [hook.extra_loss(run, piece.images, raw) for hook in hooks]
     loss = sum((extra for extra in extras if extra is not None), loss)
     finite = bool(torch.isfinite(loss))
     if not finite:
@@ -232,7 +259,7 @@ def learn(run: Run, network: Any, hooks: Sequence[Hook], images: torch.Tensor, t
         loss = loss * torch.nan  # then no part of the gradient is finite, in no process
     # Processes average their gradients; the loss is a sum over the images of all of them.
     run.scaler.scale(loss * run.settings.loss_gain * run.processes.world_size).backward()
-    return items if finite else None
+    return items * piece.share if finite else None
 
 
 def optimizer_step(run: Run, hooks: Sequence[Hook], buffers: Buffers) -> None:
@@ -253,7 +280,7 @@ def optimizer_step(run: Run, hooks: Sequence[Hook], buffers: Buffers) -> None:
     run.optimizer.zero_grad(set_to_none=True)
     run.bad_losses = 0
     if not weights_finite(run.model):
-        raise SetBack(f"{place(run)}: a weight is not finite")
+        raise SetBack(f"{run.place}: a weight is not finite")
     if reason:
         buffers.put_back()
         count_skipped(run, reason)

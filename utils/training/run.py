@@ -66,6 +66,7 @@ class Run(RunState):
     measure: Any = None  # model → its utils.validation.evaluate.Evaluation on the validation images; in rank 0
     batch: BatchNumbers = field(default_factory=BatchNumbers)
     lr: float = 0.0  # of the weights
+    images_at_once: int = 0  # that go through the network together, as far as memory reaches; 0: all of a batch
     bad_losses: int = 0  # batches of this step whose loss was not finite
     losses: Any = None  # [3] box, objectness, class: mean over the batches of this epoch
     evaluation: Any = None  # utils.validation.evaluate.Evaluation of this epoch
@@ -88,6 +89,11 @@ class Run(RunState):
     def autocast(self) -> torch.autocast:
         """Return the context in which networks compute in the run's precision."""
         return torch.autocast(self.device.type, self.settings.amp, enabled=self.settings.amp is not None)
+
+    @property
+    def place(self) -> str:
+        """Where the run is, in words."""
+        return f"epoch {self.epoch}, batch {self.batch.index}"
 
     @property
     def rate_factor(self) -> float:

@@ -172,7 +172,7 @@ def train_on(run, loader, *hooks):
 class NoLabels(DetectionLoss):
     """In the place of the loss of the labels: counts images, and lets no label count."""
 
-    def __call__(self, raw, targets):
+    def __call__(self, raw, targets, counts=None):
         self.seen.append(len(raw[0]))
         return 0 * sum(y.sum() for y in raw), torch.zeros(3)
 

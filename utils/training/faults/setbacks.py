@@ -92,18 +92,13 @@ def count_skipped(run: Run, reason: str) -> None:
     run.skipped += 1
     run.log[SKIPPED] = run.log.get(SKIPPED, 0) + 1
     if run.skipped > SKIPS:
-        raise SetBack(f"{place(run)}: {reason}, {run.skipped} steps in a row")
+        raise SetBack(f"{run.place}: {reason}, {run.skipped} steps in a row")
 
 
 def say_skipped(run: Run) -> None:
     """Say how many steps of an epoch were left out, if any."""
     if SKIPPED in run.log:
         run.say(f"epoch {run.epoch}: {run.log[SKIPPED]} optimizer steps left out; a loss or gradient was not finite")
-
-
-def place(run: Run) -> str:
-    """Return where a run is, in words."""
-    return f"epoch {run.epoch}, batch {run.batch.index}"
 
 
 def set_back(run: Run, hooks: Sequence[Any], snapshot: Snapshot, problem: SetBack) -> None:
