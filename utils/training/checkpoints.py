@@ -88,8 +88,15 @@ def resumed_checkpoint(path: str) -> Checkpoint:
 
 
 def restore(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
-    """Put a new Run, built around the checkpoint's model, and the hooks into the state that the checkpoint holds."""
+    """Put a new Run, built around the checkpoint's model, and the hooks into the state that the checkpoint holds.
+
+    Raises InputError when the run had a hook with a state that is not among them: another script began it.
+    """
     entries, state = checkpoint.entries, checkpoint.entries["state"]
+    lacking = {name for name, kept in state["hooks"].items() if kept} - {type(hook).__name__ for hook in hooks}
+    if lacking:
+        script = "slim.py, with its own command" if "GuardedFadeOut" in lacking else "the script that began it"
+        raise InputError(f"{checkpoint.path}: the run has a {min(lacking)}; go on with {script}")
     average: Any = checkpoint.ema
     run.ema.model.load_state_dict(average.state_dict())
     run.ema.updates = entries["updates"]

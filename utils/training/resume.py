@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from utils.files.yaml import read_mapping
 
 NEWEST = "newest"  # what a bare --resume means
 PLACES = ("resume", "project", "name", "exist_ok")  # where runs are, not what they do
+OWN_FLAGS = {"st": "train_sparsity.py", "teacher": "finetune_pruned.py"}  # a field that one script alone has
 MACHINE = ("device", "workers")  # may differ on the machine that goes on
 
 
@@ -28,9 +30,14 @@ def resolve(options: Any) -> Any:
     folder = RunFolder(path.resolve().parent.parent)
     stored = read_mapping(folder.opt_yaml, "the options of the run, for --resume")
     fields = {field.name: field for field in dataclasses.fields(options)}
+    began = script_of(stored)
+    if began != script_of(fields):
+        raise InputError(
+            f"--resume {path}: the run was begun by {began}; python {began} --resume {path} goes on with it"
+        )
     unknown = sorted(set(stored) - set(fields))
     if unknown:
-        raise InputError(f"{folder.opt_yaml}: unknown key {unknown[0]!r}; resume with the script that began the run")
+        raise InputError(f"{folder.opt_yaml}: unknown key {unknown[0]!r}; was the run begun by a later version?")
     for key, value in stored.items():
         check_type(folder.opt_yaml, key, value, typing.get_type_hints(type(options))[key])
     settled = stored | {"resume": str(path), "hyp": str(folder.hyp_yaml)}
@@ -41,6 +48,11 @@ def resolve(options: Any) -> Any:
             raise InputError(f"{flag} {value}: the run to resume has {known}; leave {flag} out, or start a new run")
     machine = {key: given[key] for key in MACHINE if key in given}
     return dataclasses.replace(options, **settled | machine)
+
+
+def script_of(names: Iterable[str]) -> str:
+    """Return the training script whose options have these names."""
+    return next((script for flag, script in OWN_FLAGS.items() if flag in names), "train.py")
 
 
 def default(field: Any) -> Any:

@@ -12,8 +12,11 @@ from models.errors import SpecError
 from utils.errors import InputError
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import ROOT, RunFolder
+from utils.finetuning.options import FinetuneOptions
+from utils.sparsity.options import SparsityOptions
 from utils.training.loop import Hook
 from utils.training.options import TrainOptions
+from utils.training.plan import stored_options
 from utils.training.resume import resolve
 from utils.training.train import train
 
@@ -204,6 +207,37 @@ def test_bare_resume_finds_the_newest_run(tmp_path, drawn_data, tiny_yaml):
     opt.write_text(opt.read_text().replace("epochs: 3", "epochs: three"))
     with pytest.raises(InputError, match="epochs: 'three' must be of type int"):
         resolve(found)
+
+
+@pytest.mark.parametrize(
+    ("began", "went_on", "script"),
+    [
+        (SparsityOptions, TrainOptions, "train_sparsity.py"),
+        (TrainOptions, SparsityOptions, "train.py"),
+        (FinetuneOptions, SparsityOptions, "finetune_pruned.py"),
+    ],
+)
+def test_resuming_with_another_script_names_the_right_one(tmp_path, began, went_on, script):
+    folder = RunFolder(tmp_path / "exp")
+    folder.weights.mkdir(parents=True)
+    folder.last.write_bytes(b"")
+    folder.opt_yaml.write_text(yaml.safe_dump(stored_options(began())))
+    with pytest.raises(InputError, match=f"python {script} --resume {folder.last} goes on with it"):
+        resolve(went_on(resume=str(folder.last)))
+    folder.opt_yaml.write_text(yaml.safe_dump({**stored_options(went_on()), "other": 1}))
+    with pytest.raises(InputError, match="unknown key 'other'"):
+        resolve(went_on(resume=str(folder.last)))
+
+
+def test_a_run_whose_hooks_are_lacking_is_not_resumed(tmp_path, drawn_data, tiny_yaml):
+    class GuardedFadeOut(PowerCut):
+        """Has the name and a state of slim.py's."""
+
+    with pytest.raises(KeyboardInterrupt):
+        train(options(tmp_path, drawn_data, tiny_yaml), hooks=[GuardedFadeOut(epoch=1)])
+    last = RunFolder(tmp_path / "runs" / "exp").last
+    with pytest.raises(InputError, match="the run has a GuardedFadeOut; go on with slim.py"):
+        train(TrainOptions(resume=str(last)))
 
 
 def test_freeze_keeps_layers_bit_for_bit(tmp_path, drawn_data, tiny_yaml):

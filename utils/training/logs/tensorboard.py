@@ -30,8 +30,7 @@ class TensorBoardHook(Hook):
         with dispensable(self.log):
             self.writer = self.make_writer(run.folder.path, run.epoch)
             if self.graph and not run.epoch:
-                traced, images = traced_network(run.ema.model)
-                self.writer.add_graph(traced, [images])
+                write_graph(self.writer, run.ema.model)
 
     def after_validation(self, run: Run) -> None:
         """Write the numbers and the histograms; a log that could not be written is given up."""
@@ -62,19 +61,15 @@ def write_numbers(writer: Any, run: Run) -> None:
     writer.flush()
 
 
-def traced_network(model: DetectionModel) -> tuple[torch.jit.ScriptModule, torch.Tensor]:
-    """Return (a copy of a network as TorchScript, up to the raw outputs; images [1, C, H, W] that it takes).
-
-    Raises InputError when the network cannot be traced.
-    """
+def write_graph(writer: Any, model: DetectionModel) -> None:
+    """Write the graph of a network, up to its raw outputs. Raises InputError when it cannot be traced."""
     copy = deepcopy(model).float().cpu().eval()
     copy.model[-1].train()  # decoding would fill the graph
     side = SIDES * copy.size_multiple
     images = torch.zeros(1, copy.yaml["ch"], side, side)
     with warnings.catch_warnings(), readable("TensorBoard log", "graph of the network"):
         warnings.simplefilter("ignore")  # shapes are meant to become constants; a successor is announced on every use
-        traced: Any = torch.jit.trace(copy, images, strict=False, check_trace=False)
-    return traced, images
+        writer.add_graph(torch.jit.trace(copy, images, strict=False, check_trace=False), [images])
 
 
 def summary_writer(folder: Path, first_epoch: int) -> Any:
