@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from models.yolo import DetectionModel
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, load_data
+from utils.errors import InputError
 from utils.export.int8 import calibration_images
 from utils.export.ncnn import write_ncnn
 from utils.export.onnx import onnx_bytes, onnx_graph
@@ -49,18 +51,37 @@ def export(options: ExportOptions) -> list[Exported]:
     Files land beside the checkpoint; one that fails is kept with the suffix .failed. Raises InputError.
     """
     options.check()
-    for name in options.include:
-        for package in PACKAGES[name] + (("nncf",) if name == "openvino" and options.int8 else ()):
-            need(package, f"--include {name}")
-    weights = find_weights(options.weights)
+    for flag, package in needed_packages(options):
+        need(package, flag)
+    device, weights = export_device(options), find_weights(options.weights)
+    with folder_beside(weights):
+        pass  # tried before any work
     checkpoint = load_checkpoint(weights)
     model = checkpoint.network
     config = match_classes(load_data(options.data), model.names) if options.data else None
     if config:
         check_classes(model, config)
-    job = ExportTask(options, weights, model, config, image_shape(model, options.imgsz))
+    job = ExportTask(options, weights, model, config, image_shape(model, options.imgsz), device)
     print(f"Exporting {weights} for images of {job.shape[0]}x{job.shape[1]}, batch {options.batch_size}")
+    if config and not options.dynamic:
+        way = f"letterboxed to {job.shape[0]}x{job.shape[1]}, the one size that a file takes"
+        print(f"mAP: all validation images, {way}. val.py fits a checkpoint's batches more closely: its mAP differs")
     return [job.run(name) for name in dict.fromkeys(options.include)]
+
+
+def needed_packages(options: ExportOptions) -> list[tuple[str, str]]:
+    """Return a list of (flag, package that it needs)."""
+    needed = [(f"--include {name}", package) for name in options.include for package in PACKAGES[name]]
+    needed += [("--include openvino --int8", "nncf")] if options.int8 and "openvino" in options.include else []
+    return needed + ([("--simplify", "onnxslim")] if options.simplify and options.graphs else [])
+
+
+def export_device(options: ExportOptions) -> torch.device:
+    """Return the device that files are made and compared on. Raises InputError when it is not there or does not do."""
+    device = select_device(options.device)
+    if "engine" in options.include and device.type != "cuda":
+        raise InputError(f"--include engine: TensorRT needs an NVIDIA GPU; give --device 0 (now {device})")
+    return device
 
 
 def export_or_fail(options: ExportOptions) -> None:
@@ -79,12 +100,12 @@ class ExportTask:
         model: DetectionModel,
         config: DataConfig | None,
         shape: tuple[int, int],
+        device: torch.device,
     ) -> None:
-        """options: ExportOptions; weights: Path; config: DataConfig or None; shape: (height, width) of the images."""
+        """config: None, or the data to compare on; shape: (height, width) of the images."""
         self.options, self.weights, self.model, self.config, self.shape = options, weights, model, config, shape
         self.metadata = describe_model(model, shape, options.batch_size)
-        self.device = select_device(options.device)
-        self.reference = TorchRuntime(weights, self.device, model)
+        self.device, self.reference = device, TorchRuntime(weights, device, model)
 
     def run(self, name: str) -> Exported:
         """Export one format, verify it and move it into its place; return the Exported."""
@@ -104,6 +125,10 @@ class ExportTask:
                 file=sys.stderr,
             )
         return Exported(target, report.broken)
+
+    def stem(self, quantized: bool = False) -> str:
+        """Return what the files are called before their suffix: kinds of numbers do not overwrite each other."""
+        return self.weights.stem + ("_int8" if quantized else "_half" if self.options.half else "")
 
     def verified(self, runtime: Runtime, quantized: bool = False) -> Report:
         """Return the Report of a runtime against the checkpoint."""
@@ -130,7 +155,7 @@ class ExportTask:
     def make_onnx(self, folder: Path) -> tuple[Path, Report]:
         """Write the ONNX file; return (path, Report)."""
         options, images = self.options, self.calibration()
-        path = folder / f"{self.weights.stem}{'_int8' if images else ''}.onnx"
+        path = folder / f"{self.stem(bool(images))}.onnx"
         graph, half = self.graph(images), options.half or bool(images)  # Detect, which is left in float
         path.write_bytes(onnx_bytes(graph, self.metadata, half=half))
         plain = load_detector(path)
@@ -144,7 +169,7 @@ class ExportTask:
 
     def make_torchscript(self, folder: Path) -> tuple[Path, Report]:
         """Write the TorchScript file; return (path, Report)."""
-        options, path = self.options, folder / f"{self.weights.stem}.torchscript"
+        options, path = self.options, folder / f"{self.stem()}.torchscript"
         settings: dict[str, Any] = {"dynamic": options.dynamic, "half": options.half, "device": self.device}
         path.write_bytes(torchscript_bytes(self.model, self.metadata, **settings))
         return path, self.verified(load_detector(path, self.device))
@@ -154,21 +179,21 @@ class ExportTask:
         images, stem, graph = self.calibration(), self.weights.stem, folder / "graph.onnx"
         content = self.graph()  # NNCF finds Detect by the names of its nodes
         graph.write_bytes(content.SerializeToString() if images else onnx_bytes(content, self.metadata))
-        path = folder / f"{stem}{'_int8' if images else ''}{OPENVINO_SUFFIX}"
+        path = folder / f"{self.stem(bool(images))}{OPENVINO_SUFFIX}"
         detect = self.model.model[-1].i
         write_openvino(graph, path, stem, self.metadata, half=self.options.half, images=images, detect=detect)
         return path, self.verified(load_detector(path), quantized=bool(images))
 
     def make_ncnn(self, folder: Path) -> tuple[Path, Report]:
         """Write the ncnn folder; return (path, Report)."""
-        graph, path = folder / "graph.onnx", folder / f"{self.weights.stem}{NCNN_SUFFIX}"
+        graph, path = folder / "graph.onnx", folder / f"{self.stem()}{NCNN_SUFFIX}"
         graph.write_bytes(self.graph().SerializeToString())
         write_ncnn(graph, path, self.metadata, half=self.options.half)
         return path, self.verified(load_detector(path))
 
     def make_engine(self, folder: Path) -> tuple[Path, Report]:
         """Write the TensorRT engine; return (path, Report)."""
-        graph, path = folder / "graph.onnx", folder / f"{self.weights.stem}.engine"
+        graph, path = folder / "graph.onnx", folder / f"{self.stem()}.engine"
         graph.write_bytes(self.graph(half=self.options.half).SerializeToString())
         path.write_bytes(engine_bytes(graph, self.options.workspace))
         return path, self.verified(EngineRuntime(path, self.metadata, self.device))

@@ -31,7 +31,7 @@ suppression (float[batch, anchors, columns] {source}) => (float[found, 7] detect
  int64 keep = {{{max_det}}}, float iou = {{{iou}}}, float conf = {{{conf}}},
  int64[1] single = {{1}}, int64[2] halves = {{1, 1}}>
 {{
-    centre, size, objectness, classes = Split <axis = 2> ({source}, parts)
+    centre, size, objectness, classes = {split_columns}
     best, index = TopK <axis = 2> (classes, single)
     score = Mul (best, objectness)
     label = Cast <to = 1> (index)
@@ -48,7 +48,7 @@ suppression (float[batch, anchors, columns] {source}) => (float[found, 7] detect
     scores = Transpose <perm = [0, 2, 1]> (score)
     chosen = NonMaxSuppression (moved, scores, keep, iou, conf)
     where = Gather <axis = 1> (chosen, image_and_box)
-    image, box = Split <axis = 1> (where, halves)
+    image, box = {split_places}
     picture = Cast <to = 1> (image)
     all = Concat <axis = 2> (corners, score, label)
     rows = GatherND (all, where)
@@ -134,7 +134,12 @@ def with_suppression(onnx: ModuleType, graph: Any, metadata: Metadata, conf: flo
     """Return a graph followed by non-maximum suppression: see SUPPRESSION."""
     opset = next(entry.version for entry in graph.opset_import if not entry.domain)
     sizes = {"nc": len(metadata.names), "conf": conf, "iou": iou, "max_det": max_det}
-    text = SUPPRESSION.format(ir=graph.ir_version, opset=opset, source=OUTPUT, **sizes)
+    form = "Split <axis = {0}, split = [{2}]> ({1})" if opset < 13 else "Split <axis = {0}> ({1}, {3})"
+    splits = {
+        "split_columns": form.format(2, OUTPUT, f"2, 2, 1, {len(metadata.names)}", "parts"),
+        "split_places": form.format(1, "where", "1, 1", "halves"),
+    }
+    text = SUPPRESSION.format(ir=graph.ir_version, opset=opset, source=OUTPUT, **sizes, **splits)
     return onnx.compose.merge_models(graph, onnx.parser.parse_model(text), io_map=[(OUTPUT, OUTPUT)])
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from utils.cli.options import option
 from utils.errors import InputError
 
-OPSET, OPSETS = 17, (13, 20)  # default; oldest and newest that all of the below can be written in
+OPSET, OPSETS = 17, (11, 20)  # default; oldest and newest that PyTorch's exporter and the suppression are written in
+INT8_OPSET = 13  # the oldest with a scale for each channel
 PACKAGES = {  # that each format needs
     "onnx": ("onnx", "onnxruntime"),
     "torchscript": (),
@@ -49,16 +50,23 @@ class ExportOptions:
     max_det: int = option(300, "with --nms, most detections an image", minimum=1)
     workspace: int = option(4, "TensorRT: memory for building in GB", minimum=1)
 
+    @property
+    def graphs(self) -> set[str]:
+        """The formats that are made of an ONNX graph whose kind of numbers is chosen here."""
+        return {"onnx", "openvino"} & set(self.include)
+
     def check(self) -> None:
         """Raise InputError for flags that exclude each other or have no effect."""
-        graphs = {"onnx", "openvino"} & set(self.include)
         if len(self.imgsz) > 2:
             raise InputError(f"--imgsz {' '.join(map(str, self.imgsz))}: must be one number, or height and width")
         if self.int8 and not self.data:
             raise InputError("--int8: needs images to calibrate on; name them with --data")
         if self.int8 and self.half:
             raise InputError("--int8 and --half: exclude each other; give one of them")
-        if self.int8 and not graphs:
+        if self.int8 and self.opset < INT8_OPSET:
+            reason = f"eight bits with a scale for each channel are known from opset {INT8_OPSET} on"
+            raise InputError(f"--opset {self.opset} --int8: {reason}; leave one of them out")
+        if self.int8 and not self.graphs:
             raise InputError("--int8: has no effect without --include onnx or openvino")
         if self.nms and "onnx" not in self.include:
             raise InputError("--nms: has no effect without --include onnx")

@@ -1,5 +1,6 @@
 """Is an exported file the same detector? Its predictions and its mAP against those of the checkpoint."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import mean
@@ -12,12 +13,14 @@ from utils.boxes.geometry import non_max_suppression, xywh2xyxy
 from utils.data.config import DataConfig
 from utils.data.shapes import draw_image
 from utils.runtimes.interface import Runtime, predictions_of
+from utils.validation.bootstrap import Change, map_changes
 from utils.validation.evaluate import Evaluation, evaluate
 from utils.validation.measure import make_validation_loader
 
 COMPARED = 4  # batches of the validation images whose predictions are compared one by one
 DRAWN = 3  # images drawn for the comparison when there is no data; one of noise is added
 CONFIDENT = 0.25  # score of the predictions that a quantized file is compared on
+MAPS = ("mAP50", "mAP50-95")
 SMALL_BOX = 8.0  # px; deviations of smaller boxes are shares of this
 
 
@@ -25,18 +28,19 @@ SMALL_BOX = 8.0  # px; deviations of smaller boxes are shares of this
 class Tolerance:
     """What a file may differ by from its checkpoint.
 
-    box: corner of a box, as a share of the box's longer side; score: objectness or class score; map: either mAP.
+    box: corner of a box, as a share of the box's longer side; score: objectness or class score; map: either mAP, beyond
+    its own noise, or None where the mAP is information: equal boxes and scores are the same detector.
     `average` compares the mean over the confident predictions instead of the largest difference over all.
     """
 
     box: float
     score: float
-    map: float
+    map: float | None = None
     average: bool = False
 
 
-EXACT = Tolerance(0.0001, 0.0001, 0.001)
-FLOAT = Tolerance(0.001, 0.001, 0.001)
+EXACT = Tolerance(0.0001, 0.0001)
+FLOAT = Tolerance(0.001, 0.001)
 HALF = Tolerance(0.05, 0.02, 0.001)
 INT8 = Tolerance(0.10, 0.10, 0.01, average=True)
 
@@ -82,14 +86,12 @@ def deviation(expected: torch.Tensor, found: torch.Tensor, average: bool = False
     return Deviation(*(float(part.mean() if average else part.max()) for part in (corners, scores)))
 
 
-def shortcomings(
-    tolerance: Tolerance, difference: Deviation, expected: Evaluation | None = None, found: Evaluation | None = None
-) -> list[str]:
+def shortcomings(tolerance: Tolerance, difference: Deviation, changes: Mapping[str, Change] | None = None) -> list[str]:
     """Return in words what of a file breaks the tolerance; empty when nothing does.
 
     Args:
         difference: Deviation.
-        expected, found: Evaluation of the checkpoint and of the file, or None.
+        changes: {name of a mAP: its Change}. One breaks the tolerance when all of its interval does.
     """
     pairs = ("boxes", difference.box, tolerance.box), ("scores", difference.score, tolerance.score)
     broken = [
@@ -97,11 +99,11 @@ def shortcomings(
         for name, value, limit in pairs
         if not value <= limit  # "not <=" catches NaN as well
     ]
-    if expected is not None and found is not None:
-        for name, before, after in (("mAP50", expected.map50, found.map50), ("mAP50-95", expected.map, found.map)):
-            change = before - after if tolerance.average else abs(before - after)  # eight bits may also gain
-            if not change <= tolerance.map:
-                broken.append(f"{name} went from {before:.4f} to {after:.4f}, more than {tolerance.map:g}")
+    if tolerance.map is not None:
+        for name, change in (changes or {}).items():
+            low, high = change.interval
+            if high < -tolerance.map or low > tolerance.map and not tolerance.average:  # eight bits may also gain
+                broken.append(f"{name} changes by {low:+.4f} to {high:+.4f}, more than {tolerance.map:g}")
     return broken
 
 
@@ -156,20 +158,30 @@ def verify(
     found = [deviation(*pair, tolerance.average) for pair in pairs]
     join = mean if tolerance.average else max
     difference = Deviation(join(one.box for one in found), join(one.score for one in found))
-    broken = shortcomings(tolerance, difference, *evaluations)
-    return Report(broken, parity_line(difference, tolerance, *evaluations))
+    changes = {}
+    if evaluations and tolerance.map is not None:
+        expected, exported = evaluations
+        changes = dict(zip(MAPS, map_changes(expected.matched, exported.matched)))
+    text = parity_line(difference, tolerance) + accuracy_line(evaluations, changes)
+    return Report(shortcomings(tolerance, difference, changes), text)
 
 
-def parity_line(
-    difference: Deviation, tolerance: Tolerance, expected: Evaluation | None = None, found: Evaluation | None = None
-) -> str:
-    """Return a comparison in words; arguments as for `shortcomings`."""
+def parity_line(difference: Deviation, tolerance: Tolerance) -> str:
+    """Return the comparison of the predictions in words."""
     kind = "on average" if tolerance.average else "at most"
-    text = (
+    return (
         f"boxes differ by {kind} {difference.box:.1g} of their side (allowed: {tolerance.box:g}), "
         f"scores by {difference.score:.1g} ({tolerance.score:g})"
     )
-    if expected is None or found is None:
-        return text
-    pairs = (("mAP50", expected.map50, found.map50), ("mAP50-95", expected.map, found.map))
-    return text + "".join(f", {name} {before:.4f} → {after:.4f}" for name, before, after in pairs)
+
+
+def accuracy_line(evaluations: Sequence[Evaluation], changes: Mapping[str, Change]) -> str:
+    """Return the comparison of the mAPs in words, with the intervals of the changes; empty without evaluations."""
+    if not evaluations:
+        return ""
+    expected, found = evaluations
+    words = []
+    for name, before, after in zip(MAPS, (expected.map50, expected.map), (found.map50, found.map)):
+        noise = "" if name not in changes else " ({:+.4f} to {:+.4f})".format(*changes[name].interval)
+        words.append(f", {name} {before:.4f} → {after:.4f}{noise}")
+    return "".join(words) + f" on {expected.images} images"

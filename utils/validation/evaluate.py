@@ -47,6 +47,7 @@ class Evaluation:
     losses: tuple[float, ...] | None  # box, objectness, class: mean over batches
     speed: tuple[float, ...]  # milliseconds an image for each of STAGES
     scores: Scores  # curves
+    matched: list[tuple[torch.Tensor, ...]]  # of each image, see Tally
     confusion: ConfusionMatrix | None
 
     @property
@@ -100,7 +101,7 @@ class Tally:
     def __init__(self, confusion: ConfusionMatrix | None = None) -> None:
         """Start empty."""
         self.images, self.confusion = 0, confusion
-        self.parts: list[tuple[torch.Tensor, ...]] = []
+        self.parts: list[tuple[torch.Tensor, ...]] = []  # of each image: correct [n, t], score, class, class of labels
 
     def add(self, detections: torch.Tensor, labels: torch.Tensor) -> None:
         """Add one image: detections [n, 6] xyxy, score, class; labels [m, 5] class, xyxy, in the same units."""
@@ -262,6 +263,7 @@ def summarise(tally: Tally, names: dict[int, str], losses: list[torch.Tensor], s
         losses=tuple(torch.stack(losses).mean(0).tolist()) if losses else None,
         speed=tuple(1000 * s / tally.images for s in seconds),
         scores=scores,
+        matched=tally.parts,
         confusion=tally.confusion,
     )
 

@@ -7,7 +7,7 @@ import torch
 
 from utils.errors import InputError
 from utils.export import export as module
-from utils.export.export import export, export_or_fail
+from utils.export.export import export, export_device, export_or_fail
 from utils.export.onnx import onnx_graph
 from utils.export.options import PACKAGES, ExportOptions
 from utils.export.parity import HALF, Tolerance, comparison_images, deviation, shortcomings
@@ -33,12 +33,15 @@ def difference(weights, path, shape=(64, 96)):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"half": True}, {"batch_size": 3, "opset": 13}, {"dynamic": True, "opset": 20}], ids=str
+    "settings",
+    [{}, {"half": True}, {"batch_size": 3, "opset": 13}, {"opset": 11}, {"dynamic": True, "opset": 20}],
+    ids=str,
 )
 def test_onnx_files_give_what_the_checkpoint_gives(weights, settings, capsys):
     (exported,) = export(options(weights, "onnx", **settings))
-    assert exported.path == weights.with_suffix(".onnx") and not exported.broken
-    assert files_beside(weights) == ["small.onnx"]
+    name = "small_half.onnx" if settings.get("half") else "small.onnx"
+    assert exported.path == weights.with_name(name) and not exported.broken
+    assert files_beside(weights) == [name]
     found = difference(weights, exported.path)
     assert max(found.box, found.score) < (0.05 if settings.get("half") else 1e-3)
     said = capsys.readouterr().out
@@ -83,10 +86,11 @@ def test_dynamic_files_take_any_size(weights):
     assert difference(weights, path, (128, 32)).box < 1e-3
 
 
-def test_suppression_inside_gives_the_detections_of_detect(weights, capsys):
+@pytest.mark.parametrize("opset", [12, 17])
+def test_suppression_inside_gives_the_detections_of_detect(weights, opset, capsys):
     from utils.boxes.geometry import non_max_suppression
 
-    limits = {"conf_thres": 0.3, "iou_thres": 0.5, "max_det": 7}
+    limits = {"conf_thres": 0.3, "iou_thres": 0.5, "max_det": 7, "opset": opset}
     (exported,) = export(options(weights, "onnx", nms=True, **limits))
     assert not exported.broken and "after suppression" in capsys.readouterr().out
     images = comparison_images((64, 96), seed=5)[:1]
@@ -120,7 +124,7 @@ def test_ncnn_folders_give_what_the_checkpoint_gives(weights, half):
     pytest.importorskip("ncnn")
     pytest.importorskip("pnnx")
     (exported,) = export(options(weights, "ncnn", half=half))
-    assert not exported.broken and files_beside(weights) == ["small_ncnn_model"]
+    assert not exported.broken and files_beside(weights) == [f"small{'_half' * half}_ncnn_model"]
     assert sorted(file.name for file in exported.path.iterdir()) == [
         "metadata.yaml",
         "model.ncnn.bin",
@@ -168,6 +172,8 @@ def test_sizes_off_the_stride_are_rounded_and_said(weights, capsys):
         (["ncnn"], {"int8": True, "data": "x.yaml"}, ["--int8", "no effect"]),
         (["onnx", "ncnn"], {"int8": True, "data": "x.yaml"}, ["--include ncnn", "--int8"]),
         (["ncnn"], {"batch_size": 2}, ["--batch-size 2", "one image"]),
+        (["onnx"], {"int8": True, "data": "x.yaml", "opset": 12}, ["--opset 12 --int8", "13"]),
+        (["torchscript"], {"device": "99"}, ["--device 99"]),
         (["onnx"], {"imgsz": [32, 32, 32]}, ["--imgsz", "height and width"]),
         (["onnx"], {"data": "nowhere.yaml"}, ["nowhere.yaml"]),
     ],
@@ -177,6 +183,20 @@ def test_bad_options_are_one_line(weights, include, settings, expected):
         export(options(weights, *include, **settings))
     assert all(word in str(error.value) for word in expected) and "\n" not in str(error.value)
     assert files_beside(weights) == []
+
+
+def test_an_engine_needs_a_gpu():
+    with pytest.raises(InputError, match="--include engine: .*--device 0"):
+        export_device(ExportOptions(include=["engine"]))
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(monkeypatch, capsys, tmp_path):
+    """Reading the checkpoint would be the first work; there is none to read."""
+    (tmp_path / "file").write_bytes(b"")
+    weights = tmp_path / "file" / "small.pt"
+    monkeypatch.setattr(module, "find_weights", lambda name: weights)
+    with pytest.raises((InputError, OSError), match="file"):
+        export(options(weights, "torchscript"))
 
 
 @pytest.mark.parametrize(
