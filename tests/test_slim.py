@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shlex
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,9 +12,11 @@ import torch
 import yaml
 
 from models.yolo import DetectionModel
+from utils.cli.options import parse
 from utils.data.config import load_data
 from utils.data.shapes import draw_shapes
 from utils.errors import InputError
+from utils.export.export import ExportOptions
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.paths import ROOT
 from utils.pruning.channels.groups import trace_channels
@@ -250,17 +253,21 @@ def test_the_whole_way_from_the_command_line(place, tmp_path, monkeypatch, capsy
         "hours": 0,
         "retries": 1,
         "hyp": "hyp.shapes.yaml",
-        "project": str(tmp_path),
+        "project": str(tmp_path / "my runs"),
     }
     (tmp_path / "slim.yaml").write_text(yaml.safe_dump(keys))
     monkeypatch.setattr("sys.argv", ["slim.py", "--config", str(tmp_path / "slim.yaml"), "--retries", "0"])
     runpy.run_path(str(ROOT / "slim.py"), run_name="__main__")
-    state = read_state(tmp_path / "exp/slim.json")
+    folder = tmp_path / "my runs/exp"
+    state = read_state(folder / "slim.json")
     assert state.finished and state.delivered == 0 and state.steps == []
     assert (state.options["retries"], state.options["finetune_epochs"], state.options["share"]) == (0, 1, 0.2)
-    assert (tmp_path / "exp/slim.pt").read_bytes() == (tmp_path / "exp/start/start.pt").read_bytes()
-    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert (folder / "slim.pt").read_bytes() == (folder / "start/start.pt").read_bytes()
+    *_, command, last = capsys.readouterr().out.strip().splitlines()
     assert state.reason in last and "mAP50-95" in last and "→" in last
+    python, script, *words = shlex.split(command.removeprefix("next: "))
+    exported = ExportOptions(weights=str(folder / "slim.pt"), include=["onnx"], data=keys["data"], imgsz=[64])
+    assert (python, script) == ("python", "export.py") and parse(ExportOptions, words) == exported
 
 
 def test_a_sweep_compares_and_continues(place, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from models.yolo import DetectionModel
+from utils.benchmark.latency import measure_latency
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, label_rules, load_data
@@ -105,7 +106,8 @@ def suggest_head(options: PruneOptions) -> str:
     config = load_data(options.data, label_rules(options))
     split = "train" if config.train else options.task
     samples, _ = load_split(config, split, max(options.workers, 1))
-    return suggest(model, samples, options.imgsz, f"{config.file} ({split})")
+    size = whole_strides(options.imgsz, model.size_multiple)
+    return suggest(model, samples, size, f"{config.file} ({split})", None if options.noval else measure_latency)
 
 
 def read_task(options: PruneOptions) -> PruningTask:

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 
 import yaml
 
@@ -22,6 +21,7 @@ from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import TimeIsUp
 from utils.slimming.options import SlimOptions
 from utils.slimming.planning import planned_share
+from utils.slimming.report.page import commands
 from utils.slimming.rules import broken, conclusion, goal_name, next_share, over, reached, refuse_start
 from utils.slimming.state import SlimRun, Step, unfinished
 from utils.slimming.steps import HYP, START, Pipeline, take_step
@@ -172,7 +172,7 @@ def deliver(pipeline: Pipeline, reason: str) -> None:
     time_again(pipeline)
     run.finish(reason, file)
     pipeline.report()
-    for line in (f"\n{final_table(run)}", file, f"next: python export.py --weights {quote(str(file))}"):
+    for line in (f"\n{final_table(run)}", file, f"next: {commands(run.state.options, str(file))['export.py']}"):
         pipeline.console.say(line)
     pipeline.console.say(f"{reason}; {outcome(run)}")
 

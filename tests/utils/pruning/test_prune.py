@@ -1,6 +1,8 @@
 """prune.py's stages end to end on a tiny detector: budgets, dry runs, bad input."""
 
 import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ from utils.cli.options import parse
 from utils.data.config import load_data
 from utils.errors import InputError
 from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
+from utils.finetuning.finetune import FinetuneOptions
 from utils.pruning import budget as module
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.options import PruneOptions
-from utils.pruning.prune import gentler_flags, prune_checkpoint
+from utils.pruning.prune import gentler_flags, next_line, prune_checkpoint
 from utils.pruning.recipe import Recipe
 from utils.pruning.report import write
 from utils.validation.measure import validate
@@ -55,6 +58,14 @@ def test_without_a_budget_half_of_the_channels_go(prune):
     removed = sum(int(counts[name][~mask].sum()) for name, mask in cut.keep.items())
     assert removed / cut.graph.prunable_channels() == pytest.approx(0.5, abs=0.02)
     assert count_parameters(load_checkpoint(prune.out).model) == count_parameters(cut.after)
+
+
+def test_the_next_command_can_be_pasted_whatever_the_files_are_called():
+    options = PruneOptions(data="my data's.yaml")
+    python, script, *words = shlex.split(next_line(options, Path("a cut.pt"), 96).removeprefix("next: "))
+    found = parse(FinetuneOptions, words)
+    assert (python, script) == ("python", "finetune_pruned.py")
+    assert (found.weights, found.data, found.imgsz) == ("a cut.pt", "my data's.yaml", 96)
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])

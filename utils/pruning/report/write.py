@@ -81,8 +81,8 @@ def command_line(script: str, options: Any) -> str:
 
 
 def report_files(out: Path) -> dict[str, Path]:
-    """Return where the report of a checkpoint lies: {suffix: path} for json and html."""
-    return {kind: out.with_name(f"{out.stem}.report.{kind}") for kind in ("json", "html")}
+    """Return where the report of a checkpoint lies, in a folder beside it: {suffix: path} for json and html."""
+    return {kind: out.with_name(f"{out.stem}_report") / f"report.{kind}" for kind in ("json", "html")}
 
 
 def write_result(path: Path, data: bytes, findings: dict) -> None:
@@ -104,5 +104,6 @@ def make_room(path: Path) -> None:
         path.rename(kept)
         for old, new in zip(report_files(path).values(), report_files(kept).values()):
             if old.exists():
+                new.parent.mkdir(exist_ok=True)
                 old.rename(new)
         print(f"{path} existed; the earlier one is kept as {kept}")

@@ -72,7 +72,7 @@ def page(run: SlimState, output: str | None) -> str:
         steps=[{"label": step.label, "state": state_of(step), "story": " ".join(story(step))} for step in attempts],
         settings=[(name, spelled(value)) for name, value in run.options.items()],
         next="Next" if done else "The best so far can be used already",
-        commands=commands(run.options, output) if output else [],
+        commands=list(commands(run.options, output).values()) if output else [],
     )
 
 
@@ -180,16 +180,18 @@ def spelled(value: object) -> str:
     return "–" if value in (None, "") else str(value)
 
 
-def commands(options: Mapping[str, Any], output: str) -> list[str]:
-    """Return the commands that use the delivered network."""
+def commands(options: Mapping[str, Any], output: str) -> dict[str, str]:
+    """Return {script: command} of the scripts that use the delivered network."""
     data = ["--data", options["data"]] if options.get("data") else []
     size = ["--imgsz", *listed(options["imgsz"])] if options.get("imgsz") else []
-    lines = [
-        ["python", "val.py", "--weights", output, *data, *size],
-        ["python", "detect.py", "--weights", output, "--source", "folder/of/images", *size],
-        ["python", "export.py", "--weights", output, "--include", "onnx", *data, *size],
-    ]
-    return [shlex.join(map(str, line)) for line in lines]
+    flags = {
+        "val.py": [*data, *size],
+        "detect.py": ["--source", "folder/of/images", *size],
+        "export.py": ["--include", "onnx", *data, *size],
+    }
+    return {
+        script: shlex.join(map(str, ["python", script, "--weights", output, *words])) for script, words in flags.items()
+    }
 
 
 def listed(value: object) -> list[object]:

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
 from utils.boxes.anchors import box_sizes
 from utils.boxes.loss import assign_targets
-from utils.pruning.structure.head_use import format_scale_uses, scale_uses
+from utils.data.labels import Sample
+from utils.pruning.structure.head import drop_scales
+from utils.pruning.structure.head_use import WORTHWHILE, saving, scale_uses, suggest, worth_dropping
 
 
 @pytest.fixture
@@ -17,6 +20,12 @@ def model(tiny_config):
 
 def square(*sides):
     return np.array([[side, side] for side in sides], dtype=float)
+
+
+def boxes(*sides):
+    """Return the Sample of an image of 640 pixels with square boxes of these sides."""
+    rows = [[0, 0.5, 0.5, side / 640, side / 640] for side in sides]
+    return [Sample("", (640, 640), np.array(rows, np.float32))]
 
 
 def test_shares_by_hand(model):
@@ -41,14 +50,44 @@ def test_matches_are_those_of_the_loss(model):
 
 
 def test_advice(model):
-    table = format_scale_uses(scale_uses(model, square(*[10] * 60, *[50] * 40))).splitlines()
-    assert table[0].split() == ["scale", "stride", "anchors", "in", "px", "fits", "best", "matches", "only", "it"]
-    assert table[3].split() == ["P5", "32", "160×160", "320×320", "0.0%", "40.0%", "0.0%"]  # 160 / 50 is below 4
-    assert table[4] == "hardly used: P5 fits 0.0% of the boxes best, 0.0% fit nothing else. To drop it: --drop-scale P5"
-    assert format_scale_uses(scale_uses(model, square(10, 50, 200))).endswith(
-        "every scale is used: none should be dropped"
+    lines = suggest(model, boxes(*[10] * 60, *[50] * 40), 640, "shapes").splitlines()
+    assert lines[1].split()[:10] == ["scale", "stride", "anchors", "in", "px", "fits", "best", "matches", "only", "it"]
+    assert lines[4].split()[:7] == ["P5", "32", "160×160", "320×320", "0.0%", "40.0%", "0.0%"]  # 160 / 50 is below 4
+    assert lines[5].startswith(
+        "hardly used: P5 fits 0.0% of the boxes best, 0.0% fit nothing else. With --drop-scale P5 "
     )
-    assert "P4,P5" in format_scale_uses(scale_uses(model, square(*[5] * 100, 50)))
+    assert suggest(model, boxes(10, 50, 200), 640, "").endswith("every scale is used: none should be dropped")
+    assert "--drop-scale P4,P5" in suggest(model, boxes(*[5] * 100, 50), 640, "")
+
+
+def test_what_a_scale_takes_with_it_is_what_goes_when_it_is_dropped(model):
+    narrow, _ = drop_scales(model, ["P5"])
+    saved = saving(model, ["P5"])
+    assert saved.flops == pytest.approx(1 - count_gflops(narrow) / count_gflops(model))
+    assert saved.parameters == pytest.approx(1 - count_parameters(narrow) / count_parameters(model))
+    line = suggest(model, boxes(*[10] * 60, *[50] * 40), 640, "").splitlines()[4]
+    assert line.split()[7:] == [f"{saved.flops:.1%}", f"{saved.parameters:.1%}"]
+
+
+def test_a_scale_that_saves_nothing_is_not_advised_against(model):
+    p3, *others = scale_uses(model, square(*[100] * 60, *[300] * 40))
+    assert p3.hardly_used and not any(use.hardly_used for use in others)
+    assert saving(model, ["P3"]).flops < WORTHWHILE  # its layers lead to the other scales
+    assert worth_dropping(model, [p3, *others]) == []
+    assert suggest(model, boxes(*[100] * 60, *[300] * 40), 640, "").endswith("not worth it")
+
+
+def test_the_time_is_measured_of_what_is_advised(model):
+    measured = []
+
+    def latency(networks, imgsz):
+        measured.extend((*networks, imgsz))
+        return {"whole": 8.0, "narrow": 6.0}
+
+    assert "8.0 → 6.0 ms" in suggest(model, boxes(*[10] * 60, *[50] * 40), 640, "", latency)
+    assert measured == ["whole", "narrow", 640]
+    suggest(model, boxes(10, 50, 200), 640, "", latency)
+    assert len(measured) == 3
 
 
 def test_a_scale_that_alone_serves_some_boxes_stays(model):

@@ -49,7 +49,7 @@ def prune(tmp_path, model):
 
 
 def findings(folder, name="out"):
-    return json.loads((folder / f"{name}.report.json").read_text())
+    return json.loads((folder / f"{name}_report/report.json").read_text())
 
 
 def test_scales_and_classes_go_and_no_channel_without_a_budget(prune, model, tmp_path, drawn_data, capsys):
@@ -107,12 +107,12 @@ def test_the_report_lies_beside_and_earlier_ones_are_kept(prune, tmp_path, drawn
     prune("--percent", "0.3", "--data", drawn_data)
     first = findings(tmp_path)
     prune("--percent", "0.1", "--noval")
-    assert findings(tmp_path, "out_1") == first and (tmp_path / "out_1.report.html").is_file()
+    assert findings(tmp_path, "out_1") == first and (tmp_path / "out_1_report/report.html").is_file()
     second = findings(tmp_path)
     assert second["networks"][0]["ms"] is None and second["faster"] is None
     assert "--percent 0.1 " in second["command"] + " " and "--noval" in second["command"]
     said = capsys.readouterr().out
-    assert f"report: {tmp_path / 'out.report.html'}" in said and first["verdict"] in said
+    assert f"report: {tmp_path / 'out_report/report.html'}" in said and first["verdict"] in said
     assert "the val images of" in first["measured_on"] and first["sensitivity"] is None
 
 
@@ -124,7 +124,7 @@ def test_sensitivity_is_in_the_report(prune, tmp_path, drawn_data, capsys):
     names = [p["name"] for p in found["trade_off"]["points"]]
     assert names[:3] == ["100%", "90%", "75%"] and all(p["ms"] > 0 for p in found["trade_off"]["points"])
     assert "mAP50 with 50% of one group's channels silent" in capsys.readouterr().out
-    assert "<h2>Sensitivity</h2>" in (tmp_path / "out.report.html").read_text()
+    assert "<h2>Sensitivity</h2>" in (tmp_path / "out_report/report.html").read_text()
 
 
 def test_the_suggestion_needs_no_matching_classes(prune, tmp_path, drawn_data, model, capsys):
