@@ -6,7 +6,9 @@ What is done within ten seconds leaves no line in a log.
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TextIO, TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple, TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -15,6 +17,45 @@ SHORTEST, LONGEST = 30.0, 300.0  # seconds between lines; within them, as long a
 BYTES = "B"  # the unit that is written as kB, MB, GB
 
 Item = TypeVar("Item")
+
+
+class Event(NamedTuple):
+    """How far a piece of work is."""
+
+    what: str
+    done: int
+    total: int | None  # None where nobody knows
+    unit: str
+    note: str
+    seconds_left: float | None  # about; None where that is not known
+
+
+LISTENER: ContextVar[Callable[[Event], object] | None] = ContextVar("LISTENER", default=None)
+
+
+class Stopped(BaseException):
+    """A listener raised its cause: no Exception, because that may be caught as one of the work's own."""
+
+
+@contextmanager
+def listening(listener: Callable[[Event], object]) -> Iterator[None]:
+    """Call the listener with every Event of the work in the body; what it raises ends that work, and is raised here."""
+
+    def tell(event: Event) -> None:
+        """Tell the listener."""
+        try:
+            listener(event)
+        except Exception as error:
+            raise Stopped from error
+
+    token = LISTENER.set(tell)
+    try:
+        yield
+    except Stopped as stop:
+        assert stop.__cause__ is not None
+        raise stop.__cause__ from None
+    finally:
+        LISTENER.reset(token)
 
 
 class Progress:
@@ -78,6 +119,9 @@ class Progress:
     def update(self, count: int = 1) -> None:
         """Count parts that are done, and show it where it is time to."""
         self.done += count
+        listener = LISTENER.get()
+        if listener is not None:
+            listener(Event(self.what, self.done, self.total, self.unit, self.note, self.seconds_left()))
         if self.bar is not None:
             self.describe(refresh=False)
             self.bar.update(count)

@@ -1,17 +1,16 @@
 """The config file of slim.py: its keys are the flags; those of an older pruning tool are understood too."""
 
-import difflib
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from utils.cli.options import value_type
+from utils.cli.values import read_value, unknown
 from utils.errors import InputError
 from utils.files.paths import find_file
 from utils.files.yaml import read_mapping
-from utils.training.resume import check_type
 
 OLDER = {  # key of the older tool → (key here, what it means)
     "finetuning_epochs": ("finetune_epochs", "epochs of fine-tuning in a step"),
@@ -47,15 +46,16 @@ def read_config(cls: type, file: Path, say: Callable[[str], object] = print) -> 
     for key, value in read_mapping(file, "settings of slim.py").items():
         name = OLDER.get(key, (known.get(key),))[0]
         if name is None:
-            raise InputError(f"{file}: unknown key {key!r}{nearest(key, [*known, *OLDER])}")
+            raise InputError(f"{file}: {unknown(key, [*known, *OLDER], 'data/slim.yaml lists the keys')}")
         if name in values:
             raise InputError(f"{file}: {key!r}: is another name for {name!r}, which is given too")
         if value is None:
             continue
         if key in OLDER:
             say(f"{file}: {key} is taken as {name}: {OLDER[key][1]}")
-        values[name] = converted(file, key, value, types[name])
-        check_choice(file, key, values[name], choices[name])
+        if isinstance(value, str) and value_type(types[name]) is float:
+            value = number(value)  # 1e-2 is a text to YAML
+        values[name] = read_value(file, key, value, types[name], choices[name])
     return values
 
 
@@ -69,33 +69,9 @@ def spellings(cls: type) -> dict[str, str]:
     return found
 
 
-def nearest(key: object, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown key: the key that may have been meant, or where all are listed."""
-    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else "; data/slim.yaml lists the keys"
-
-
-def converted(file: Path, key: str, value: Any, annotation: Any) -> Any:
-    """Return a value of a file as its option has it, a list where one is asked for. Raises InputError."""
-    if typing.get_origin(annotation) is list and not isinstance(value, list):
-        value = [value]
-    if isinstance(value, str) and value_type(annotation) is float:
-        value = number(value)  # 1e-2 is a text to YAML
-    if isinstance(value, bool) and value_type(annotation) is not bool:
-        raise InputError(f"{file}: {key}: {value} must be of type {value_type(annotation).__name__}")
-    check_type(file, key, value, annotation)
-    return value
-
-
 def number(text: str) -> float | str:
     """Return a text as a number where it is one, otherwise as it is."""
     try:
         return float(text)
     except ValueError:
         return text
-
-
-def check_choice(file: Path, key: str, value: object, choices: Collection | None) -> None:
-    """Raise InputError when an option has a list of choices and a value is not among them."""
-    if choices and value not in choices:
-        raise InputError(f"{file}: {key}: {value!r} must be one of {', '.join(map(str, choices))}")

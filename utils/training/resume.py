@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from utils.cli.options import value_type
+from utils.cli.values import check_type
 from utils.errors import InputError
 from utils.files.paths import RunFolder
 from utils.files.yaml import read_mapping
@@ -66,13 +66,3 @@ def newest_checkpoint(project: str | Path) -> Path:
     if not found:
         raise InputError(f"--resume: no */weights/last.pt in {project}; give the path of one")
     return found[-1]
-
-
-def check_type(file: Path, key: str, value: Any, annotation: Any) -> None:
-    """Raise InputError when a value read from a file has not the type of the option."""
-    kind = value_type(annotation)
-    values = value if typing.get_origin(annotation) is list else [value]
-    accepted = (int, float) if kind is float else kind
-    optional = type(None) in typing.get_args(annotation)
-    if not isinstance(values, list) or not all(isinstance(v, accepted) or (v is None and optional) for v in values):
-        raise InputError(f"{file}: {key}: {value!r} must be of type {kind.__name__}")

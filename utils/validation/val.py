@@ -23,9 +23,14 @@ FEW_CLASSES = 50  # up to here every class gets its row without --verbose
 
 
 def validate_checkpoint(options: ValidationOptions) -> Evaluation:
+    """Return the Evaluation that `validate` measures."""
+    return validate(options)[0]
+
+
+def validate(options: ValidationOptions) -> tuple[Evaluation, Path]:
     """Validate as ValidationOptions say: print the table, write curves and files into a new run.
 
-    Returns the Evaluation. Raises InputError.
+    Returns (Evaluation, folder of the run). Raises InputError.
     """
     options.check()
     device = select_device(options.device)
@@ -66,7 +71,7 @@ def validate_checkpoint(options: ValidationOptions) -> Evaluation:
     if coco:
         coco.finish(folder.path / f"{Path(files[0]).stem}_predictions.json")
     print(f"Results saved to {folder.path}")
-    return evaluation
+    return evaluation, folder.path
 
 
 def sparsify(model: DetectionModel, options: ValidationOptions) -> None:

@@ -87,6 +87,8 @@ class ProgressHook(Hook):
 
     def after_validation(self, run: Run) -> None:
         """Complete the line."""
+        if run.evaluation is not None:
+            self.whole.note = f"mAP50-95 {run.evaluation.map:.3f}"
         line = self.line(run, run.evaluation)
         if self.bar is None:
             print(line, file=self.stream, flush=True)
