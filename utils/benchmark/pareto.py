@@ -4,16 +4,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from utils.files.paths import distinct_names
 from utils.pictures.figures import write_figure
 
 RISES = sorted(range(-320, 321, 4), key=abs)  # of a label above its point, in points: the nearest first
+NEAR = 40  # points: a label that would have to stand further away covers a line instead
 Label = tuple[tuple[float, float], str, Any]  # point (milliseconds, mAP), words, colour
 DOT = 6  # pixels from the middle of a point to its edge
 
@@ -40,11 +42,13 @@ def draw_pareto(results: Sequence[Any]) -> Figure:
     axes = figure.add_subplot()
     names = distinct_names(row.model for row in results)
     labels: list[Label] = []
+    fronts = []
     for threads in sorted({row.threads for row in results}):
         rows = [row for row in results if row.threads == threads]
         points = [(row.ms.median, row.map) for row in rows]
         (dots,) = axes.plot(*zip(*points), "o", label=f"{threads} thread{'s' * (threads > 1)}")
-        axes.plot(*zip(*(points[i] for i in front(points))), "-", color=dots.get_color())
+        fronts.append([points[i] for i in front(points)])
+        axes.plot(*zip(*fronts[-1]), "-", color=dots.get_color())
         words = [f"{names[row.model]} {row.height}x{row.width}, {row.runtime}" for row in rows]
         labels += [(point, text, dots.get_color()) for point, text in zip(points, words)]
     axes.set(xlabel="milliseconds an image", ylabel="mAP50-95", title="Lines join what no other file beats")
@@ -52,28 +56,50 @@ def draw_pareto(results: Sequence[Any]) -> Figure:
     axes.grid(alpha=0.3)
     legend = axes.legend(loc="lower right")  # slow and inaccurate: rarely anything is there
     figure.draw_without_rendering()  # fixes where everything is
-    add_labels(axes, labels, [legend.get_window_extent()], canvas.get_renderer())
+    lines = [box for line in fronts for box in line_boxes(axes, line)]
+    add_labels(axes, labels, [legend.get_window_extent()], lines, canvas.get_renderer())
     return figure
 
 
-def add_labels(axes: Axes, labels: Sequence[Label], taken: Sequence[Bbox], renderer: RendererAgg) -> None:
+def add_labels(
+    axes: Axes, labels: Sequence[Label], taken: Sequence[Bbox], lines: Sequence[Bbox], renderer: RendererAgg
+) -> None:
     """Write labels beside their points, as near as they cover no other label, no point and no place that is taken.
 
-    Each has the colour of its point. One for which there is no room in the axes stands over others.
+    Each has the colour of its point. One covers a line rather than to stand further than NEAR; where there is no room
+    in the axes at all, it stands over others.
     """
     taken = [*taken, *(dot_box(axes, point) for point, *_ in labels)]
     for point, words, color in labels:
         style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "va": "center", "color": color}
         note = axes.annotate(words, point, (0, 0), **style)
         note.set_in_layout(False)
-        for rise, side in ((rise, side) for rise in RISES for side in ("left", "right")):
-            note.set(ha=side)
-            note.xyann = (6 if side == "left" else -6, rise)
-            note.update_positions(renderer)
-            box = Text.get_window_extent(note, renderer)
-            if inside(axes, box) and clear(box, taken):
-                break
-        taken.append(box)
+        near = [rise for rise in RISES if abs(rise) <= NEAR]
+        if not put(axes, note, near, [*taken, *lines], renderer):
+            put(axes, note, RISES, taken, renderer)
+        taken.append(Text.get_window_extent(note, renderer))
+
+
+def put(axes: Axes, note: Annotation, rises: Sequence[int], taken: Sequence[Bbox], renderer: RendererAgg) -> bool:
+    """Move a label to the first of some rises, left or right, where it covers nothing taken; tell whether one was."""
+    for rise, side in ((rise, side) for rise in rises for side in ("left", "right")):
+        note.set(ha=side)
+        note.xyann = (6 if side == "left" else -6, rise)
+        note.update_positions(renderer)
+        box = Text.get_window_extent(note, renderer)
+        if inside(axes, box) and clear(box, taken):
+            return True
+    return False
+
+
+def line_boxes(axes: Axes, points: Sequence[tuple[float, float]]) -> list[Bbox]:
+    """Return small squares in pixels that cover the line through points."""
+    corners = axes.transData.transform(points)
+    boxes = []
+    for start, end in zip(corners[:-1], corners[1:]):
+        for x, y in np.linspace(start, end, 2 + int(np.hypot(*(end - start)) // DOT)):
+            boxes.append(Bbox.from_extents(x - 1, y - 1, x + 1, y + 1))
+    return boxes
 
 
 def dot_box(axes: Axes, point: tuple[float, float]) -> Bbox:

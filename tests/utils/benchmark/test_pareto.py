@@ -3,6 +3,7 @@
 from itertools import combinations
 from types import SimpleNamespace
 
+import numpy as np
 from matplotlib.text import Annotation, Text
 
 from utils.benchmark.pareto import draw_pareto, front
@@ -34,6 +35,14 @@ def test_labels_cover_neither_each_other_nor_the_frame():
     for box in boxes:
         assert axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0 < box.y1 <= axes.bbox.y1
         assert not box.overlaps(axes.get_legend().get_window_extent())
+
+
+def test_a_label_stands_beside_the_line_where_there_is_room():
+    (axes,) = draw_pareto(results([5.0, 6.0, 9.0], [0.4, 0.5, 0.501])).axes
+    corners = axes.transData.transform(axes.lines[1].get_xydata())
+    pixels = np.concatenate([np.linspace(corners[i], corners[i + 1], 100) for i in (0, 1)])
+    for note in axes.texts:
+        assert not Text.get_window_extent(note).count_contains(pixels)
 
 
 def test_a_label_without_rivals_stands_beside_its_point():
