@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler
 
+from utils.data.steady import SteadyLoader
+
 QUAD = 4  # images that one image of a quad batch is made of
 
 
@@ -107,24 +109,30 @@ def make_loader(
     world_size: int = 1,
     quad: bool = False,
     pin_memory: bool = False,
-) -> DataLoader:
-    """Return the DataLoader of a DetectionDataset; its batches are those of collate.
+) -> SteadyLoader:
+    """Return the loader of a DetectionDataset; its batches are those of collate.
 
     Workers live for one epoch, so that dataset.set_epoch before iterating reaches them. The global generator of torch
     is not touched. The last batch may be smaller; len(loader) counts it. loader.batch_sampler is an EpochBatches.
     """
-    batches = EpochBatches(dataset, batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size)
-    forks = workers and sys.platform == "linux"  # other ways to start a worker would copy the images cached in memory
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=QuadCollate(dataset) if quad else collate,
-        pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
-        generator=torch.Generator().manual_seed(seed),
-        multiprocessing_context="fork" if forks else None,
-    )
+    order = EpochBatches(dataset, batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size)
+    generator = torch.Generator().manual_seed(seed)
+    linux = sys.platform == "linux"  # other ways to start a worker would copy the images cached in memory
+
+    def load(batches: Any, workers: int, timeout: float) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=QuadCollate(dataset) if quad else collate,
+            pin_memory=pin_memory,
+            timeout=timeout,
+            worker_init_fn=_start_worker,
+            generator=generator,
+            multiprocessing_context="fork" if workers and linux else None,
+        )
+
+    return SteadyLoader(dataset, order, workers, load)
 
 
 def _start_worker(_):

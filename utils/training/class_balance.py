@@ -26,7 +26,7 @@ class ImageWeightsHook(Hook):
     """Gives each image a chance by the rarity of its classes and the squared error (1 − mAP) of these so far."""
 
     def __init__(self, loader: Any, nc: int) -> None:
-        """loader: DataLoader of utils.data.loader; nc: number of classes."""
+        """loader: of utils.data.loader; nc: number of classes."""
         self.sampler, self.labels = loader.batch_sampler, loader.dataset.labels
         self.weights = class_weights(self.labels, nc)
         self.maps = np.zeros(nc)

@@ -3,11 +3,10 @@
 import os
 from typing import Any
 
-from torch.utils.data import DataLoader
-
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
+from utils.data.steady import SteadyLoader
 from utils.training.distributed import ProcessGroup
 from utils.training.options import TrainOptions
 from utils.training.plan import Plan
@@ -63,7 +62,7 @@ def shared_options(plan: Plan) -> dict[str, Any]:
     }
 
 
-def training_loader(plan: Plan, samples: list, stride: int) -> DataLoader:
+def training_loader(plan: Plan, samples: list, stride: int) -> SteadyLoader:
     """Return the loader of this process's share of the training images; stride: the largest of the model."""
     options = plan.options
     dataset = DetectionDataset(
@@ -89,7 +88,7 @@ def training_loader(plan: Plan, samples: list, stride: int) -> DataLoader:
     )
 
 
-def validation_loader(plan: Plan, samples: list, stride: int) -> DataLoader:
+def validation_loader(plan: Plan, samples: list, stride: int) -> SteadyLoader:
     """Return the loader of all validation images; stride: the largest of the model."""
     batch = plan.local_batch * VAL_BATCH
     dataset = DetectionDataset(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from models.yolo import DetectionModel
 from utils.data.choice import ANY_OBJECT, same_name, side_by_side
@@ -15,6 +14,7 @@ from utils.data.config import DataConfig
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
+from utils.data.steady import SteadyLoader
 from utils.errors import InputError
 from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import folded
@@ -92,8 +92,8 @@ def make_validation_loader(
     workers: int,
     single_cls: bool = False,
     progress: bool = True,
-) -> DataLoader:
-    """Return the DataLoader of a split: batches of images of like shape, letterboxed for the model.
+) -> SteadyLoader:
+    """Return the loader of a split: batches of images of like shape, letterboxed for the model.
 
     A model with an attribute `shape` (height, width) gets all images letterboxed to that shape, whatever imgsz says.
 
