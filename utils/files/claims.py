@@ -11,6 +11,7 @@ from typing import Any
 
 from models import limits
 from utils.errors import InputError
+from utils.files.foreign import describe
 
 ITEM_BYTES = {
     "DoubleStorage": 8,
@@ -181,8 +182,10 @@ def check_archive(path: Path, allowed: Container[str]) -> None:
 
 
 def check_names(claims: Claims) -> None:
-    """Raise Refused when a pickle named something foreign."""
+    """Raise Refused when a pickle named something foreign: with what the network is where that is known."""
     found = sorted(claims.foreign)
+    if known := describe(found):
+        raise Refused(known)
     if found:
         raise Refused(
             f"refused, it contains {', '.join(found[:5])}, which is no part of a YOLOv5 checkpoint and could run code"
