@@ -1,6 +1,6 @@
 """Flags of the public YOLOv5's scripts that do not exist here, alone or with a value, and what to use instead."""
 
-LOGS = "runs are logged to TensorBoard and results.csv"
+LOGS = "runs are logged to TensorBoard and results.csv; --logger names others"
 EVOLVE = "compare runs with other values in a copy of a file in data/hyps, given by --hyp"
 ONNX2TF = "use --include onnx, which onnx2tf turns into TensorFlow's formats"
 FOLDERS = "export the data as a folder with a data yaml, and give that yaml with --data"

@@ -53,6 +53,12 @@ def write_checkpoint(run: Run, path: Path, content: dict[str, Any]) -> None:
     run.written.add(path)
 
 
+def weights_to_use(run: Run) -> Path:
+    """Return the checkpoint of a run that it ends with; best.pt may be of before the channels went."""
+    candidates = run.folder.best_sparse, run.folder.best, run.folder.last
+    return next(file for file in candidates if file in run.written)
+
+
 def unfinished_content(run: Run, hooks: Sequence[Hook], **about: Any) -> dict[str, Any]:
     """Return the content of a checkpoint that `restore` continues from without any difference."""
     network = deepcopy(run.ema.model)  # plain classes, even where the model in training has synchronised batch norms
@@ -94,7 +100,7 @@ def restore(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
     """
     entries, state = checkpoint.entries, checkpoint.entries["state"]
     lacking = {name for name, kept in state["hooks"].items() if kept} - {type(hook).__name__ for hook in hooks}
-    if lacking:
+    if lacking and run.processes.main:  # others have no recorders
         script = "slim.py, with its own command" if "GuardedFadeOut" in lacking else "the script that began it"
         raise InputError(f"{checkpoint.path}: the run has a {min(lacking)}; go on with {script}")
     average: Any = checkpoint.ema

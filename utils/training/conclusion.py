@@ -8,6 +8,7 @@ from utils.files.atomic import dispensable, write_atomically
 from utils.files.checkpoint import load_checkpoint
 from utils.pictures.drawing import BatchPainter
 from utils.pictures.plots import plot_evaluation
+from utils.training.checkpoints import weights_to_use
 from utils.training.plan import Plan
 from utils.training.run import Run
 from utils.validation.evaluate import Evaluation, format_table
@@ -16,11 +17,10 @@ from utils.validation.val import FEW_CLASSES
 
 def conclude(plan: Plan, run: Run) -> Evaluation | None:
     """Name the weights to use and write final.json; return their Evaluation, None where nothing can be validated."""
-    saved = run.folder.best_sparse, run.folder.best, run.folder.last  # best.pt may be of before the channels went
-    file = next(file for file in saved if file in run.written)
+    file = weights_to_use(run)
     evaluation = measure_saved(plan, run, file) if plan.validates else None
     plan.say(f"weights to use: {file}")
-    for other in saved:
+    for other in (run.folder.best_sparse, run.folder.best, run.folder.last):
         if other.is_file() and other not in run.written:
             plan.say(f"{other} is of an earlier run")
     names = ("precision", "recall", "map50", "map") if evaluation else ()

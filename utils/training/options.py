@@ -9,6 +9,7 @@ from utils.errors import InputError
 from utils.training.resume import NEWEST, resolve
 
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
+LOGGERS = ("tensorboard", "mlflow", "wandb", "clearml", "comet")
 LARGEST_SEED = 2**32 - 1
 
 
@@ -46,6 +47,7 @@ class TrainOptions:
     optimizer: str = option("SGD", "optimizer", choices=OPTIMIZERS)
     sync_bn: bool = option(False, "batch norm statistics over all GPUs")
     workers: int = option(8, "processes that load images, for each training process", minimum=0)
+    logger: list[str] = option(["tensorboard"], "where numbers go besides results.csv", nargs="+", choices=LOGGERS)
     project: str = option("runs/train", "folder of the runs")
     name: str = option("exp", "folder of this run")
     exist_ok: bool = option(False, "write into the run's folder even if it exists")

@@ -11,6 +11,7 @@ from utils.errors import InputError
 from utils.files.hyp import load_hyp
 from utils.files.paths import check_project
 from utils.training.distributed import ProcessGroup, process_group
+from utils.training.logs.choice import check_loggers
 from utils.training.options import TrainOptions
 
 
@@ -57,6 +58,7 @@ class Plan:
 def make_plan(options: TrainOptions, quiet: bool = False) -> Plan:
     """Check options and read the files they name; quiet: say nothing. Raises InputError."""
     options.check()
+    check_loggers(options.logger)
     if not options.resume:
         check_project(options.project, options.name)
     processes = process_group()

@@ -1,6 +1,5 @@
 """From options to a finished run: what train.py, train_sparsity.py and finetune_pruned.py share."""
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -29,11 +28,12 @@ from utils.training.conclusion import conclude
 from utils.training.distributed import connected
 from utils.training.freezing import FreezeHook, frozen_layers
 from utils.training.loaders import scan_splits, training_loader, validation_loader
+from utils.training.logs.choice import make_loggers
 from utils.training.logs.gamma import GammaRecorder
 from utils.training.logs.progress import ProgressHook
 from utils.training.logs.results import CsvHook, PictureHook
+from utils.training.logs.service import ServiceHook
 from utils.training.logs.summary import opening_lines
-from utils.training.logs.tensorboard import TensorBoardHook, summary_writer
 from utils.training.loop import SMALLEST_STRIDES, Hook, fit, notify, seed_everything
 from utils.training.optim import ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.options import TrainOptions
@@ -139,8 +139,9 @@ def record_finished(plan: Plan, run: Run, recorders: list[Hook]) -> None:
     plan.say(f"{run.folder.path}: all epochs are done; the pictures and the last validation follow")
     run.epoch, run.step = run.epochs, run.total_steps
     run.written.update(run.folder.weights.iterdir())
-    notify(recorders, "start", run)
-    notify(recorders, "finish", run)
+    local = [hook for hook in recorders if not isinstance(hook, ServiceHook)]  # those have had their numbers
+    notify(local, "start", run)
+    notify(local, "finish", run)
 
 
 def choose_network(
@@ -237,11 +238,8 @@ def recording_hooks(plan: Any, loader: Any) -> list[Hook]:
         hooks.append(ProgressHook())
     if not plan.options.noplots:
         hooks.append(PictureHook(loader.dataset.labels, plan.names))
-    if importlib.util.find_spec("tensorboard"):
-        hooks.append(TensorBoardHook(summary_writer, graph=not plan.options.noplots))
-    else:
-        plan.say("no TensorBoard logs: pip install tensorboard")
-    return hooks
+    settings = stored_options(plan.options) | plan.hyp
+    return hooks + make_loggers(plan.options.logger, settings, not plan.options.noplots, plan.say)
 
 
 def measured(plan: Any, model: Any, loader: Any, **options: Any) -> Evaluation:

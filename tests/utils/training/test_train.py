@@ -339,6 +339,7 @@ def test_frozen_layers_are_left_out_of_all_that_training_does(tmp_path, drawn_da
         ({"label_smoothing": 1.5}, "--label-smoothing"),
         ({"seed": 2**64}, "--seed"),
         ({"name": ""}, "--name is empty"),
+        ({"logger": ["clearml"]}, "--logger clearml: needs the Python package clearml: pip install clearml"),
         ({"project": __file__}, "--project .*is a file"),
         ({"device": "cuda:99"}, "--device cuda:99"),
         ({"activation": "Swish"}, "--activation: unknown 'Swish'; known are nn.SiLU"),

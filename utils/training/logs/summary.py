@@ -9,7 +9,11 @@ from utils.training.run import Run
 
 def opening_lines(run: Run) -> list[str]:
     """Return what is trained, on what, and how: network, device, optimizer."""
-    return [model_line(run.model, run.settings.imgsz), device_line(run.device), optimizer_line(run.optimizer)]
+    return [
+        model_line(run.model, run.settings.imgsz),
+        device_line(run.device),
+        optimizer_line(run.optimizer, run.schedule.lr0),
+    ]
 
 
 def model_line(model: DetectionModel, imgsz: int) -> str:
@@ -27,13 +31,13 @@ def device_line(device: torch.device) -> str:
     return f"device: {device}, {card.name}, {card.total_memory / 1e9:.0f} GB"
 
 
-def optimizer_line(optimizer: torch.optim.Optimizer) -> str:
-    """Return how many tensors the optimizer changes, with weight decay and without it."""
+def optimizer_line(optimizer: torch.optim.Optimizer, lr0: float) -> str:
+    """Return how many tensors the optimizer changes, with weight decay and without it; lr0: first learning rate."""
     groups = optimizer.param_groups
     decayed, others = (
         sum(len(group["params"]) for group in groups if bool(group["weight_decay"]) is wanted)
         for wanted in (True, False)
     )
     decay = max(group["weight_decay"] for group in groups)
-    name, rate = type(optimizer).__name__, max(group["lr"] for group in groups)
-    return f"optimizer: {name}, lr {rate:g}; {decayed} tensors with weight decay {decay:g}, {others} without"
+    name = type(optimizer).__name__
+    return f"optimizer: {name}, lr {lr0:g}; {decayed} tensors with weight decay {decay:g}, {others} without"
