@@ -15,8 +15,8 @@ def count_parameters(model: nn.Module) -> int:
 def count_gflops(model: nn.Module, image_size: int | tuple[int, int] = 640, channels: int = 3) -> float:
     """Return the billions of floating-point operations for one image.
 
-    These are two per multiply-add of convolutions and linear layers, those within attention too. The products between
-    tokens are left out.
+    These are two per multiply-add of convolutions, also transposed ones, and linear layers, also within attention. The
+    products between tokens are left out.
 
     image_size: side, or (height, width), in pixels. Measured on a small image and scaled by the area, because every
     detection layer works per pixel.
@@ -26,16 +26,19 @@ def count_gflops(model: nn.Module, image_size: int | tuple[int, int] = 640, chan
     side = max(64, 2 * int(stride.max())) if stride is not None else 64
     total = 0
 
-    def count(module: Any, _: Any, output: Any) -> None:
+    def count(module: Any, given: Any, output: Any) -> None:
         """Add the operations of one layer."""
         nonlocal total
         if isinstance(module, nn.MultiheadAttention):  # does not call its projections as layers
             each = module.in_proj_weight.numel() + module.out_proj.weight.numel()
             total += 2 * each * output[0].numel() / module.embed_dim
+        elif isinstance(module, nn.ConvTranspose2d):
+            total += 2 * module.weight[0].numel() * given[0].numel()  # each number goes into as many of the output
         else:
             total += 2 * module.weight[0].numel() * output.numel()  # multiply-adds behind one number of the output
 
-    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear, nn.MultiheadAttention))]
+    counted = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.MultiheadAttention)
+    layers = [m for m in model.modules() if isinstance(m, counted)]
     handles = [layer.register_forward_hook(count) for layer in layers]
     training, weight = model.training, next(model.parameters())
     try:

@@ -18,7 +18,8 @@ from torch import fx
 
 from models.yolo import DetectionModel
 from utils.errors import InputError
-from utils.pruning.channels.tracing import ChannelTracer, ChannelWalk, Layer
+from utils.pruning.channels.labels import Layer
+from utils.pruning.channels.tracing import ChannelTracer, ChannelWalk
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def trace_channels(model: Any, image_size: Any = None, channels: int = 3) -> Cha
         walk.run(torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype))
     model.train(training)
     behind = {name: place for name, place in walk.behind.items() if place}
-    return collect(walk.labels, walk.layers, behind)
+    return collect(walk.labels, walk.book.layers, behind)
 
 
 def traced_network(model: Any) -> Any:
@@ -133,7 +134,7 @@ def group_layers(layers: Any, frozen: Any, ties: Any) -> Any:
     owner: dict[int, Any] = {}
     groups: list[Any] = []  # label → group number; group number → convolution names (None when merged away)
     for layer in layers.values():
-        if not layer.is_conv or layer.depthwise:
+        if layer.is_norm or layer.depthwise:
             continue
         touched = sorted({owner[label] for label in layer.outputs.tolist() if label in owner})
         target = touched[0] if touched else len(groups)
@@ -155,6 +156,6 @@ def make_group(members: Any, layers: Any, frozen: Any, ties: Any) -> Any:
     reasons = [frozen[label] for label in labels.tolist() if label in frozen]
     acting = [layer for layer in layers.values() if known.intersection(layer.outputs.tolist())]
     depthwise = tuple(layer.name for layer in acting if layer.depthwise)
-    norms = tuple(layer.name for layer in acting if not layer.is_conv)
+    norms = tuple(layer.name for layer in acting if layer.is_norm)
     how = tuple(sorted(set().union(*(ties.get(label, ()) for label in known))))
     return ChannelGroup(members[0], labels, (*members, *depthwise), norms, reasons[0] if reasons else None, how)

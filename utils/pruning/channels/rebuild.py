@@ -13,6 +13,7 @@ from torch import nn
 
 from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.masks import Masks
+from utils.pruning.channels.narrowing import narrow, silence_layer
 
 
 def removed_labels(graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -31,19 +32,11 @@ def masked(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> A
 
 @torch.no_grad()
 def silence(model: Any, graph: ChannelGraph, removed: np.ndarray) -> None:
-    """Set gamma and beta of the removed labels to zero, in place; where no batch norm acts, the weights."""
-    with_norm = [layer.outputs for layer in graph.layers.values() if not layer.is_conv]
-    covered = np.concatenate(with_norm) if with_norm else np.empty(0, dtype=np.int64)
+    """Set weights and biases behind the removed labels to zero, gamma and beta of norms too, in place."""
     for layer in graph.layers.values():
-        targets = np.isin(layer.outputs, removed)
-        if layer.is_conv:
-            targets &= ~np.isin(layer.outputs, covered)
-        if targets.any():
-            module = model.get_submodule(layer.name)
-            where = torch.from_numpy(np.flatnonzero(targets))
-            module.weight[where] = 0
-            if module.bias is not None:
-                module.bias[where] = 0
+        gone = np.isin(layer.outputs, removed)
+        if gone.any():
+            silence_layer(model.get_submodule(layer.name), torch.from_numpy(gone))
 
 
 def rebuild(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> Any:
@@ -57,11 +50,7 @@ def rebuild(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> 
     removed = removed_labels(graph, keep)
     for layer in graph.layers.values():
         outputs, inputs = (torch.from_numpy(~np.isin(v, removed)) for v in (layer.outputs, layer.inputs))
-        module = model.get_submodule(layer.name)
-        if layer.is_conv:
-            narrow_conv(module, outputs, inputs)
-        else:
-            narrow_norm(module, outputs)
+        narrow(model.get_submodule(layer.name), layer, outputs, inputs)
     own_tensors(model, set(graph.layers))
     for layer in getattr(model, "model", ()):
         layer.np = sum(p.numel() for p in layer.parameters())
@@ -78,24 +67,3 @@ def own_tensors(model: Any, narrowed: Any) -> None:
         for key, value in module._buffers.items():
             if value is not None and (name not in narrowed or not value.dim()):  # num_batches_tracked has no channels
                 module._buffers[key] = value.clone()
-
-
-def narrow_conv(conv: Any, outputs: Any, inputs: Any) -> None:
-    """Keep the marked output and input channels (bool vectors) of a Conv2d, in place."""
-    weight = conv.weight[outputs]
-    if conv.groups == 1:
-        weight = weight[:, inputs]
-    elif conv.groups == conv.in_channels == conv.out_channels:
-        conv.groups = int(outputs.sum())
-    conv.weight = nn.Parameter(weight.detach().clone(), requires_grad=conv.weight.requires_grad)
-    if conv.bias is not None:
-        conv.bias = nn.Parameter(conv.bias[outputs].detach().clone(), requires_grad=conv.bias.requires_grad)
-    conv.out_channels, conv.in_channels = weight.shape[0], int(inputs.sum())
-
-
-def narrow_norm(norm: Any, keep: Any) -> None:
-    """Keep the marked channels (bool vector) of a BatchNorm2d, in place."""
-    norm.weight = nn.Parameter(norm.weight[keep].detach().clone(), requires_grad=norm.weight.requires_grad)
-    norm.bias = nn.Parameter(norm.bias[keep].detach().clone(), requires_grad=norm.bias.requires_grad)
-    norm.running_mean, norm.running_var = norm.running_mean[keep].clone(), norm.running_var[keep].clone()
-    norm.num_features = int(keep.sum())

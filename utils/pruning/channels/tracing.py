@@ -1,103 +1,44 @@
 """Walking a traced network with vectors of channel labels in place of tensors (see groups.py for the idea)."""
 
-import operator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.nn import functional
 
 from models.yolo import Detect
+from utils.pruning.channels.labels import Carried, Layer
+from utils.pruning.channels.layers import RECORDED, LayerBook
+from utils.pruning.channels.moves import argument, fixed_axes, settle, tie_bounds
+from utils.pruning.channels.operations import (
+    CONCATS,
+    ELEMENTWISE,
+    MOVES,
+    MOVING_LAYERS,
+    PRODUCTS,
+    QUOTIENTS,
+    REDUCTIONS,
+    SPATIAL,
+    SPATIAL_LAYERS,
+    SUMS,
+    WITHOUT_CHANNELS,
+    is_activation,
+    keeps_zero,
+)
 
-POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample, nn.ZeroPad2d)
-PASSING = (*POOLS, nn.Identity, nn.Dropout, nn.Dropout2d)
-PASSING_FUNCTIONS = {
-    functional.silu,
-    functional.relu,
-    functional.leaky_relu,
-    functional.hardswish,
-    functional.interpolate,
-    functional.max_pool2d,
-    functional.avg_pool2d,
-    functional.adaptive_avg_pool2d,
-    functional.dropout,
-    torch.relu,
-    torch.tanh,
-    "relu",
-    "relu_",
-    "tanh",
-    "contiguous",
-    "clone",
-    "detach",
-}
-ADDITIONS = {operator.add, operator.iadd, operator.sub, operator.isub, torch.add, torch.sub, "add", "add_", "sub"}
-PRODUCTS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}  # of two maps: a channel dies when either does
-CONCATS = {torch.cat, torch.concat}
-WITHOUT_CHANNELS = {getattr, "size", "dim"}  # results that are numbers, not maps
 PREDICTIONS, IMAGE = "its outputs are the predictions", "these are the image's channels"
 
-
-@dataclass
-class Layer:
-    """A traced convolution or batch norm: the labels of its input and output channels."""
-
-    name: str
-    inputs: np.ndarray  # [c_in] labels
-    outputs: np.ndarray  # [c_out] labels
-    is_conv: bool
-    area: float  # output pixels over image pixels, for the cost in FLOPs
-    depthwise: bool = False
-
-
-class Labels:
-    """Union-find over channel labels, with a reason for each frozen one."""
-
-    def __init__(self) -> None:
-        self.parent: list[int] = []
-        self.reasons: dict[int, str] = {}
-        self.ties: dict[int, Any] = {}  # root → what made labels the same
-
-    def fresh(self, count: int) -> np.ndarray:
-        """Return `count` new labels."""
-        start = len(self.parent)
-        self.parent.extend(range(start, start + count))
-        return np.arange(start, start + count)
-
-    def root(self, label: int) -> int:
-        """Return the representative of a label."""
-        while self.parent[label] != label:
-            self.parent[label] = self.parent[self.parent[label]]
-            label = self.parent[label]
-        return label
-
-    def roots(self, vector: np.ndarray) -> np.ndarray:
-        """Return the representatives of a vector of labels."""
-        return np.array([self.root(label) for label in vector.tolist()], dtype=np.int64)
-
-    def tie(self, first: np.ndarray, second: np.ndarray, how: str) -> None:
-        """Make the labels at each index of two vectors the same; how: by what, in words."""
-        for a, b in zip(first.tolist(), second.tolist()):
-            a, b = sorted((self.root(a), self.root(b)))
-            if a != b:
-                self.parent[b] = a
-                self.ties[a] = self.ties.get(a, set()) | self.ties.pop(b, set()) | {how}
-
-    def freeze(self, vector: np.ndarray, reason: str) -> None:
-        """Forbid cutting these labels; the first reason stays."""
-        for label in vector.tolist():
-            self.reasons.setdefault(label, reason)
+Found = Carried | list["Carried | None"] | None  # of a tensor, of a tuple of tensors, of something without channels
 
 
 class ChannelTracer(fx.Tracer):
     """Traces through all but torch.nn's own layers and Detect; a module that cannot be traced stays one opaque step."""
 
-    def is_leaf_module(self, module: Any, name: str) -> bool:
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         """Tell whether a module is one step of the graph."""
         return isinstance(module, Detect) or super().is_leaf_module(module, name)
 
-    def call_module(self, module: Any, forward: Any, args: Any, kwargs: Any) -> Any:
+    def call_module(self, module: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Trace into a module, or keep it as one step when its code depends on values."""
         try:
             return super().call_module(module, forward, args, kwargs)
@@ -106,177 +47,242 @@ class ChannelTracer(fx.Tracer):
 
 
 class ChannelWalk(fx.Interpreter):
-    """Runs a traced network on a small image and carries a vector of labels along with every map."""
+    """Runs a traced network on a small image and carries labels along with every tensor."""
 
-    def __init__(self, traced: Any, image_pixels: int) -> None:
+    def __init__(self, traced: fx.GraphModule, image_pixels: int) -> None:
         super().__init__(traced)
-        self.image_pixels = image_pixels
-        self.labels = Labels()
-        self.layers: dict[str, Any] = {}
-        self.vectors: dict[Any, Any] = {}  # node → labels [C] of its 4-D output
-        self.fresh: dict[
-            Any, Any
-        ] = {}  # node → [(convolution or None, channels)]: of which its output consists, read by one node
-        self.behind: dict[
-            str, Any
-        ] = {}  # convolution → (batch norm that alone reads its outputs, index of the first of them there)
+        self.book = LayerBook(image_pixels)
+        self.labels = self.book.labels
+        self.carried: dict[fx.Node, Found] = {}
+        self.why: dict[fx.Node, str] = {}  # node whose result has channels that nothing is known of → why
+        self.sources: dict[fx.Node, list[tuple[str | None, int]]] = {}  # node → [(convolution or None, channels)]:
+        # of which its output consists, read by one node
+        self.behind: dict[str, tuple[str, int] | None] = {}  # convolution → (batch norm that alone reads its outputs,
+        # index of the first of them there)
 
     def run_node(self, node: Any) -> Any:
-        """Compute the value of a node and its labels."""
+        """Compute the value of a node and what it carries."""
         value = super().run_node(node)
         if node.op == "output":
             self.freeze_inputs(node, PREDICTIONS)
-        elif isinstance(value, torch.Tensor) and value.dim() == 4:
-            self.vectors[node] = self.label(node, value)
-        elif node.target not in WITHOUT_CHANNELS:
-            self.visit_opaque(node)
+        elif node.op == "placeholder":
+            self.carried[node] = Carried(1, self.book.frozen(value.shape[1], IMAGE))
+        elif node.op != "get_attr":
+            self.carried[node] = self.carry(node, value)
         return value
 
-    def label(self, node: Any, value: Any) -> np.ndarray:
-        """Return the labels [C] of a node's output map [B, C, H, W]."""
-        if node.op == "placeholder":
-            return self.frozen(value, IMAGE)
-        inputs = [self.vectors[n] for n in node.all_input_nodes if n in self.vectors]
-        if node.op == "call_module":
-            return self.label_module(node, self.fetch_attr(node.target), inputs, value)
-        if node.target in CONCATS and self.joins_channels(node):
-            alone = len(node.users) == 1
-            parts = [self.fresh.get(n, [(None, len(self.vectors[n]))]) for n in node.args[0]]
-            self.fresh[node] = [(name if alone else None, count) for part in parts for name, count in part]
-            return np.concatenate([self.vectors[n] for n in node.args[0]])
-        if node.target in PRODUCTS or node.target in ADDITIONS:
-            return self.label_arithmetic(node, inputs, value)
-        passing = node.target in PASSING_FUNCTIONS or (node.target is operator.getitem and keeps_channels(node.args[1]))
-        if passing and len(inputs) == 1 and len(inputs[0]) == value.shape[1]:
-            return inputs[0]
-        return self.not_understood(node, value)
+    def carry(self, node: Any, value: Any) -> Found:
+        """Return what the result of an operation carries."""
+        module = self.fetch_attr(node.target) if node.op == "call_module" else None
+        inputs = [n for n in node.all_input_nodes if self.carried.get(n) is not None]
+        if isinstance(module, Detect):
+            self.detect(node, module)
+            return None
+        if not inputs and type(module) not in RECORDED:
+            for reason in (self.why[n] for n in node.all_input_nodes if n in self.why):
+                self.why[node] = reason
+            return None
+        if node.target in WITHOUT_CHANNELS or isinstance(value, int):
+            return None
+        first = node.args[0] if node.args else None
+        found = self.carried.get(first) if isinstance(first, fx.Node) else None
+        if isinstance(found, list) and isinstance(node.args[-1], int) and len(node.args) == 2:
+            return found[node.args[1]]  # one of a tuple
+        if isinstance(found, Carried) and len(inputs) == 1 and self.passes_all(node, module):
+            return found
+        if isinstance(module, nn.Module):
+            return self.carry_module(node, module, found if isinstance(found, Carried) else None, value)
+        if node.target in CONCATS:
+            return self.concat(node, value)
+        if node.target in SUMS | PRODUCTS | QUOTIENTS:
+            return self.combine(node, value)
+        if not isinstance(found, Carried) or len(inputs) != 1:
+            return self.not_understood(node)
+        return self.carry_function(node, found, value)
 
-    def label_module(self, node: Any, module: Any, inputs: Any, value: Any) -> np.ndarray:
-        """Return the output labels of a layer and remember it when it has channels of its own."""
-        known = len(inputs) == 1
-        if known and isinstance(module, nn.Conv2d):
-            self.fresh[node] = [(node.target if len(node.users) == 1 else None, module.out_channels)]
-            return self.label_conv(node.target, module, inputs[0], value)
-        if known and isinstance(module, nn.BatchNorm2d):
-            self.note_behind(node)
-            self.remember(node.target, inputs[0], inputs[0], value, is_conv=False)
-            return inputs[0]
-        if known and len(inputs[0]) == value.shape[1]:
-            if isinstance(module, PASSING):
-                return inputs[0]
+    def carry_function(self, node: Any, source: Carried, value: Any) -> Found:
+        """Return what a function of one tensor carries."""
+        if node.target in MOVES:
+            return self.move(node, source)
+        if node.target in ELEMENTWISE:
+            return self.act(source, self.apply(node, torch.zeros(1)), self.words(node))
+        if node.target in REDUCTIONS:
+            return self.reduce(node, source, value)
+        if node.target in SPATIAL and source.axis == 1 and value.shape[1] == len(source.vector):
+            return source
+        return self.not_understood(node)
+
+    def carry_module(self, node: Any, module: nn.Module, source: Carried | None, value: Any) -> Found:
+        """Return what a layer's output carries; one that has channels of its own is remembered."""
+        if type(module) in RECORDED:
+            return self.record(node, module, source, value)
+        if source is not None:
+            if isinstance(module, SPATIAL_LAYERS) and source.axis == 1:
+                return source
+            if isinstance(module, MOVING_LAYERS):
+                return self.move(node, source)
             if is_activation(module):
-                if not keeps_zero(module):
-                    self.labels.freeze(inputs[0], f"{node.target} ({type(module).__name__}) is not zero at zero")
-                return inputs[0]
-        return self.not_understood(node, value)
+                zero = torch.zeros(1) if keeps_zero(module) else torch.ones(1)
+                return self.act(source, zero, f"{node.target} ({type(module).__name__})")
+        return self.not_understood(node)
 
-    def label_conv(self, name: str, conv: Any, inputs: Any, value: Any) -> np.ndarray:
-        """Return the output labels of a convolution."""
-        depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.groups > 1
-        if depthwise:
-            outputs = inputs
-        else:
-            outputs = self.labels.fresh(conv.out_channels)
-            if conv.groups > 1:
-                reason = f"{name} is a convolution in {conv.groups} groups"
-                self.labels.freeze(inputs, reason)
-                self.labels.freeze(outputs, reason)
-        return self.remember(name, inputs, outputs, value, is_conv=True, depthwise=depthwise).outputs
+    def record(self, node: Any, module: nn.Module, source: Carried | None, value: torch.Tensor) -> Found:
+        """Return what a layer with weights gives, and write it into the book."""
+        name = str(node.target)
+        if isinstance(module, nn.BatchNorm2d):
+            self.note_behind(node)
+        if isinstance(module, nn.Conv2d):
+            self.sources[node] = [(name if len(node.users) == 1 else None, module.out_channels)]
+        given = RECORDED[type(module)](self.book, name, module, source, self.env[node.args[0]], value)
+        return self.not_understood(node, given) if isinstance(given, str) else given
 
-    def label_arithmetic(self, node: Any, inputs: Any, value: Any) -> np.ndarray:
-        """Return the labels of a sum or product of maps; maps of the same channels are tied channel by channel."""
-        if len(inputs) == 1 and len(node.all_input_nodes) == 1 and len(node.args) == 2 and node.target in PRODUCTS:
-            return inputs[0]  # times a number
-        if len(inputs) == 1 and node.args[0] is node.args[1]:
-            return inputs[0]
-        if len(inputs) == 2 and len(inputs[0]) == len(inputs[1]) == value.shape[1]:
-            self.labels.tie(inputs[0], inputs[1], "products" if node.target in PRODUCTS else "additions")
-            return inputs[0]
-        return self.not_understood(node, value)
+    def act(self, source: Carried, at_zero: Any, how: str) -> Carried:
+        """Return what an operation on each number carries that gives `at_zero` for zeros."""
+        loud = None if torch.equal(at_zero, torch.zeros(1)) else f"{how} is not zero at zero"
+        return Carried(source.axis, source.vector, source.loud or loud)
+
+    def passes_all(self, node: Any, module: nn.Module | None) -> bool:
+        """Tell whether an operation gives back the very tensor that it got, whatever is in it."""
+        if isinstance(module, nn.Module) and not type(module).__module__.startswith("torch.nn."):
+            return False  # it could not be traced, so that its code depends on values
+        value = self.env[node.args[0]]
+        tries = [torch.zeros_like(value), torch.ones_like(value), -torch.ones_like(value)]
+        return node.op != "call_method" and all(self.apply(node, x) is x for x in tries)
+
+    def apply(self, node: Any, instead: torch.Tensor) -> Any:
+        """Return what a node gives for another first argument."""
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
+        return getattr(self, node.op)(node.target, (instead, *args[1:]), kwargs)
+
+    def move(self, node: Any, source: Carried) -> Found:
+        """Return what an operation carries that moves numbers and changes none."""
+        how = self.words(node)
+        value = self.env[node.args[0]]
+        tie_bounds(self.labels, node, source, value.dim(), how, lambda x: self.env[x] if isinstance(x, fx.Node) else x)
+        moved = self.apply(node, source.positions(value.shape))
+        module = self.fetch_attr(node.target) if node.op == "call_module" else None
+        fixed = fixed_axes(node, module)
+        if isinstance(moved, torch.Tensor):
+            return self.explained(node, settle(self.labels, source, moved, fixed, how), how)
+        return [settle(self.labels, source, piece, fixed, how) for piece in moved]
+
+    def explained(self, node: Any, found: Carried | None, how: str) -> Carried | None:
+        """Return what a node carries; remember why when that is nothing."""
+        if found is None:
+            self.why[node] = f"{how} has room for just as many"
+        return found
+
+    def reduce(self, node: Any, source: Carried, value: Any) -> Found:
+        """Return what a mean, sum or extreme over other axes than that of the channels carries."""
+        axes = argument(node, 1, "dim", None)
+        axes = [axes] if isinstance(axes, int) else axes
+        count = self.env[node.args[0]].dim()
+        if not isinstance(axes, (tuple, list)) or source.axis in (gone := {axis % count for axis in axes}):
+            return self.not_understood(node)
+        shift = 0 if value.dim() == count else sum(axis < source.axis for axis in gone)
+        return Carried(source.axis - shift, source.vector, source.loud)
+
+    def concat(self, node: Any, value: Any) -> Found:
+        """Return what joined tensors carry, one after the other; along another axis, or a new one, they are tied."""
+        nodes = node.args[0]
+        found = self.carried.get(nodes) if isinstance(nodes, fx.Node) else [self.carried.get(n) for n in nodes]
+        dim = argument(node, 1, "dim", 0)
+        parts = [part for part in found or () if isinstance(part, Carried)]
+        if not isinstance(found, list) or len(parts) < len(found) or len({part.axis for part in parts}) > 1:
+            return self.not_understood(node)
+        loud = next((part.loud for part in parts if part.loud), None)
+        axis, dim = parts[0].axis, dim % value.dim()
+        if node.target is torch.stack:
+            axis += dim <= axis
+        elif dim == axis:
+            self.note_parts(node, [len(part.vector) for part in parts])
+            return Carried(axis, np.concatenate([part.vector for part in parts]), loud)
+        for part in parts[1:]:
+            self.labels.tie(parts[0].vector, part.vector, "concats")
+        return Carried(axis, parts[0].vector, loud)
+
+    def note_parts(self, node: Any, counts: list[int]) -> None:
+        """Remember of which convolutions' outputs a concat consists."""
+        alone = len(node.users) == 1
+        nodes = node.args[0] if isinstance(node.args[0], (tuple, list)) else [None] * len(counts)
+        parts = [self.sources.get(n, [(None, count)]) for n, count in zip(nodes, counts, strict=True)]
+        self.sources[node] = [(name if alone else None, count) for part in parts for name, count in part]
+
+    def combine(self, node: Any, value: Any) -> Found:
+        """Return what a sum, product or quotient carries; two tensors of channels are tied, one by one."""
+        operands = [*node.args[:2], *(node.kwargs[name] for name in ("other",) if name in node.kwargs)]
+        both = [self.spread(x, value) for x in operands]
+        known = [x for x in both if x is not None]
+        product = node.target in PRODUCTS
+        if len(known) == 2 and node.target not in QUOTIENTS:
+            return self.tie_pair(node, known[0], known[1], product)
+        if len(known) != 1 or (node.target in QUOTIENTS and both[0] is None):
+            return self.not_understood(node)
+        source, other = known[0], operands[both.index(None)]
+        if isinstance(other, fx.Node) and isinstance(plain := self.env[other], torch.Tensor):
+            place = plain.dim() - value.dim() + source.axis
+            if place >= 0 and plain.shape[place] > 1:
+                return self.not_understood(node, self.why.get(other, f"{self.words(node)} takes a fixed tensor"))
+        loud = None if product or node.target in QUOTIENTS else f"{self.words(node)} is not zero at zero"
+        return Carried(source.axis, source.vector, source.loud or loud)
+
+    def spread(self, operand: Any, value: Any) -> Carried | None:
+        """Return what an operand carries, its axis counted in the result, to which it is spread."""
+        found = self.carried.get(operand) if isinstance(operand, fx.Node) else None
+        if not isinstance(found, Carried):
+            return None
+        return Carried(found.axis + value.dim() - self.env[operand].dim(), found.vector, found.loud)
+
+    def tie_pair(self, node: Any, a: Carried, b: Carried, product: bool) -> Found:
+        """Return what a sum or product of two tensors carries."""
+        loud = a.loud and b.loud if product else a.loud or b.loud
+        if a.axis == b.axis and len(a.vector) == len(b.vector):
+            self.labels.tie(a.vector, b.vector, "products" if product else "additions")
+            return Carried(a.axis, a.vector, loud)
+        if a.axis == b.axis and 1 in (len(a.vector), len(b.vector)):
+            one, many = (a, b) if len(a.vector) == 1 else (b, a)
+            reason = f"{self.words(node)} spreads it over all channels"
+            self.labels.freeze(one.vector, reason)
+            return Carried(many.axis, many.vector, many.loud if product else many.loud or reason)
+        return self.not_understood(node)
+
+    def detect(self, node: Any, module: Detect) -> None:
+        """Remember the convolutions of Detect, whose outputs are the predictions."""
+        for i, (conv, source) in enumerate(zip(list[Any](module.m), node.args[0], strict=True)):
+            name, found = f"{node.target}.m.{i}", self.carried.get(source)
+            inputs = self.book.read(found if isinstance(found, Carried) else None, 1, conv.in_channels, name)
+            outputs = self.book.frozen(conv.out_channels, PREDICTIONS)
+            self.book.remember(Layer(name, inputs, outputs, "conv", self.book.area(self.env[source])))
 
     def note_behind(self, node: Any) -> None:
         """Remember which convolutions a batch norm alone reads, directly or through a concat; not those used twice."""
         first = 0
-        for name, count in self.fresh.get(node.args[0], ()):
-            if name is not None and node.target not in self.layers:
-                self.behind[name] = None if name in self.behind else (node.target, first)
+        for name, count in self.sources.get(node.args[0], ()):
+            if name is not None and node.target not in self.book.layers:
+                self.behind[name] = None if name in self.behind else (str(node.target), first)
             first += count
 
-    def joins_channels(self, node: Any) -> bool:
-        """Tell whether a concat joins maps of known labels along their channels."""
-        dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-        return dim in (1, -3) and all(n in self.vectors for n in node.args[0])
-
-    def visit_opaque(self, node: Any) -> None:
-        """Handle a node whose output is no map: Detect, or something that is not understood."""
-        module = self.fetch_attr(node.target) if node.op == "call_module" else None
-        if not isinstance(module, Detect):
-            if any(n in self.vectors for n in node.all_input_nodes):
-                self.freeze_inputs(node, f"{operation_name(node)} is not understood")
-            return
-        for i, (conv, source) in enumerate(zip(list[Any](module.m), node.args[0])):
-            outputs = self.labels.fresh(conv.out_channels)
-            self.labels.freeze(outputs, PREDICTIONS)
-            value = self.env[source]
-            self.remember(f"{node.target}.m.{i}", self.vectors[source], outputs, value, is_conv=True)
-
-    def remember(self, name: str, inputs: Any, outputs: Any, value: Any, is_conv: bool, depthwise: bool = False) -> Any:
-        """Record a layer; one that is used twice has its labels tied, because its weights are shared."""
-        area = value.shape[-2] * value.shape[-1] / self.image_pixels
-        if name in self.layers:
-            layer = self.layers[name]
-            self.labels.tie(layer.inputs, inputs, "shared weights")
-            self.labels.tie(layer.outputs, outputs, "shared weights")
-            layer.area += area
-            return layer
-        self.layers[name] = Layer(name, inputs, outputs, is_conv, area, depthwise)
-        return self.layers[name]
-
-    def not_understood(self, node: Any, value: Any) -> np.ndarray:
-        """Freeze what a node reads and return frozen labels for what it gives."""
-        reason = f"{operation_name(node)} is not understood"
-        self.freeze_inputs(node, reason)
-        return self.frozen(value, reason)
+    def not_understood(self, node: Any, reason: str | None = None) -> Found:
+        """Freeze what a node reads; what it gives has no channels that anything is known of."""
+        self.why[node] = reason or f"{self.words(node)} is not understood"
+        self.freeze_inputs(node, self.why[node])
+        return None
 
     def freeze_inputs(self, node: Any, reason: str) -> None:
-        """Freeze the labels of all maps that a node reads."""
+        """Freeze the labels of all tensors that a node reads."""
         for source in node.all_input_nodes:
-            if source in self.vectors:
-                self.labels.freeze(self.vectors[source], reason)
+            found = self.carried.get(source)
+            for one in found if isinstance(found, list) else [found]:
+                if one is not None:
+                    self.labels.freeze(one.vector, reason)
 
-    def frozen(self, value: Any, reason: str) -> np.ndarray:
-        """Return new frozen labels for the channels of a map."""
-        vector = self.labels.fresh(value.shape[1])
-        self.labels.freeze(vector, reason)
-        return vector
-
-
-def operation_name(node: Any) -> str:
-    """Return a node's operation, and the module whose code it is in, in words for the report."""
-    words = f"{node.target} ({node.op})" if isinstance(node.target, str) else f"{node.target.__name__} at {node.name}"
-    around = list(node.meta.get("nn_module_stack", {}).values())
-    if node.op == "call_module" or not around:
-        return words
-    path, kind = around[-1]
-    return f"{words} in {path} ({kind.__name__})"
-
-
-def keeps_channels(index: Any) -> bool:
-    """Tell whether indexing a map [B, C, H, W] with `index` leaves its channels whole."""
-    index = index if isinstance(index, tuple) else (index,)
-    whole = slice(None)
-    if index and index[0] is Ellipsis:
-        return len(index) <= 3 and all(isinstance(i, slice) for i in index[1:])
-    return all(isinstance(i, slice) for i in index) and all(i == whole for i in index[:2])
-
-
-def is_activation(module: Any) -> bool:
-    """Tell whether a layer works on each number alone: one of torch's activations that have no axis and no weights."""
-    own = type(module).__module__ == "torch.nn.modules.activation"
-    axis = (nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.MultiheadAttention)
-    return own and not isinstance(module, axis) and not any(True for _ in module.parameters())
-
-
-def keeps_zero(module: Any) -> bool:
-    """Tell whether an activation maps 0 to 0, so that a silent channel stays silent."""
-    return module(torch.zeros(1)).item() == 0.0
+    def words(self, node: Any) -> str:
+        """Return a node's operation, and the module whose code it is in, in words for the report."""
+        words = (
+            f"{node.target} ({node.op})" if isinstance(node.target, str) else f"{node.target.__name__} at {node.name}"
+        )
+        around = list(node.meta.get("nn_module_stack", {}).values())
+        if node.op == "call_module" or not around:
+            return words
+        path, kind = around[-1]
+        return f"{words} in {path} ({kind.__name__})"

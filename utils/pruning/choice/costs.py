@@ -13,6 +13,7 @@ import numpy as np
 
 from models.cost import count_gflops, count_parameters
 from utils.pruning.channels.groups import ChannelGraph
+from utils.pruning.channels.labels import Layer
 
 
 class ChannelCost:
@@ -97,12 +98,12 @@ class NetworkCost:
         """Return the cost in FLOPs for one image (side in pixels): two per multiply-add, as models.cost counts them."""
         functions = {}
         for layer in graph.layers.values():
-            if layer.is_conv:
-                conv = model.get_submodule(layer.name)
-                each = 2 * layer.area * image_size**2 * conv.weight[0, 0].numel()
-                functions[layer.name] = product(each, layer, conv)
+            if not layer.is_norm:
+                module = model.get_submodule(layer.name)
+                each = 2 * layer.area * image_size**2 * module.weight[0, 0].numel()
+                functions[layer.name] = product(each, layer, module)
         traced = cls("FLOPs", graph, functions)
-        rest = count_gflops(model, image_size) * 1e9 - traced.total  # linear layers, and what could not be traced
+        rest = count_gflops(model, image_size) * 1e9 - traced.total  # what could not be traced
         return cls("FLOPs", graph, functions, max(round(rest), 0))
 
     @classmethod
@@ -111,7 +112,7 @@ class NetworkCost:
         functions = {}
         for layer in graph.layers.values():
             module = model.get_submodule(layer.name)
-            if layer.is_conv:
+            if not layer.is_norm:
                 functions[layer.name] = product(module.weight[0, 0].numel(), layer, module, module.bias is not None)
             else:
                 functions[layer.name] = lambda inputs, outputs: 2 * outputs
@@ -119,11 +120,10 @@ class NetworkCost:
         return cls("parameters", graph, functions, count_parameters(model) - traced.total)
 
 
-def product(each: float, layer: Any, conv: Any, bias: bool = False) -> Callable[..., Any]:
-    """Return the function that gives a convolution's cost from the channels that stay, `each` for one pair of them."""
-    if layer.depthwise:
-        return lambda inputs, outputs: (each + bias) * outputs
-    return lambda inputs, outputs: (each * inputs / conv.groups + bias) * outputs
+def product(each: float, layer: Layer, module: Any, bias: bool = False) -> Callable[..., float]:
+    """Return the function that gives a layer's cost from the channels that stay, `each` for one pair of them."""
+    groups = getattr(module, "groups", 1)
+    return lambda inputs, outputs: (each * layer.fan_in(inputs, groups) + bias) * outputs
 
 
 def touched_layers(graph: ChannelGraph, layers: Any) -> dict[str, Any]:

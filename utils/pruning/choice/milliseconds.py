@@ -64,7 +64,7 @@ def layer_parts(layer: Any, model: Any, image_size: int, block: int) -> Callable
 
     def parts(inputs, outputs):
         given, taken = (-(-width // block) * block for width in (outputs, inputs))
-        products = pixels * kernel * given * (1 if layer.depthwise else taken / conv.groups)
+        products = pixels * kernel * given * layer.fan_in(taken, conv.groups)
         return np.array([products * (kernel == 1), products * (kernel > 1), pixels * given + read * taken])
 
     return parts

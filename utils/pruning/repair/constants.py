@@ -47,10 +47,10 @@ def beta_constants(
     try:
         for layer in graph.layers.values():
             module = model.get_submodule(layer.name)
-            if not layer.is_conv:
+            if layer.is_norm:
                 gammas.append((module.weight, module.weight.clone()))
                 module.weight[torch.from_numpy(np.isin(layer.outputs, removed))] = 0
-            elif not layer.depthwise:
+            elif layer.is_conv and not layer.depthwise:
                 handles.append(module.register_forward_pre_hook(partial(note_middle, seen, layer.name)))
         with evaluation_mode(model):
             model(torch.zeros(1, 3, side, side, device=first.device, dtype=first.dtype))
@@ -87,9 +87,20 @@ def fold(
         layer = graph.layers[name]
         gone = torch.from_numpy(np.isin(layer.inputs, removed))
         if gone.any():
-            weights = model.get_submodule(name).weight[:, gone].double().sum((2, 3))  # [c_out, gone]
+            weights = weight_of_inputs(model.get_submodule(name))[:, gone].double().sum((2, 3))  # [c_out, gone]
             kept = torch.from_numpy(~np.isin(layer.outputs, removed))
             shift_output(narrow, graph, removed, name, (weights @ values[gone].to(weights))[kept])
+
+
+def weight_of_inputs(conv: Any) -> torch.Tensor:
+    """Return the weight [c_out, c_in, k, k] of a convolution, zero where an output of a group does not read."""
+    if conv.groups == 1:
+        return conv.weight
+    blocks = conv.weight.reshape(conv.groups, -1, *conv.weight.shape[1:])
+    whole = blocks.new_zeros(conv.groups, blocks.shape[1], conv.groups, *blocks.shape[2:])
+    index = torch.arange(conv.groups)
+    whole[index, :, index] = blocks
+    return whole.reshape(conv.out_channels, conv.in_channels, *conv.kernel_size)
 
 
 def shift_output(

@@ -46,7 +46,7 @@ def gamma_histograms(graph: ChannelGraph, model: nn.Module, keep: Mapping[str, n
     """
     gone = removed_labels(graph, keep)
     rows = []
-    for layer in (layer for layer in graph.layers.values() if not layer.is_conv):
+    for layer in (layer for layer in graph.layers.values() if layer.is_norm):
         gamma = model.get_parameter(f"{layer.name}.weight").detach().abs().float().cpu().numpy()
         removed = np.isin(layer.outputs, gone)
         high = float(gamma.max()) or 1.0

@@ -20,7 +20,7 @@ def filters(model: DetectionModel, graph: ChannelGraph) -> Iterator[tuple[str, t
 
 def gamma(model: DetectionModel, graph: ChannelGraph) -> dict[str, torch.Tensor]:
     """|gamma| of every batch norm: network slimming (Liu et al. 2017)."""
-    norms = [layer.name for layer in graph.layers.values() if not layer.is_conv]
+    norms = [layer.name for layer in graph.layers.values() if layer.is_norm]
     return {name: model.get_submodule(name).weight.detach().abs().double() for name in norms}
 
 

@@ -29,7 +29,7 @@ class ChannelParameters:
         labels = np.concatenate([group.labels for group in self.groups])
         self.count = len(labels)
         number = dict(zip(labels.tolist(), range(self.count)))
-        norms = [layer for layer in graph.layers.values() if not layer.is_conv]
+        norms = [layer for layer in graph.layers.values() if layer.is_norm]
         names = [layer.name for layer in norms if not number.keys().isdisjoint(layer.outputs.tolist())]
         self.norms: list[Any] = [model.get_submodule(name) for name in names]
         index = [number.get(label, self.count) for name in names for label in graph.layers[name].outputs.tolist()]

@@ -15,7 +15,7 @@ from torch import nn
 from models.yolo import DetectionModel, with_coarsest
 from utils.data.choice import KEPT_CLASSES
 from utils.errors import InputError
-from utils.pruning.channels.rebuild import narrow_conv
+from utils.pruning.channels.narrowing import keep_outputs
 
 BOX_OUTPUTS = 5  # x, y, w, h, objectness; then one for each class
 PARTS = ("backbone", "head")
@@ -140,7 +140,7 @@ def keep_classes(model: DetectionModel, indices: Sequence[int]) -> Any:
     outputs = torch.tensor([*range(BOX_OUTPUTS), *(BOX_OUTPUTS + index for index in indices)])
     rows = (torch.arange(detect.na)[:, None] * detect.no + outputs).flatten()  # [na · (5 + kept)]
     for conv in detect.m:
-        narrow_conv(conv, rows, torch.arange(conv.in_channels))
+        keep_outputs(conv, rows)
     detect.nc, detect.no = len(indices), BOX_OUTPUTS + len(indices)
     detect.np = sum(p.numel() for p in detect.parameters())
     model.nc = len(indices)

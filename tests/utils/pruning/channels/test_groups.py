@@ -59,10 +59,9 @@ def test_a_bottleneck_without_addition_ties_nothing():
 
 def test_an_unknown_module_is_followed_as_far_as_it_is_understood():
     groups = groups_of(Odd())
-    assert groups["a.conv"].members == ("a.conv", "b.conv")
-    assert "convolution in 4 groups" in groups["a.conv"].protected
-    assert "convolution in 4 groups" in groups["c.conv"].protected
-    assert "not understood" in groups["e.conv"].protected  # cut in two: the halves' sizes are fixed numbers
+    assert groups["a.conv"].members == ("a.conv", "b.conv", "c.conv", "grouped.conv")
+    assert groups["a.conv"].width == 4 and groups["a.conv"].ties == ("additions", "groups")  # whole groups of three
+    assert groups["e.conv"].protected == "split (call_method) has fixed bounds"
     assert groups["d.conv"].protected is None
 
 
@@ -90,7 +89,8 @@ def test_patterns_protect_layers_and_what_is_tied_to_them():
 def test_a_module_never_seen_prints_what_it_protects():
     table = group_table(trace_channels(Odd()), Odd(), 640)
     lines = {line.split()[0]: line for line in table.splitlines()}
-    assert "tied by additions to b.conv" in lines["a.conv"] and "convolution in 4 groups" in lines["a.conv"]
+    assert "tied by additions and groups to b.conv, c.conv, grouped.conv" in lines["a.conv"]
+    assert "has fixed bounds" in lines["e.conv"]
     # A channel of d: 12 weights, gamma and beta, two weights of the last: 16; 12 + 2 multiply-adds a pixel.
     assert lines["d.conv"].split()[1:4] == ["6", "16", f"{2 * 14 * 640 * 640 / 1e6:.3f}"]
 

@@ -128,7 +128,7 @@ def test_counts_of_a_cut_by_hand():
     assert torch.equal(narrow[0].bn.running_mean, model[0].bn.running_mean[[0, 2, 3]])
 
 
-def test_without_a_batch_norm_the_convolution_itself_falls_silent():
+def test_layers_and_their_norms_fall_silent():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), Conv(4, 4), nn.Conv2d(4, 4, 1, bias=False), nn.Conv2d(4, 2, 1))
     graph = trace_channels(model)
     keep = {name: np.array([True, False, True, True]) for name in ("0", "2.conv", "3")}
@@ -140,7 +140,8 @@ def test_without_a_batch_norm_the_convolution_itself_falls_silent():
         for name, differs in changed.items()
         if before[name].dim()
     }
-    assert {name for name, where in rows.items() if where} == {"0.weight", "0.bias", "2.bn.weight", "3.weight"}
+    touched = {"0.weight", "0.bias", "2.conv.weight", "2.bn.weight", "3.weight"}
+    assert {name for name, where in rows.items() if where} == touched
     assert all(where in ([], [1]) for where in rows.values())
     assert not after["0.weight"][1].any() and after["0.bias"][1] == after["2.bn.weight"][1] == 0
     image = torch.rand(1, 3, 8, 8)

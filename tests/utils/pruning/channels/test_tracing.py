@@ -9,7 +9,9 @@ from torch.nn import functional
 from models.common import C3TR, BottleneckCSP, Contract, Conv, Focus
 from models.yolo import DetectionModel
 from utils.pruning.channels.groups import trace_channels, traced_network
-from utils.pruning.channels.tracing import Labels, is_activation, keeps_channels, keeps_zero
+from utils.pruning.channels.labels import Labels
+from utils.pruning.channels.operations import is_activation, keeps_zero
+from utils.pruning.channels.rebuild import masked, rebuild
 
 
 class Two(nn.Module):
@@ -33,6 +35,13 @@ class Unpredictable(nn.Module):
 
     def forward(self, x):
         return self.inner(x) if x.sum() > 0 else x
+
+
+class Halves(nn.Module):
+    """Adds the halves of a map, cut at a fixed place."""
+
+    def forward(self, x):
+        return x[:, :4] + x[:, 4:]
 
 
 def groups_of(model):
@@ -114,21 +123,57 @@ def test_a_concat_ties_nothing_and_knows_who_is_read_where(join):
 @pytest.mark.parametrize(
     ("function", "width", "reason"),
     [
-        (lambda a, b: torch.cat((a, b), 2), 8, "cat at cat"),
-        (lambda a, b: torch.cat((a, b)), 8, "cat at cat"),
-        (lambda a, b: a[:, :4] + b[:, 4:], 4, "getitem at getitem"),
-        (lambda a, b: (a + 1) + (b + 1), 8, "add at add"),
-        (lambda a, b: a.flip(1) + b.flip(1), 8, "flip (call_method)"),
-        (lambda a, b: a.mean(1, keepdim=True) + b.mean(1, keepdim=True), 1, "mean (call_method)"),
-        (lambda a, b: (a.flatten(2) + b.flatten(2))[..., None], 8, "flatten (call_method)"),
-        (lambda a, b: a * b.mean((1, 2, 3), keepdim=True), 8, "mul at mul"),
-        (lambda a, b: torch.sigmoid(a + b), 8, "sigmoid at sigmoid"),
+        (lambda a, b: a[:, :4] + b[:, 4:], 4, "getitem at getitem has fixed bounds"),
+        (lambda a, b: a[:, -4:] + b[:, -4:], 4, "getitem at getitem has fixed bounds"),
+        (lambda a, b: a[:, ::2] + b[:, ::2], 4, "getitem at getitem has fixed bounds"),
+        (lambda a, b: (a + 1) + (b + 1), 8, "add at add is not zero at zero"),
+        (lambda a, b: a.flip(1) + b.flip(1), 8, "flip (call_method) is not understood"),
+        (lambda a, b: a.mean(1, keepdim=True) + b.mean(1, keepdim=True), 1, "mean (call_method) is not understood"),
+        (lambda a, b: torch.sigmoid(a + b), 8, "sigmoid at sigmoid is not zero at zero"),
+        (lambda a, b: (a + b).softmax(1), 8, "softmax (call_method) is not understood"),
+        (lambda a, b: (a + b) / b, 8, "truediv at truediv is not understood"),
+        (lambda a, b: (a + b).view(-1, 4, 2, 64, 64).flatten(1, 2), 8, "view (call_method) has room"),
+        (lambda a, b: (a + b).split(4, 1)[1], 4, "split (call_method) has fixed bounds"),
+        (lambda a, b: (a + b) + torch.ones(8, 1, 1), 8, "add at add_1 takes a fixed tensor"),
+        (lambda a, b: (a + b).unbind(1)[3][:, None], 1, "unbind (call_method) has fixed bounds"),
     ],
 )
 def test_what_is_not_understood_is_frozen_and_named(function, width, reason):
     groups = groups_of(Two(function, width))
-    assert groups["a.conv"].protected == f"{reason} is not understood"
+    assert groups["a.conv"].protected.startswith(reason)
     assert groups["b.conv" if "b.conv" in groups else "a.conv"].protected
+
+
+@pytest.mark.parametrize(
+    ("function", "width", "units"),
+    [
+        (lambda a, b: (a + b).chunk(2, 1)[0], 4, 4),
+        (lambda a, b: torch.cat((a, b), 2), 8, 8),
+        (lambda a, b: (a.flatten(2) + b.flatten(2))[..., None], 8, 8),
+        (lambda a, b: (a + b).flatten(2).transpose(1, 2).transpose(2, 1).unflatten(-1, (8, 8)), 8, 8),
+        (lambda a, b: functional.pixel_shuffle(a + b, 2), 2, 2),
+        (lambda a, b: functional.pixel_unshuffle(a + b, 2), 32, 8),
+        (lambda a, b: (a + b) * torch.sigmoid((a + b).mean((2, 3), keepdim=True)), 8, 8),
+        (lambda a, b: (a + b).view(-1, 2, a.shape[1] // 2, 8, 8).transpose(1, 2).reshape(-1, a.shape[1], 8, 8), 8, 4),
+        (lambda a, b: (a + b)[:, : a.shape[1] // 2] * 1.0, 4, 4),
+        (lambda a, b: torch.stack((a, b), 2).mean(2), 8, 8),
+    ],
+)
+def test_what_moves_numbers_passes_channels_on(function, width, units):
+    model = Two(function, width).eval()
+    graph = trace_channels(model, 16 if width == 32 else 8)
+    (group,) = [group for group in graph.groups if group.name == "a.conv"]
+    assert group.protected is None and group.width == units
+    keep = {"a.conv": np.arange(units) != 1}
+    image = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(rebuild(model, graph, keep)(image), masked(model, graph, keep)(image))
+
+
+def test_channels_behind_a_constant_bound_may_go():
+    model = Two(lambda a, b: (a + b)[:, :3] * 1.0, 3).eval()
+    graph = trace_channels(model)
+    assert sorted(graph.frozen) and {graph.frozen[label] for label in graph.layers["a.conv"].outputs[:3]} != set()
+    assert not set(graph.layers["a.conv"].outputs[3:].tolist()).intersection(graph.frozen)
 
 
 def test_asking_for_a_size_freezes_nothing():
@@ -140,7 +185,9 @@ def test_asking_for_a_size_freezes_nothing():
 
 def test_words_name_the_module_whose_code_it_is():
     groups = groups_of(nn.Sequential(Conv(3, 8), C3TR(8, 8), nn.Conv2d(8, 2, 1)))
-    assert "in 1.m (TransformerBlock) is not understood" in groups["1.cv1.conv"].protected
+    assert groups["1.cv1.conv"].protected == "1.m.tr.0.ma (call_module) is not understood"
+    groups = groups_of(nn.Sequential(Conv(3, 8), Halves(), nn.Conv2d(4, 2, 1)))
+    assert groups["0.conv"].protected == "getitem at getitem in 1 (Halves) has fixed bounds"
 
 
 def test_a_module_that_cannot_be_traced_is_protected_and_named():
@@ -170,21 +217,21 @@ def test_detect_and_torch_layers_are_single_steps(tiny_config):
     assert not {"model.0", "model.2", "model.24.m.0"} & targets
 
 
-def test_depthwise_convolutions_pass_labels_on_and_groups_freeze_both_sides():
-    graph = trace_channels(
-        nn.Sequential(Conv(3, 8), Conv(8, 8, 3, g=8), Conv(8, 8, 3, g=2), Conv(8, 1, g=1), nn.Conv2d(1, 2, 1))
-    )
-    first, depthwise, grouped, single = (graph.layers[f"{i}.conv"] for i in range(4))
-    assert first.outputs.tolist() == depthwise.inputs.tolist() == depthwise.outputs.tolist()
-    assert [layer.depthwise for layer in (first, depthwise, grouped, single)] == [False, True, False, False]
-    reasons = [graph.frozen.get(label) for label in (*grouped.inputs.tolist(), *grouped.outputs.tolist())]
-    assert set(reasons) == {"2.conv is a convolution in 2 groups"}
-    assert {group.name: bool(group.protected) for group in graph.groups} == {
-        "0.conv": True,
-        "2.conv": True,
-        "3.conv": False,
-        "4": True,
-    }
+def test_convolutions_in_groups_lose_whole_groups_or_the_same_places_of_each():
+    model = nn.Sequential(Conv(3, 8), Conv(8, 16, 3, g=8), Conv(16, 8, 3, g=2), Conv(8, 12, g=4), nn.Conv2d(12, 2, 1))
+    graph = trace_channels(model.eval())
+    first, depthwise, places, whole = (graph.layers[f"{i}.conv"] for i in range(4))
+    assert first.outputs.tolist() == depthwise.inputs.tolist() == depthwise.outputs[::2].tolist()
+    assert [layer.depthwise for layer in (first, depthwise, places, whole)] == [False, True, False, False]
+    assert [layer.by_group for layer in (first, depthwise, places, whole)] == [False, True, False, True]
+    assert depthwise.outputs[:8].tolist() == depthwise.outputs[8:].tolist() == np.repeat(first.outputs[:4], 2).tolist()
+    assert whole.inputs.tolist() == places.outputs.tolist() and len(set(places.outputs.tolist())) == 2
+    assert not any(group.protected for group in graph.groups[:-1])
+    assert {group.name: group.width for group in graph.groups} == {"0.conv": 4, "2.conv": 2, "4": 2}
+    keep = {"0.conv": np.array([True, False, True, True]), "2.conv": np.array([False, True])}
+    narrow, image = rebuild(model, graph, keep), torch.rand(2, 3, 8, 8)
+    assert [narrow[i].conv.groups for i in range(4)] == [1, 6, 2, 2]
+    torch.testing.assert_close(narrow(image), masked(model, graph, keep)(image))
 
 
 @pytest.mark.parametrize(("act", "reason"), [(nn.Sigmoid(), "0.act (Sigmoid) is not zero at zero"), (nn.Tanh(), None)])
@@ -235,29 +282,10 @@ def test_a_convolution_that_others_read_too_has_no_batch_norm_of_its_own_behind(
     assert trace_channels(Read()).behind == {"last.conv": ("last.bn", 0)}
 
 
-def test_space_to_depth_freezes_what_it_reads_and_a_slice_of_pixels_does_not():
+def test_space_to_depth_keeps_groups_of_fixed_sizes_and_a_slice_of_pixels_is_free():
     groups = groups_of(nn.Sequential(Focus(3, 8), Conv(8, 8), Contract(), Conv(32, 8), nn.Conv2d(8, 2, 1)))
     assert groups["0.conv.conv"].protected is None and groups["3.conv"].protected is None
-    assert "not understood" in groups["1.conv"].protected
-
-
-@pytest.mark.parametrize(
-    ("index", "whole"),
-    [
-        ((slice(None), slice(None), slice(0, 3)), True),
-        ((..., slice(None, None, 2), slice(1, None, 2)), True),
-        ((..., slice(0, 1), slice(None), slice(None)), False),
-        ((..., 0), False),
-        ((...,), True),
-        (slice(None), True),
-        (slice(0, 1), False),
-        ((slice(None), slice(0, 4)), False),
-        ((slice(None), slice(None), 0), False),
-        (0, False),
-    ],
-)
-def test_indices_that_keep_channels_whole(index, whole):
-    assert keeps_channels(index) == whole
+    assert "1.conv" in groups
 
 
 @pytest.mark.parametrize(

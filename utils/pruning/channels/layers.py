@@ -1,0 +1,124 @@
+"""The book of layers that have weights for each channel: what they read and give."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from utils.pruning.channels.labels import Carried, Labels, Layer
+
+Given = Carried | str  # what a layer's output carries, or why nothing is known of it
+
+
+class LayerBook:
+    """Records every layer that a walk comes to, with the labels that it reads and gives."""
+
+    def __init__(self, image_pixels: int) -> None:
+        self.image_pixels = image_pixels
+        self.labels = Labels()
+        self.layers: dict[str, Layer] = {}
+
+    def conv(
+        self, name: str, conv: nn.Conv2d, source: Carried | None, given: torch.Tensor, value: torch.Tensor
+    ) -> Given:
+        """Record a convolution of `given` [B, c_in, h, w] to `value` [B, c_out, H, W].
+
+        One in groups loses whole groups, or the same places of every group, whichever is finer.
+        """
+        groups = conv.groups
+        inputs = self.read(source, 1, conv.in_channels, name)
+        depthwise = groups == conv.in_channels and groups > 1
+        by_group = depthwise or groups > conv.in_channels // groups
+        if depthwise:
+            outputs = np.repeat(inputs, conv.out_channels // groups)
+        else:
+            outputs = self.labels.fresh(conv.out_channels)
+            if groups > 1:
+                self.tie_groups(inputs.reshape(groups, -1), outputs.reshape(groups, -1), by_group)
+        layer = Layer(name, inputs, outputs, "conv", self.area(value), depthwise, by_group and groups > 1)
+        return Carried(1, self.remember(layer).outputs)
+
+    def tie_groups(self, inputs: np.ndarray, outputs: np.ndarray, by_group: bool) -> None:
+        """Tie channels [groups, each] of a convolution in groups: all of a group, or the same places of all groups."""
+        if by_group:
+            self.labels.tie_rows(np.concatenate((inputs, outputs), 1).T, "groups")
+        else:
+            self.labels.tie_rows(inputs, "groups")
+            self.labels.tie_rows(outputs, "groups")
+
+    def transposed(
+        self, name: str, conv: Any, source: Carried | None, given: torch.Tensor, value: torch.Tensor
+    ) -> Given:
+        """Record a transposed convolution."""
+        if conv.groups > 1:
+            return f"{name} is a transposed convolution in groups"
+        inputs, outputs = self.read(source, 1, conv.in_channels, name), self.labels.fresh(conv.out_channels)
+        return Carried(1, self.remember(Layer(name, inputs, outputs, "transposed conv", self.area(given))).outputs)
+
+    def linear(
+        self, name: str, linear: nn.Linear, source: Carried | None, given: torch.Tensor, value: torch.Tensor
+    ) -> Given:
+        """Record a linear layer over the last axis."""
+        axis = value.dim() - 1
+        inputs, outputs = self.read(source, axis, linear.in_features, name), self.labels.fresh(linear.out_features)
+        area = value[..., 0].numel() / self.image_pixels
+        return Carried(axis, self.remember(Layer(name, inputs, outputs, "linear", area)).outputs)
+
+    def norm(self, name: str, norm: Any, source: Carried | None, given: torch.Tensor, value: torch.Tensor) -> Given:
+        """Record a norm of each channel by itself."""
+        silent = None if source is None else Carried(source.axis, source.vector)  # gamma and beta silence it anew
+        inputs = self.read(silent, 1, norm.num_features, name)
+        outputs = self.remember(Layer(name, inputs, inputs, "norm", self.area(value))).outputs
+        return Carried(1, outputs, None if norm.affine else f"{name} has no gamma and beta to silence a channel with")
+
+    def group_norm(
+        self, name: str, norm: Any, source: Carried | None, given: torch.Tensor, value: torch.Tensor
+    ) -> Given:
+        """Record a group norm: a group goes as a whole, so that the others keep their mean and deviation."""
+        if norm.num_groups == 1 or not norm.affine or source is None or source.axis != 1:
+            return f"{name} (GroupNorm) takes one mean over these channels"
+        self.labels.tie_rows(source.vector.reshape(norm.num_groups, -1).T, "group norms")
+        return Carried(1, self.remember(Layer(name, source.vector, source.vector, "norm", self.area(value))).outputs)
+
+    def read(self, source: Carried | None, axis: int, count: int, name: str) -> np.ndarray:
+        """Return the labels [count] of what a layer reads along an axis; frozen ones where they are not known."""
+        if source is None:
+            return self.frozen(count, f"{name} reads channels that are not understood")
+        if source.axis != axis:
+            self.labels.freeze(source.vector, f"{name} works along another axis")
+            return self.frozen(count, f"{name} works along another axis")
+        if source.loud:
+            self.labels.freeze(source.vector, source.loud)
+        return source.vector
+
+    def frozen(self, count: int, reason: str) -> np.ndarray:
+        """Return `count` new frozen labels."""
+        vector = self.labels.fresh(count)
+        self.labels.freeze(vector, reason)
+        return vector
+
+    def area(self, value: torch.Tensor) -> float:
+        """Return how many pixels a map [B, C, H, W] has over those of the image; one where it has no pixels."""
+        return value.shape[2:].numel() / self.image_pixels
+
+    def remember(self, layer: Layer) -> Layer:
+        """Record a layer; one that is used twice has its labels tied, because its weights are shared."""
+        known = self.layers.setdefault(layer.name, layer)
+        if known is not layer:
+            self.labels.tie(known.inputs, layer.inputs, "shared weights")
+            self.labels.tie(known.outputs, layer.outputs, "shared weights")
+            known.area += layer.area
+        return known
+
+
+RECORDED: dict[type, Callable[..., Given]] = {
+    nn.Conv2d: LayerBook.conv,
+    nn.ConvTranspose2d: LayerBook.transposed,
+    nn.Linear: LayerBook.linear,
+    nn.BatchNorm2d: LayerBook.norm,
+    nn.BatchNorm1d: LayerBook.norm,
+    nn.InstanceNorm2d: LayerBook.norm,
+    nn.GroupNorm: LayerBook.group_norm,
+}

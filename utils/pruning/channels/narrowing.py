@@ -1,0 +1,71 @@
+"""How layers fall silent or lose channels."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from utils.pruning.channels.labels import Layer
+
+
+def silence_layer(module: Any, gone: torch.Tensor) -> None:
+    """Set the weights and biases behind the marked outputs (bool vector) of a layer to zero, in place."""
+    outputs = 1 if isinstance(module, nn.ConvTranspose2d) else 0
+    if module.weight is not None:
+        module.weight.movedim(outputs, 0)[gone] = 0
+    if module.bias is not None:
+        module.bias[gone] = 0
+
+
+def narrow(module: Any, layer: Layer, outputs: torch.Tensor, inputs: torch.Tensor) -> None:
+    """Keep the marked output and input channels (bool vectors) of a layer, in place."""
+    if isinstance(module, nn.Conv2d):
+        narrow_conv(module, layer, outputs, inputs)
+    elif isinstance(module, nn.ConvTranspose2d):
+        keep_weights(module, module.weight[inputs][:, outputs], outputs)
+        module.in_channels, module.out_channels = int(inputs.sum()), int(outputs.sum())
+    elif isinstance(module, nn.Linear):
+        keep_weights(module, module.weight[outputs][:, inputs], outputs)
+        module.in_features, module.out_features = int(inputs.sum()), int(outputs.sum())
+    else:
+        narrow_norm(module, outputs)
+
+
+def narrow_conv(conv: nn.Conv2d, layer: Layer, outputs: torch.Tensor, inputs: torch.Tensor) -> None:
+    """Keep the marked channels of a convolution, in place."""
+    each = conv.in_channels // conv.groups
+    weight = conv.weight[outputs]
+    if layer.by_group:
+        conv.groups = int(inputs.sum()) // each
+    else:
+        weight = weight[:, inputs[:each]]  # the same places of every group
+    keep_weights(conv, weight, outputs)
+    conv.out_channels, conv.in_channels = int(outputs.sum()), int(inputs.sum())
+
+
+def keep_outputs(conv: nn.Conv2d, outputs: torch.Tensor) -> None:
+    """Keep the outputs of a convolution with the given indices, in place; it reads all that it did."""
+    keep_weights(conv, conv.weight[outputs], outputs)
+    conv.out_channels = len(outputs)
+
+
+def narrow_norm(norm: Any, keep: torch.Tensor) -> None:
+    """Keep the marked channels of a norm, in place."""
+    count = int(keep.sum())
+    if isinstance(norm, nn.GroupNorm):
+        norm.num_groups = norm.num_groups * count // norm.num_channels
+        norm.num_channels = count
+    else:
+        norm.num_features = count
+        if norm.running_mean is not None:
+            norm.running_mean, norm.running_var = norm.running_mean[keep].clone(), norm.running_var[keep].clone()
+    keep_weights(norm, norm.weight[keep] if norm.weight is not None else None, keep)
+
+
+def keep_weights(module: Any, weight: torch.Tensor | None, outputs: torch.Tensor) -> None:
+    """Give a layer a new weight, and of its bias the chosen part (bool vector or indices)."""
+    if weight is not None:
+        module.weight = nn.Parameter(weight.detach().clone(), requires_grad=module.weight.requires_grad)
+    if module.bias is not None:
+        bias = module.bias[outputs].detach().clone()
+        module.bias = nn.Parameter(bias, requires_grad=module.bias.requires_grad)
