@@ -41,10 +41,11 @@ STRIDES = {
     "yolov5n-light": P3_TO_P5,
 }
 # What may not be cut besides the predictions, and why. All else, depth-wise and ghost channels included, may.
+ATTENTION = "model.8.m.tr.0.ma (call_module) is not understood"  # it needs all that it reads
 PROTECTED = {
     "yolov5s-transformer": {
-        # The tokens of the attention come from here; its heads and residual additions need them all.
-        "model.8.cv1.conv": "flatten (call_method) in model.8.m (TransformerBlock) is not understood"
+        "model.8.cv1.conv": ATTENTION,
+        **{f"model.8.m.tr.0.{name}": ATTENTION for name in ("q", "k", "v", "fc2")},
     }
 }
 

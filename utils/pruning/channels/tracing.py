@@ -88,7 +88,7 @@ class ChannelWalk(fx.Interpreter):
         found = self.carried.get(first) if isinstance(first, fx.Node) else None
         if isinstance(found, list) and isinstance(node.args[-1], int) and len(node.args) == 2:
             return found[node.args[1]]  # one of a tuple
-        if isinstance(found, Carried) and len(inputs) == 1 and self.passes_all(node, module):
+        if isinstance(found, Carried) and value is self.env[first] and self.passes_all(node, module):
             return found
         if isinstance(module, nn.Module):
             return self.carry_module(node, module, found if isinstance(found, Carried) else None, value)
@@ -186,12 +186,16 @@ class ChannelWalk(fx.Interpreter):
         """Return what joined tensors carry, one after the other; along another axis, or a new one, they are tied."""
         nodes = node.args[0]
         found = self.carried.get(nodes) if isinstance(nodes, fx.Node) else [self.carried.get(n) for n in nodes]
-        dim = argument(node, 1, "dim", 0)
-        parts = [part for part in found or () if isinstance(part, Carried)]
-        if not isinstance(found, list) or len(parts) < len(found) or len({part.axis for part in parts}) > 1:
+        axes = {part.axis for part in found or () if isinstance(part, Carried)}
+        if not isinstance(found, list) or len(axes) != 1:
+            return self.not_understood(node)
+        axis, dim = axes.pop(), argument(node, 1, "dim", 0) % value.dim()
+        if isinstance(nodes, (tuple, list)) and dim == axis:  # what carries nothing stays as it is beside the others
+            found = [part or self.as_it_is(n, axis) for part, n in zip(found, nodes, strict=True)]
+        parts = [part for part in found if part is not None]
+        if len(parts) < len(found):
             return self.not_understood(node)
         loud = next((part.loud for part in parts if part.loud), None)
-        axis, dim = parts[0].axis, dim % value.dim()
         if node.target is torch.stack:
             axis += dim <= axis
         elif dim == axis:
@@ -200,6 +204,11 @@ class ChannelWalk(fx.Interpreter):
         for part in parts[1:]:
             self.labels.tie(parts[0].vector, part.vector, "concats")
         return Carried(axis, parts[0].vector, loud)
+
+    def as_it_is(self, node: Any, axis: int) -> Carried:
+        """Return frozen channels for a tensor that carries none."""
+        reason = self.why.get(node, f"{node} is a fixed tensor")
+        return Carried(axis, self.book.frozen(self.env[node].shape[axis], reason))
 
     def note_parts(self, node: Any, counts: list[int]) -> None:
         """Remember of which convolutions' outputs a concat consists."""
