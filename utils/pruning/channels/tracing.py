@@ -185,7 +185,7 @@ class ChannelWalk(fx.Interpreter):
     def concat(self, node: Any, value: Any) -> Found:
         """Return what joined tensors carry, one after the other; along another axis, or a new one, they are tied."""
         nodes = node.args[0]
-        found = self.carried.get(nodes) if isinstance(nodes, fx.Node) else [self.carried.get(n) for n in nodes]
+        found: Any = self.carried.get(nodes) if isinstance(nodes, fx.Node) else [self.carried.get(n) for n in nodes]
         axes = {part.axis for part in found or () if isinstance(part, Carried)}
         if not isinstance(found, list) or len(axes) != 1:
             return self.not_understood(node)
