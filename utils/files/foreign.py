@@ -33,8 +33,8 @@ NETWORKS = {
 }
 DETECTOR = "Here YOLOv5 and YOLOv3 detectors are trained and pruned: begin with one, such as --weights yolov5s.pt"
 REMEDIES = {
-    SEGMENTS: f"its masks need segment/predict.py of the public YOLOv5. {DETECTOR}",
-    CLASSIFIES: f"it finds no boxes; classify/predict.py of the public YOLOv5 runs it. {DETECTOR}",
+    SEGMENTS: f"the scripts in segment/ of the public YOLOv5 run it. {DETECTOR}",
+    CLASSIFIES: f"it finds no boxes; the scripts in classify/ of the public YOLOv5 run it. {DETECTOR}",
     "a TorchScript file": "val.py and detect.py read it when its name ends in .torchscript; "
     "prune.py and the trainings need the checkpoint that it was made from",
 }
