@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class Terminated(KeyboardInterrupt):
+    """The program was asked to end by SIGTERM, as by a batch system; like ^C, but for the exit code."""
+
+
 @contextmanager
 def readable(path: object, what: str) -> Iterator[None]:
     """Turn whatever a library raises over a file's content into an InputError that names the file.

@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import Any
 
 from models.errors import SpecError
-from utils.errors import InputError, printable
+from utils.errors import InputError, Terminated, printable
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 def run(options: str | type, work: str | Callable[..., object], description: str | None) -> None:
@@ -32,13 +33,16 @@ def run(options: str | type, work: str | Callable[..., object], description: str
         with leaving_at_once(prog):
             given = read_flags(named(options), description, prog)
             main = named(work)
-        main(given)
+        with ending_in_order():
+            main(given)
         return
     except (InputError, SpecError) as error:
         line, code = f"{prog}: error: {error}", EXIT_BAD_INPUT
     except OSError as error:
         place = f"{error.filename}: " if error.filename is not None else ""
         line, code = f"{prog}: error: {place}{error.strerror or error}", EXIT_BAD_INPUT
+    except Terminated:
+        line, code = f"{prog}: terminated", EXIT_TERMINATED
     except KeyboardInterrupt:
         print(file=sys.stderr)  # the terminal shows ^C
         line, code = f"{prog}: interrupted", EXIT_INTERRUPTED
@@ -81,6 +85,27 @@ def leaving_at_once(prog: str) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Let SIGTERM end the body as ^C does, so that nothing is left half done.
+
+    Not under torchrun: a process that waits for another one in a library would never get to it.
+    """
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def await_threads(seconds: float = 5.0) -> None:

@@ -22,6 +22,7 @@ class EpochBatches(Sampler):
     as they are, because each has its own shape: there the order of whole batches is drawn and shared out.
 
     weights: None, or a chance for each image [n] to be drawn (with replacement) when shuffling.
+    first: the batch to begin with, where an epoch was stopped.
     """
 
     def __init__(self, dataset, batch_size, *, shuffle, seed=0, rank=0, world_size=1):
@@ -32,6 +33,7 @@ class EpochBatches(Sampler):
         self.rank = rank
         self.world_size = world_size
         self.weights = None
+        self.first = 0
 
     def __len__(self):
         images = len(self.dataset)
@@ -43,9 +45,9 @@ class EpochBatches(Sampler):
         rng = np.random.default_rng([self.seed, self.dataset.epoch, len(self.dataset)])  # items use the numbers below
         if self.dataset.rect:
             batches = self._chunks(np.arange(len(self.dataset)))
-            yield from (batches[index] for index in self._share(self._order(len(batches), rng, None)))
+            yield from [batches[index] for index in self._share(self._order(len(batches), rng, None))][self.first :]
         else:
-            yield from self._chunks(self._share(self._order(len(self.dataset), rng, self.weights)))
+            yield from self._chunks(self._share(self._order(len(self.dataset), rng, self.weights)))[self.first :]
 
     def _order(self, number, rng, weights):
         if not self.shuffle:

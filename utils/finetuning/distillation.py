@@ -192,6 +192,7 @@ class Distillation(Hook):
         self.say = say
         self.teacher, self.name = teacher.eval().requires_grad_(False).fuse(), name
         self.gains = output_gain, feature_gain
+        self.means = torch.zeros(2)  # of the two losses in this epoch
 
     def prepare(self, model: DetectionModel) -> None:
         """Find what the two networks have in common. Raises InputError when the teacher cannot teach this one."""
@@ -209,7 +210,7 @@ class Distillation(Hook):
 
     def before_epoch(self, run: Run) -> None:
         """Begin the means of the epoch."""
-        self.means = torch.zeros(2, device=run.device)
+        self.means = self.means.to(run.device) if run.first_batch else torch.zeros(2, device=run.device)
 
     def extra_loss(self, run: Run, images: torch.Tensor, raw: list[torch.Tensor]) -> torch.Tensor | None:
         """Return the sum of both losses over the images."""
@@ -229,6 +230,14 @@ class Distillation(Hook):
         """Log the losses."""
         output, feature = self.means.tolist()
         run.log |= {"train/distill_loss": output + feature, "distill/output": output, "distill/feature": feature}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the means of the epoch so far."""
+        return {"means": self.means}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the means, which runs of before have not."""
+        self.means = state.get("means", torch.zeros(2)).clone()
 
     def finish(self, run: Run) -> None:
         """Stop listening."""

@@ -101,6 +101,8 @@ class UnlabelledImages(Hook):
         """Begin the epoch's drawing."""
         dataset: Any = self.loader.dataset
         dataset.set_epoch(run.epoch)
+        order: Any = self.loader.batch_sampler
+        order.first = run.first_batch
         self.batches: Any = iter(self.loader)
 
     def more_images(self, run: Run) -> torch.Tensor | None:

@@ -36,7 +36,7 @@ class CheckpointWriter:
         """Write what is due after run.epoch: last.pt last, so that what an interrupt leaves out is done again."""
         if not (self.every_epoch or run.last_epoch):
             return
-        about = {"best_fitness": run.best_fitness, "opt": self.options, "date": self.now().isoformat()}
+        about = self.about(run)
         if run.improved or run.last_epoch:
             finished = finished_content(run.ema.model, **about)
         if run.improved:
@@ -45,6 +45,15 @@ class CheckpointWriter:
         if self.period > 0 and run.epoch % self.period == 0 and not run.last_epoch:
             write_checkpoint(run, run.folder.epoch_checkpoint(run.epoch), content)
         write_checkpoint(run, run.folder.last, content)
+
+    def save_part(self, run: Run, hooks: Sequence[Hook]) -> None:
+        """Write last.pt in the middle of an epoch, after a step."""
+        if self.every_epoch:
+            write_checkpoint(run, run.folder.last, unfinished_content(run, hooks, **self.about(run)))
+
+    def about(self, run: Run) -> dict[str, Any]:
+        """Return what all checkpoints say of their run."""
+        return {"best_fitness": run.best_fitness, "opt": self.options, "date": self.now().isoformat()}
 
 
 def write_checkpoint(run: Run, path: Path, content: dict[str, Any]) -> None:
@@ -67,6 +76,8 @@ def unfinished_content(run: Run, hooks: Sequence[Hook], **about: Any) -> dict[st
     assert len(hook_states) == len(hooks), "two hooks of one class would share their state"
     counts = {name: getattr(run, name) for name in COUNTS}
     state = {**counts, "best_epoch": run.best_epoch, "scaler": run.scaler.state_dict(), "hooks": hook_states}
+    if run.part:
+        state["part"] = run.part
     return {
         "epoch": run.epoch,
         "model": network,
@@ -109,6 +120,8 @@ def restore(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
     run.optimizer.load_state_dict(entries["optimizer"])
     run.scaler.load_state_dict(state["scaler"])
     run.epoch = entries["epoch"] + 1
+    if "part" in state:  # it was stopped within this epoch
+        run.epoch, run.part = entries["epoch"], state["part"]
     for name in COUNTS:
         setattr(run, name, state.get(name, 0))  # older runs have fewer
     run.best_fitness, run.best_epoch = entries["best_fitness"], state["best_epoch"]

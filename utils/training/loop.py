@@ -123,7 +123,7 @@ def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
     while run.epoch < run.epochs and not run.stop:
         seed_everything(run.settings.seed, run.epoch, run.processes.rank)
         loader.dataset.set_epoch(run.epoch)
-        run.log = {}
+        begin_epoch(run, loader)
         snapshot = Snapshot(run, hooks)
         try:
             with explained(run):
@@ -136,6 +136,7 @@ def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
         if run.processes.main:
             record_evaluation(run, validate(run))
         notify(hooks, "after_validation", run)
+        run.part = {}
         run.stop = run.processes.broadcast(run.stop or run.patience_over)
         if run.processes.main:
             save(run, hooks)
@@ -157,15 +158,23 @@ def seed_everything(*numbers: int) -> None:
     torch.manual_seed(seed)
 
 
+def begin_epoch(run: Run, loader: Any) -> None:
+    """Let the numbers of the epoch begin where it was stopped, which is nearly always at its start."""
+    part: dict[str, Any] = {"first_batch": 0, "losses": torch.zeros(3), "counted": 0, "log": {}} | run.part
+    run.first_batch, run.counted, run.log = part["first_batch"], part["counted"], dict(part["log"])
+    run.losses = part["losses"].to(run.device, copy=True)
+    if hasattr(loader, "batch_sampler"):
+        loader.batch_sampler.first = run.first_batch
+
+
 def train_epoch(run: Run, network: Any, loader: Any, hooks: Sequence[Hook]) -> None:
     """Pass once over the loader. Batches left over at the end make a step of their own, so no gradient is lost."""
     run.model.train()
-    run.losses, counted = torch.zeros(3, device=run.device), 0
     buffers = Buffers(run.model)
     notify(hooks, "before_epoch", run)
     run.optimizer.zero_grad(set_to_none=True)
     steps = set(run.schedule.steps_in(run.epoch))
-    for index, (images, targets, paths, _) in enumerate(loader):
+    for index, (images, targets, paths, _) in enumerate(loader, run.first_batch):
         run.batch = BatchNumbers(index, labelled=len(images), instances=len(targets))
         set_rates(run)
         images = prepare(run, with_more(images, [hook.more_images(run) for hook in hooks]))
@@ -176,12 +185,12 @@ def train_epoch(run: Run, network: Any, loader: Any, hooks: Sequence[Hook]) -> N
         with network.no_sync() if alone else nullcontext():
             items = learn(run, network, hooks, images, targets)
         if items is not None:
-            counted += 1
-            run.losses += (items - run.losses) / counted
+            run.counted += 1
+            run.losses += (items - run.losses) / run.counted
         if stepping:
             optimizer_step(run, hooks, buffers)
         notify(hooks, "after_batch", run, images[: run.batch.labelled], targets, paths)
-    if not counted:
+    if not run.counted:
         run.losses += torch.nan
     run.log |= dict(zip(("train/box_loss", "train/obj_loss", "train/cls_loss"), run.losses.tolist()))
 

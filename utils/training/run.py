@@ -68,6 +68,9 @@ class Run(RunState):
     lr: float = 0.0  # of the weights
     images_at_once: int = 0  # that go through the network together, as far as memory reaches; 0: all of a batch
     bad_losses: int = 0  # batches of this step whose loss was not finite
+    part: dict[str, Any] = field(default_factory=dict)  # of this epoch that was done when the run was stopped within it
+    first_batch: int = 0  # of this epoch that is still to do
+    counted: int = 0  # batches of this epoch whose losses are in the mean
     losses: Any = None  # [3] box, objectness, class: mean over the batches of this epoch
     evaluation: Any = None  # utils.validation.evaluate.Evaluation of this epoch
     improved: bool = False  # whether its fitness is the best so far

@@ -26,6 +26,7 @@ from utils.training.checkpoints import CheckpointWriter, restore, resumed_checkp
 from utils.training.class_balance import ImageWeightsHook
 from utils.training.conclusion import conclude
 from utils.training.distributed import connected
+from utils.training.faults.interrupts import Interrupts, kept_line
 from utils.training.freezing import FreezeHook, frozen_layers
 from utils.training.loaders import scan_splits, training_loader, validation_loader
 from utils.training.logs.choice import make_loggers
@@ -125,11 +126,13 @@ def train_epochs(plan: Plan, run: Run, loader: Any, val_loader: Any, hooks: list
     """Do the epochs that are left; say how to go on when that is interrupted."""
     writer = CheckpointWriter(stored_options(plan.options), not plan.options.nosave, plan.options.save_period)
     began, first = time.monotonic(), run.epoch
+    interrupts = Interrupts(lambda run: writer.save_part(run, hooks))
     try:
-        fit(run, loader, partial(validate_epoch, plan, val_loader), hooks, writer)
+        with interrupts.watching(not plan.processes.distributed):
+            fit(run, loader, partial(validate_epoch, plan, val_loader), [*hooks, interrupts], writer)
     except KeyboardInterrupt:
         if run.folder.last in run.written:
-            plan.say(f"\nepochs 0 to {run.epoch - 1} are kept; to go on: --resume {quote(str(run.folder.last))}")
+            plan.say(f"\n{kept_line(run)} are kept; to go on: --resume {quote(str(run.folder.last))}")
         raise
     plan.say(f"epochs {first} to {run.epoch - 1}: {(time.monotonic() - began) / 3600:.3f} hours")
 
