@@ -5,17 +5,18 @@ The writers are observers of utils.validation.evaluate.evaluate.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from utils.boxes.geometry import RatioPad, scale_boxes, xyxy2xywh, xyxy2xywhn
+from utils.boxes.geometry import scale_boxes, xyxy2xywh, xyxy2xywhn
 from utils.data.config import DataConfig
 from utils.data.formats.coco import COCO80_TO_91, image_id
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
+from utils.runtimes.packages import need
 
 COCO_ENDS = ["person", "toothbrush"]  # first and last class of COCO
 
@@ -72,16 +73,17 @@ class LabelWriter:
         detections: list[torch.Tensor],
     ) -> None:
         """Write the files of one batch."""
-        for path, (original, ratio_pad), found in zip(paths, shapes, detections):
-            found = in_pixels(found, images.shape[2:], original, ratio_pad)
+        for path, original, found in originals(images, paths, shapes, detections):
             write_labels(self.folder / f"{self.names.of(path, Path(path).stem)}.txt", found, original, self.with_conf)
 
 
-def in_pixels(
-    detections: torch.Tensor, loaded: Sequence[int], original: Sequence[int], ratio_pad: RatioPad
-) -> torch.Tensor:
-    """Return detections [n, 6] on a loaded image in pixels of the original; shapes are (height, width)."""
-    return torch.cat((scale_boxes(detections[:, :4], loaded, original, ratio_pad), detections[:, 4:]), 1)
+def originals(
+    images: torch.Tensor, paths: Sequence[str], shapes: Sequence[Any], detections: Sequence[torch.Tensor]
+) -> Iterator[tuple[str, tuple[int, int], torch.Tensor]]:
+    """Yield (path, (height, width), detections [n, 6] in pixels) of each original image of an observer's batch."""
+    for path, (original, ratio_pad), found in zip(paths, shapes, detections, strict=True):
+        boxes = scale_boxes(found[:, :4], images.shape[2:], original, ratio_pad)
+        yield path, original, torch.cat((boxes, found[:, 4:]), 1)
 
 
 class CocoWriter:
@@ -119,8 +121,7 @@ class CocoWriter:
         detections: list[torch.Tensor],
     ) -> None:
         """Collect one batch."""
-        for path, (original, ratio_pad), found in zip(paths, shapes, detections):
-            found = in_pixels(found, images.shape[2:], original, ratio_pad)
+        for path, _, found in originals(images, paths, shapes, detections):
             boxes = xyxy2xywh(found[:, :4])
             boxes[:, :2] -= boxes[:, 2:] / 2  # centre to left top
             image = self.image_ids.get(Path(path).name) if self.annotations else image_id(path)
@@ -138,8 +139,9 @@ class CocoWriter:
             ]
 
     def finish(self, file: Path) -> None:
-        """Write all results; print COCO's table of average precision when there are annotations."""
+        """Write all results, say where; print COCO's table of average precision when there are annotations."""
         write_atomically(file, json.dumps(self.results).encode())
+        print(f"{len(self.results)} detections as COCO results: {file}")
         if self.annotations and self.results:
             print(f"COCO's average precision against {self.annotations}")
             coco_average_precision(self.annotations, file, self.seen)
@@ -172,20 +174,18 @@ def read_ids(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def coco_average_precision(annotations: Path, results: Path, image_ids: Iterable[Any]) -> tuple[float, ...]:
-    """Print pycocotools' table of a results file against an instances file, for the images with `image_ids` alone.
+    """Print COCO's table of a results file against an instances file, for the images with `image_ids` alone.
 
-    Returns its twelve numbers: AP, AP50, AP75, AP by size, AR1, AR10, AR100, AR by size. Raises InputError without
-    pycocotools.
+    Returns its twelve numbers: AP, AP50, AP75, AP by size, AR1, AR10, AR100, AR by size. They are those of pycocotools,
+    computed by faster-coco-eval. Raises InputError without it.
     """
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise InputError("--save-json: COCO's average precision needs pycocotools; pip install pycocotools") from None
+    need("faster_coco_eval", "--save-json")
+    from faster_coco_eval import COCO, COCOeval_faster
+
     truth = COCO(str(annotations))
-    run = COCOeval(truth, truth.loadRes(str(results)), "bbox")
+    run = COCOeval_faster(truth, truth.loadRes(str(results)), "bbox", print_function=print)
     run.params.imgIds = sorted(image_ids)
     run.evaluate()
     run.accumulate()
     run.summarize()
-    return tuple(map(float, run.stats))
+    return tuple(map(float, run.stats[:12]))

@@ -87,7 +87,7 @@ def test_results_with_annotations_take_their_ids_and_are_scored(config, annotati
     writer(*BATCH, [DETECTIONS])
     (result,) = writer.results
     assert (result["image_id"], result["category_id"]) == (7, 18)
-    pytest.importorskip("pycocotools")
+    pytest.importorskip("faster_coco_eval")
     writer.finish(tmp_path / "out.json")
     assert "Average Precision" in capsys.readouterr().out
     assert coco_average_precision(annotations, tmp_path / "out.json", [7])[:3] == pytest.approx((1, 1, 1))
