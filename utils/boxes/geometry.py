@@ -7,6 +7,10 @@ floating type, leave their input alone and return the same kind.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -179,8 +183,19 @@ def _suppress(
     return torch.cat((boxes[kept], scores[kept, None], labels[kept, None]), 1)
 
 
+@cache
 def import_nms() -> Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]:
-    """Return torchvision's non-maximum suppression, imported only here: that takes as long as importing PyTorch."""
+    """Return torchvision's non-maximum suppression for boxes [n, 4], scores [n] and an IoU.
+
+    Only the library that holds it is loaded where that is found: the whole package imports a good part of PyTorch for
+    models that nobody asks for, which takes longer than a dozen images.
+    """
+    package = find_spec("torchvision")
+    places = package.submodule_search_locations if package else None
+    for library in sorted(file for place in places or () for file in Path(place).glob("_C*.*")):
+        with suppress(OSError, AttributeError):  # another build of the package: asked in the usual way below
+            torch.ops.load_library(str(library))
+            return torch.ops.torchvision.nms.default
     from torchvision.ops import nms
 
     return nms

@@ -11,6 +11,7 @@ from utils.boxes.geometry import (
     ciou,
     clip,
     first_survivors,
+    import_nms,
     non_max_suppression,
     scale_boxes,
     xywh2xyxy,
@@ -88,6 +89,14 @@ def test_ciou_gradient_is_finite_for_a_flat_box():
 
 def prediction(x, y, obj, *classes, size=10.0):
     return [x, y, size, size, obj, *classes]
+
+
+def test_suppression_is_that_of_torchvision():
+    from torchvision.ops import nms
+
+    corners = torch.rand(200, 2) * 100
+    boxes, scores = torch.cat((corners, corners + 5 + torch.rand(200, 2) * 30), 1), torch.rand(200)
+    assert torch.equal(import_nms()(boxes, scores, 0.4), nms(boxes, scores, 0.4))
 
 
 def test_suppression_keeps_the_best_of_overlapping_boxes():
