@@ -142,3 +142,10 @@ def test_the_document_calls_the_functions_with_what_they_take():
     assert len(told) >= 20
     unknown = [(name, key) for name, key in told if key not in FUNCTIONS[name].__dataclass_fields__]
     assert not unknown
+
+
+def test_slim_tells_where_it_began_and_where_it_ended(place, tmp_path):
+    given = {"weights": place / "tiny.pt", "data": place / "shapes/shapes.yaml", "imgsz": 64, "workers": 0}
+    found = yolov5_slim.slim(**given, flops=0.5, hours=0, device="cpu", project=tmp_path, quiet=True)
+    assert found.folder == tmp_path / "exp" and found.weights.name == "slim.pt" and found.weights.is_file()
+    assert found.steps == 0 and found.start == found.end and found.reason in found.output
