@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from utils.data.config import DataConfig
+from utils.data.samples import Samples
 
 ANY_OBJECT = {0: "item"}  # the classes of a detector that was trained with --single-cls
 KEPT_CLASSES = "kept_classes"  # key in the yaml of a network whose predictions were cut to some of the classes
@@ -75,22 +76,10 @@ def match_classes(config: DataConfig, names: dict[int, str], say: Callable[[str]
     return ChosenClasses(**{**vars(config), "names": dict(names)}, whole=whole)
 
 
-def choose_labels(samples: Any, config: Any) -> Any:
+def choose_labels(samples: Samples, config: Any) -> Samples:
     """Return the Samples of a whole data set as those of a ChosenClasses: its classes only, with its numbers."""
     if is_single_class(config.names):
-        return [narrow(sample, np.zeros(config.whole.nc)) for sample in samples]
+        return samples.renumbered(np.zeros(config.whole.nc, int))
     number = {name: index for index, name in config.names.items()}
-    new = np.array(
-        [number.get(name, -1) for _, name in sorted(config.whole.names.items())]
-    )  # old index → new, −1: none
-    return [narrow(sample, new) for sample in samples]
-
-
-def narrow(sample: Any, new: np.ndarray) -> Any:
-    """Return a Sample with its classes numbered by `new`, without those that it maps to −1."""
-    classes = new[sample.labels[:, 0].astype(int)]
-    kept = np.flatnonzero(classes >= 0)
-    labels = sample.labels[kept].copy()
-    labels[:, 0] = classes[kept]
-    segments = sample.segments and [sample.segments[row] for row in kept]
-    return dataclasses.replace(sample, labels=labels, segments=segments)
+    new = [number.get(name, -1) for _, name in sorted(config.whole.names.items())]  # old index → new, −1: none
+    return samples.renumbered(np.array(new))

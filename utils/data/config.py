@@ -1,5 +1,6 @@
 """The data yaml: which images belong to which split, and what the classes are called."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from os.path import exists, expanduser, isfile  # these never raise
@@ -18,10 +19,11 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class LabelRules:
-    """Which faulty label rows are accepted."""
+    """Which faulty label rows are accepted, and how closely photos are looked at."""
 
     skip_bad: bool = False  # rows that cannot be read are left out and counted
     accept_conf: bool = False  # a sixth number in a row is a confidence, and not used
+    check_photos: bool = False  # every photo is decoded in the scan; otherwise its head and end are looked at
 
 
 def label_rules(options: Any) -> LabelRules:
@@ -209,7 +211,13 @@ def _entry_images(config, split, entry):
 
 def folder_images(folder: Path) -> list[Path]:
     """Return the image files in a folder and below it, sorted. Raises InputError when there is none."""
-    return _some(folder, sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
+    found = [
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith(IMAGE_SUFFIXES) and name.rfind(".")
+    ]
+    return _some(folder, [Path(file) for file in sorted(found, key=lambda file: file.replace(os.sep, "\0"))])
 
 
 def _some(place, images):

@@ -1,7 +1,7 @@
 """The data set of images with boxes: caching, rectangular batches and augmented training items."""
 
-import dataclasses
 import math
+from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from utils.data import augment
 from utils.data.images import fit_image, fitted_size, read_image
 from utils.data.photo_cache import in_memory, load_photo, on_disk
+from utils.data.samples import Samples
 from utils.errors import InputError
 
 EDGE = 1e-3  # px; clipped boxes stay this far inside the image, so that a centre never lies in the cell beyond it
@@ -20,7 +21,7 @@ class DetectionDataset(Dataset):
     """Images with boxes; see __getitem__ for what an item is.
 
     Args:
-        samples: list of utils.data.labels.Sample.
+        samples: utils.data.samples.Samples, or a list of utils.data.labels.Sample.
         imgsz: long side in pixels that images are resized to.
         hyp: dict of augmentation settings for training, or None for validation.
         rect: sort by aspect ratio and give each batch of batch_size its own shape, a multiple of stride, with pad
@@ -30,7 +31,11 @@ class DetectionDataset(Dataset):
         single_cls: all boxes get class 0.
         shape: (h, w) that every item is letterboxed to, or None for squares of imgsz; without rect only.
 
-    Attributes: samples (in the order of the items), labels (list of float32 [n, 5]), shapes (int [n, 2]: w, h),
+    A photo that cannot be decoded, although its head and end are whole, is left out. In training the next one that can
+    be takes its place, with its objects; the random numbers of an item stay the same, so a resumed run sees the same
+    items. In validation there is one item less. `broken` says which.
+
+    Attributes: samples (in the order of the items), labels (Ragged of float32 [n, 5]), shapes (int [n, 2]: w, h),
     imgsz, epoch.
     """
 
@@ -51,26 +56,27 @@ class DetectionDataset(Dataset):
         workers: int = 1,
         progress: bool = True,
     ) -> None:
-        shapes = np.array([sample.shape[::-1] for sample in samples]).reshape(-1, 2)
+        samples = Samples.of(samples)
         self.rect = rect
         self.shape = shape or (imgsz, imgsz)
         self.batch_size = batch_size
         if rect:
-            aspects = shapes[:, 1] / shapes[:, 0]
+            aspects = samples.shapes[:, 0] / samples.shapes[:, 1]
             # Not a stable sort: the order of equal aspects decides who shares a batch, and this is the public code's.
             order = np.argsort(aspects)
-            samples, shapes = [samples[index] for index in order], shapes[order]
+            samples = samples.take(order)
             self.batch_shapes = batch_shapes(aspects[order], imgsz, batch_size, stride, pad)
         if single_cls:
-            samples = [dataclasses.replace(sample, labels=sample.labels * (0, 1, 1, 1, 1)) for sample in samples]
+            samples = samples.renumbered(np.zeros(int(samples.labels.values[:, 0].max(initial=0)) + 1))
         self.samples = samples
-        self.shapes = shapes
-        self.labels = [sample.labels.astype(np.float32) for sample in samples]
+        self.shapes = samples.shapes[:, ::-1]
+        self.labels = samples.labels
         self.imgsz = imgsz
         self.hyp = hyp
         self.seed = seed
         self.epoch = 0
         self.cache = cache
+        self._broken = RawArray("b", max(len(samples), 1))  # which every worker writes to
         self._images = self._fill_cache(workers, progress)
 
     def __len__(self) -> int:
@@ -89,9 +95,9 @@ class DetectionDataset(Dataset):
 
         image is uint8 [3, h, w] in RGB; labels float32 [n, 5]: class, cx, cy, w, h normalised by that image. shapes is
         ((h0, w0), ((scale_h, scale_w), (left, top))): original pixels times scale plus left, top are pixels of the
-        image; None for an augmented item.
+        image; None for an augmented item. Raises InputError when the photo of a validation item cannot be decoded, and
+        when that of a training item and all others cannot.
         """
-        sample = self.samples[index]
         if self.hyp is None:
             scene, shapes = self._plain(index)
         else:
@@ -99,7 +105,23 @@ class DetectionDataset(Dataset):
         height, width = scene.image.shape[:2]
         labels = _normalise(scene.boxes, height, width)
         image = np.ascontiguousarray(scene.image[..., ::-1].transpose(2, 0, 1))
-        return torch.from_numpy(image), torch.from_numpy(labels), sample.path, shapes
+        return torch.from_numpy(image), torch.from_numpy(labels), self.samples.paths[index], shapes
+
+    def __getitems__(self, indices: list[int]) -> list:
+        """Return the items of a batch, without those of validation whose photos cannot be decoded."""
+        items = []
+        for index in indices:
+            try:
+                items.append(self[index])
+            except InputError:
+                if self.hyp is not None:
+                    raise
+        return items
+
+    @property
+    def broken(self) -> list[str]:
+        """The paths of the photos that could not be decoded so far, here or in any worker."""
+        return [self.samples.paths[int(index)] for index in np.flatnonzero(self._broken)]
 
     def item_shape(self, index: int) -> Any:
         """Return (h, w) of the item."""
@@ -108,47 +130,54 @@ class DetectionDataset(Dataset):
     def read(self, index: int) -> Any:
         """Return (image fitted to imgsz uint8 [h, w, 3] BGR, (h0, w0) of the file); from the cache where it is there.
 
-        Raises InputError when the file cannot be read any more.
+        Raises InputError when the file cannot be decoded, or is not the photo that was scanned.
         """
-        if self.cache == "ram" and self._images is not None:
-            return self._images[index]
-        return self._load(index)
-
-    def _load(self, index):
-        return self._fitted(self.samples[index].path)
+        path = self.samples.paths[index]
+        found = self._images[index] if self.cache == "ram" and self._images is not None else self._fitted(path)
+        if found is None or found[1] != tuple(self.samples.shapes[index]):
+            self._broken[index] = 1
+            raise InputError(f"{path}: cannot be decoded, or is not as large as it was when the images were scanned")
+        return found
 
     def _fitted(self, path):
-        """Return (image fitted to imgsz, (h0, w0)) of a file. Raises InputError when it cannot be read any more."""
+        """Return (image fitted to imgsz, (h0, w0)) of a file, None when it cannot be decoded."""
         image = load_photo(path) if self.cache == "disk" else read_image(path)
-        if image is None:
-            raise InputError(f"{path}: cannot be read as an image; it could when the images were scanned")
-        return fit_image(image, self.imgsz, shrink_by_area=self.hyp is None), image.shape[:2]
+        return None if image is None else (fit_image(image, self.imgsz, self.hyp is None), image.shape[:2])
 
     def _fill_cache(self, workers, progress):
         """Fill the cache that is asked for; return the images in memory, None without them.
 
         Where it does not fit, into the memory or into a read-only folder, there is none.
         """
-        paths = [sample.path for sample in self.samples]
+        paths = list(self.samples.paths)
         if self.cache == "disk" and not on_disk(paths, workers, progress):
             self.cache = None
         if self.cache != "ram":
             return None
-        shapes = {sample.path: fitted_size(*sample.shape, self.imgsz) for sample in self.samples}
-        needed = sum(3 * height * width for height, width in shapes.values())
+        shapes = dict(zip(paths, self.samples.shapes.tolist(), strict=True))
+        needed = sum(3 * math.prod(fitted_size(*shape, self.imgsz)) for shape in shapes.values())
         images = in_memory(paths, self._fitted, needed, workers, progress)
         self.cache = self.cache if images else None
         return images
 
     def _scene(self, index):
         """Return one image fitted to imgsz as a Scene."""
-        sample = self.samples[index]
-        image, _ = self.read(index)
+        image, index = self._photo(index)
         height, width = image.shape[:2]
-        polygons = sample.segments or [None] * len(sample.labels)
-        size = np.array([width, height], np.float32)
+        labels, size = self.labels[index], np.array([width, height], np.float32)
+        polygons = self.samples.segments(index) or [None] * len(labels)
         polygons = [None if polygon is None else polygon * size for polygon in polygons]
-        return augment.Scene(image, _to_pixels(self.labels[index], height, width), polygons)
+        return augment.Scene(image, _to_pixels(labels, height, width), polygons)
+
+    def _photo(self, index):
+        """Return (image, index) of an item's photo; in training the next one's where that cannot be decoded."""
+        for step in range(len(self)):
+            place = (index + step) % len(self)
+            try:
+                return self.read(place)[0], place
+            except InputError:
+                if self.hyp is None or step == len(self) - 1:
+                    raise
 
     def _letterboxed(self, index, enlarge):
         """Return one image letterboxed to the item's shape as a Scene, its scale after fitting, and (left, top)."""
@@ -163,7 +192,7 @@ class DetectionDataset(Dataset):
     def _plain(self, index):
         """Return the letterboxed Scene of a validation item and how it came about (see __getitem__)."""
         scene, scale, border = self._letterboxed(index, enlarge=False)
-        height, width = self.samples[index].shape
+        height, width = map(int, self.samples.shapes[index])
         fitted = fitted_size(height, width, self.imgsz)
         scales = fitted[0] / height * scale, fitted[1] / width * scale
         return scene, ((height, width), (scales, border))

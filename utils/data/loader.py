@@ -10,7 +10,9 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler
 
+from utils.data.scanning.reports import MOST_MISSING, some
 from utils.data.steady import SteadyLoader
+from utils.errors import InputError
 
 QUAD = 4  # images that one image of a quad batch is made of
 
@@ -68,8 +70,10 @@ class EpochBatches(Sampler):
 def collate(items: Any) -> Any:
     """Join items of DetectionDataset into images uint8 [B, 3, H, W], targets float32 [N, 6], paths, shapes.
 
-    A target is image index, class, cx, cy, w, h, normalised.
+    A target is image index, class, cx, cy, w, h, normalised. None of no items.
     """
+    if not items:
+        return None
     images, labels, paths, shapes = zip(*items, strict=True)
     numbered = [functional.pad(rows, (1, 0), value=index) for index, rows in enumerate(labels)]
     return torch.stack(images), torch.cat(numbered), paths, shapes
@@ -98,6 +102,34 @@ class QuadCollate:
         rows = [torch.cat([item[0] for item in group[start : start + 2]], 2) for start in (0, 2)]
         moved = [tile[1] + torch.tensor([0, i % 2, i // 2, 0, 0], dtype=torch.float32) for i, tile in enumerate(group)]
         return torch.cat(rows, 1), torch.cat(moved) * torch.tensor([1, 0.5, 0.5, 0.5, 0.5]), path, None
+
+
+class Batches(SteadyLoader):
+    """The batches of an epoch, without those of which no photo can be decoded; its end says which photos these are.
+
+    Raises InputError when they are more than a tenth.
+    """
+
+    said = 0  # photos that were named so far
+
+    def __iter__(self) -> Any:
+        for batch in super().__iter__():
+            if batch is not None:
+                yield batch
+        self.report()
+
+    def report(self) -> None:
+        """Count and name the photos that turned out broken, one line when there are new ones."""
+        data: Any = self.dataset
+        broken = data.broken
+        if len(broken) == self.said:
+            return
+        self.said = len(broken)
+        line = f"{len(broken)} of {len(data)} images cannot be decoded: {some(broken)}"
+        if len(broken) > MOST_MISSING * len(data):
+            raise InputError(f"{line}; at most a tenth may be missing")
+        done = "they are left out" if data.hyp is None else "the next ones are trained on in their place"
+        self.say(f"{line}; {done}")
 
 
 def make_loader(
@@ -134,7 +166,7 @@ def make_loader(
             multiprocessing_context="fork" if workers and linux else None,
         )
 
-    return SteadyLoader(dataset, order, workers, load)
+    return Batches(dataset, order, workers, load)
 
 
 def _start_worker(_):

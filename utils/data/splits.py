@@ -6,18 +6,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from utils.data.choice import ChosenClasses, choose_labels
 from utils.data.config import DataConfig, list_bases, split_images
 from utils.data.formats.coco import CocoFiles
 from utils.data.formats.files import LabelFiles
 from utils.data.formats.places import label_path
-from utils.data.labels import Counts, Sample
-from utils.data.scan import SHOWN, say, scan
+from utils.data.labels import Counts
+from utils.data.samples import Samples
+from utils.data.scanning.reports import SHOWN, say
+from utils.data.scanning.scan import scan
 from utils.errors import InputError, readable
 
 
-def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool = True) -> tuple[list[Sample], Counts]:
-    """Return (list of Sample, Counts) of the split 'train', 'val' or 'test' of a DataConfig.
+def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool = True) -> tuple[Samples, Counts]:
+    """Return (Samples, Counts) of the split 'train', 'val' or 'test' of a DataConfig.
 
     Labels are YOLO text files or Pascal VOC xml files, one an image, or come from COCO instances files. Raises
     InputError.
@@ -49,7 +53,7 @@ def require_objects(config: DataConfig, split: str, rule: str, workers: int = 1)
     Classes that the split never shows are said: the rule knows nothing about them. Raises InputError.
     """
     samples, _ = load_split(config, split, workers)
-    shown = {int(number) for sample in samples for number in sample.labels[:, 0]}
+    shown = set(np.unique(samples.labels.values[:, 0]).astype(int).tolist())
     if not shown:
         raise InputError(f"{rule}: {config.file}: {split} holds not one object; mAP is 0 whatever is done")
     unseen = [name for number, name in config.names.items() if number not in shown]

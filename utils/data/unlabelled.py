@@ -1,14 +1,14 @@
 """Images without labels: a folder of pictures that only a teacher speaks about."""
 
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 
 from utils.data.config import folder_images
-from utils.data.images import read_image
 from utils.data.labels import BOX_COLUMNS, Sample
-from utils.data.scan import say, some
+from utils.data.scanning.headers import photo_shape
+from utils.data.scanning.reports import say, some
+from utils.data.scanning.scan import each
 from utils.errors import InputError
 from utils.progress import track
 
@@ -22,9 +22,8 @@ def scan_unlabelled(folder: str | Path, workers: int = 1, progress: bool = True)
     if not place.is_dir():
         raise InputError(f"{folder}: no such folder; it must be one of images")
     files = folder_images(place)
-    with ThreadPool(max(workers, 1)) as pool:
-        found = pool.imap(_sample, files, chunksize=8)
-        samples = list(track(found, "scanning", len(files), shown=progress))
+    found = each(lambda index: _sample(files[index]), len(files), workers)
+    samples = list(track(found, "scanning", len(files), shown=progress))
     readable = [sample for sample in samples if sample is not None]
     if not readable:
         raise InputError(f"{folder}: none of {len(files)} images can be read")
@@ -36,5 +35,5 @@ def scan_unlabelled(folder: str | Path, workers: int = 1, progress: bool = True)
 
 def _sample(path):
     """Return the Sample of an image file without boxes, or None when it is broken."""
-    image = read_image(path)
-    return None if image is None else Sample(str(path), image.shape[:2], np.zeros((0, BOX_COLUMNS), np.float32))
+    shape = photo_shape(path)
+    return None if shape is None else Sample(str(path), shape, np.zeros((0, BOX_COLUMNS), np.float32))

@@ -5,6 +5,7 @@ from typing import Any
 
 from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
+from utils.data.samples import Samples
 from utils.data.splits import load_split
 from utils.data.steady import SteadyLoader
 from utils.training.distributed import ProcessGroup
@@ -20,7 +21,7 @@ def worker_count(options: TrainOptions, processes: ProcessGroup) -> int:
     return min((os.cpu_count() or 1) // processes.world_size, options.workers)
 
 
-def scan_splits(plan: Plan) -> dict[str, list]:
+def scan_splits(plan: Plan) -> dict[str, Samples]:
     """Return {"train": Samples, "val": Samples}, without "val" where the data has none; rank 0 scans first.
 
     Raises InputError for bad data.
@@ -38,15 +39,15 @@ def scan_splits(plan: Plan) -> dict[str, list]:
     return samples
 
 
-def split_notes(plan: Plan, splits: dict[str, list]) -> list[str]:
+def split_notes(plan: Plan, splits: dict[str, Samples]) -> list[str]:
     """Return what the Samples of the splits mean for the run, where that is not as usual."""
     notes, train = [], splits["train"]
     if not plan.validates:
         notes.append(f"{plan.config.file}: no val images; the run trains without validating and ends with last.pt")
-    if not any(len(sample.labels) for sample in train):
+    if not len(train.labels.values):
         notes.append("train: no object in any image; the network learns to find nothing")
-    paths = {sample.path for sample in train}
-    shared = sum(sample.path in paths for sample in splits.get("val", ()))
+    paths = set(train.paths)
+    shared = sum(path in paths for path in splits["val"].paths) if "val" in splits else 0
     if shared:
         notes.append(f"val: {shared} of its images are in train too; mAP on them does not tell how new ones fare")
     return notes
@@ -62,7 +63,7 @@ def shared_options(plan: Plan) -> dict[str, Any]:
     }
 
 
-def training_loader(plan: Plan, samples: list, stride: int) -> SteadyLoader:
+def training_loader(plan: Plan, samples: Samples, stride: int) -> SteadyLoader:
     """Return the loader of this process's share of the training images; stride: the largest of the model."""
     options = plan.options
     dataset = DetectionDataset(
@@ -88,7 +89,7 @@ def training_loader(plan: Plan, samples: list, stride: int) -> SteadyLoader:
     )
 
 
-def validation_loader(plan: Plan, samples: list, stride: int) -> SteadyLoader:
+def validation_loader(plan: Plan, samples: Samples, stride: int) -> SteadyLoader:
     """Return the loader of all validation images; stride: the largest of the model."""
     batch = plan.local_batch * VAL_BATCH
     dataset = DetectionDataset(

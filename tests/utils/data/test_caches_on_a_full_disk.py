@@ -3,15 +3,17 @@
 import numpy as np
 
 from utils.data.images import write_array
-from utils.data.label_cache import Scanned, read_cache, write_cache
 from utils.data.photo_cache import on_disk
+from utils.data.scanning.cache import read_cache, write_cache
+from utils.data.scanning.table import TableBuilder
 
 
 def test_a_label_cache_that_cannot_be_written_leaves_the_earlier_one(tmp_path, on_full_disk):
-    file = tmp_path / "labels.cache.npz"
-    write_cache(file, "key", [Scanned((3, 4), None)])
-    assert on_full_disk(lambda: write_cache(file, "other", [Scanned((3, 4), None)]), limit=64) == (0, "")
-    assert read_cache(file, "key", 1) == [Scanned((3, 4), None)] and len(list(tmp_path.iterdir())) == 1
+    file, builder = tmp_path / "labels.cache.npz", TableBuilder()
+    builder.add((3, 4), None)
+    write_cache(file, "key", builder.table())
+    assert on_full_disk(lambda: write_cache(file, "other", builder.table()), limit=64) == (0, "")
+    assert read_cache(file, "key", 1).shapes.tolist() == [[3, 4]] and len(list(tmp_path.iterdir())) == 1
 
 
 def test_photos_that_cannot_be_cached_are_one_line(tmp_path, write_image, on_full_disk):

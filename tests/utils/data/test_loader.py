@@ -9,6 +9,7 @@ import torch
 from utils.data.dataset import DetectionDataset
 from utils.data.labels import Sample
 from utils.data.loader import EpochBatches, QuadCollate, collate, make_loader
+from utils.errors import InputError
 from utils.files.hyp import load_hyp
 
 
@@ -144,3 +145,25 @@ def test_what_four_does_not_divide_is_enlarged(dataset):
     assert (len(images), paths) == (2, ("0", "4"))
     assert images[1].unique().tolist() == [4]
     assert contents(make_loader(dataset, 4, quad=True))[0][0].shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "val"])
+def test_photos_that_cannot_be_decoded_are_said_once_however_many_workers_there_are(
+    tmp_path, write_image, capfd, workers, training
+):
+    files = [write_image(tmp_path / f"{index:02}.png", 32, 40, seed=index) for index in range(21)]
+    samples = [Sample(str(file), (32, 40), np.array([[0, 0.5, 0.5, 0.5, 0.5]], np.float32)) for file in files]
+    for file in files[1:3]:
+        file.write_bytes(b"no image")
+    hyp = load_hyp("hyp.scratch-low.yaml") if training else None
+    loader = make_loader(DetectionDataset(samples, 32, hyp=hyp), 1, workers)
+    for epoch in range(2):
+        loader.dataset.set_epoch(epoch)
+        paths = [path for _, _, batch, _ in loader for path in batch]
+        assert paths == [str(file) for file in files if training or file not in files[1:3]]
+    words = "the next ones are trained on in their place" if training else "they are left out"
+    assert capfd.readouterr().err == f"2 of 21 images cannot be decoded: {files[1]}, {files[2].name}; {words}\n"
+    files[5].write_bytes(b"no image")
+    with pytest.raises(InputError, match=f"3 of 21 images cannot be decoded: {files[1]}.*at most a tenth"):
+        list(loader)

@@ -26,14 +26,14 @@ class CocoFiles:
     of the yaml by name, and by the order of their ids where the names differ. Images are looked for by file_name beside
     the json, in ../images/NAME, ../NAME (for instances_NAME.json and for the split) and `path`.
 
-    Attributes: images (list of Path in the order of the files, there or not), rules (LabelRules), key (text that
-    changes with the annotations).
+    Attributes: images (list of paths as text in the order of the files, there or not), labels (empty: no image has a
+    file of its own), rules (LabelRules), key (text that changes with the annotations).
     """
 
     def __init__(self, files: list[Path], config: DataConfig, split: str) -> None:
         """Read the files. Raises InputError."""
         self.rules = config.rules
-        self.rows: dict = {}
+        rows_of: dict = {}
         for file in files:
             content = _read_json(file)
             classes = _class_of_category(content["categories"], config, file)
@@ -42,29 +42,26 @@ class CocoFiles:
             paths = finder.find_all([image["file_name"] for image in content["images"]])
             for image, path in zip(content["images"], paths, strict=True):
                 size = image["height"], image["width"]
-                self.rows.setdefault(path, (size, [], file))[1].extend(rows[image["id"]])
+                rows_of.setdefault(str(path), (size, [], file))[1].extend(rows[image["id"]])
         self.folders = finder.bases  # where the images of the last file were looked for
-        self.images = list(self.rows)
+        self.images, self.rows = list(rows_of), list(rows_of.values())
+        self.labels: list[str] = []
         states = [(str(file), os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
         self.key = f"coco {states} {config.names} {config.rules}"
 
-    def files(self, image: Path) -> tuple[Path, ...]:
-        """Return the files whose change makes what is known of an image out of date, besides those in `key`."""
-        return (image,)
-
-    def read(self, image: Path, shape: tuple[int, int]) -> Objects:
+    def read(self, index: int, shape: tuple[int, int]) -> Objects:
         """Return the Objects of an image of shape (h, w)."""
-        size, rows, file = self.rows[image]
+        image, (size, rows, file) = Path(self.images[index]), self.rows[index]
         try:
             frame = Frame.of(size, image, shape)
         except ValueError as error:
             problem = Problem(f"{file}: {image.name}", "of images of another size", str(error))
             return gather([], Counter(), [problem])
         counts, problems, boxes = Counter(turned=frame.turned), [], []
-        for index, category, box, crowd in rows:
+        for number, category, box, crowd in rows:
             if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
                 text = f"bbox {box}; must be four numbers x, y, width, height"
-                problems.append(Problem(f"{file}: annotations[{index}]", "with other values", text))
+                problems.append(Problem(f"{file}: annotations[{number}]", "with other values", text))
             elif crowd:
                 counts["crowd"] += 1
             else:

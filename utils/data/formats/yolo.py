@@ -4,7 +4,9 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from utils.data.labels import BOX_COLUMNS, Objects, Problem, gather
+import numpy as np
+
+from utils.data.labels import BOX_COLUMNS, OVERHANG, TOLERANCE, Objects, Problem, gather
 
 SMALLEST_POLYGON = 7  # class and three points
 FARTHEST = 2.0  # values beyond are no shares of the image's size, but pixels
@@ -17,7 +19,10 @@ def read_label_file(path: str | Path, nc: int, accept_conf: bool = False) -> Obj
     Its problems are rows with a wrong number of columns, text, NaN, a class outside 0 to nc - 1, values far outside 0
     to 1 and, unless accept_conf, a confidence.
     """
-    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = Path(path).read_bytes().decode("utf-8-sig", "replace").splitlines()
+    boxes = _plain_boxes([words for line in lines if (words := line.split())], nc)
+    if boxes is not None:
+        return Objects(boxes)
     rows, problems = [], []
     for number, line in enumerate(lines, 1):
         words = line.split()
@@ -31,6 +36,34 @@ def read_label_file(path: str | Path, nc: int, accept_conf: bool = False) -> Obj
         else:
             rows.append(row)
     return gather(rows, Counter(), problems)
+
+
+def _plain_boxes(rows, nc):
+    """Return boxes float32 [n, 5] of rows of words, all at once; None unless all are boxes inside the image, and once.
+
+    That is what nearly every file holds; the others are read row by row.
+    """
+    if any(len(words) != BOX_COLUMNS for words in rows):
+        return None
+    try:
+        numbers = np.array([float(word) for words in rows for word in words]).reshape(-1, BOX_COLUMNS)
+    except ValueError:
+        return None
+    category, values, half = numbers[:, :1], numbers[:, 1:], numbers[:, 3:] / 2
+    low, high = values[:, :2] - half, values[:, :2] + half
+    good = (
+        (category >= 0).all()
+        and (category < nc).all()
+        and (category == np.floor(category)).all()
+        and (values >= -TOLERANCE).all()
+        and (values <= 1 + TOLERANCE).all()
+        and (half >= 0).all()
+        and (low >= -OVERHANG).all()
+        and (high <= 1 + OVERHANG).all()
+        and (np.maximum(low, 0) < np.minimum(high, 1)).all()
+    )
+    once = len(set(map(tuple, numbers.tolist()))) == len(numbers)
+    return numbers.astype(np.float32) if good and once else None
 
 
 def _parse(words, nc):

@@ -39,7 +39,7 @@ def test_label_files_are_where_any_is(tmp_path, folder, labels, suffix):
     (tmp_path / labels / f"b{suffix}").touch()
     (tmp_path / labels / "classes.txt").touch()
     images = [tmp_path / folder / name for name in ("a.jpg", "b.jpg")]
-    assert label_files(images) == [tmp_path / labels / f"{stem}{suffix}" for stem in "ab"]
+    assert label_files(map(str, images)) == list(map(str, [tmp_path / labels / f"{stem}{suffix}" for stem in "ab"]))
 
 
 def test_text_goes_before_xml_and_the_usual_place_first(tmp_path):
@@ -47,11 +47,11 @@ def test_text_goes_before_xml_and_the_usual_place_first(tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "Annotations/a.xml").touch()
     image = tmp_path / "images/a.jpg"
-    assert label_files([image]) == [tmp_path / "Annotations/a.xml"]
+    assert label_files([str(image)]) == list(map(str, [tmp_path / "Annotations/a.xml"]))
     (tmp_path / "images/a.txt").touch()
-    assert label_files([image]) == [tmp_path / "images/a.txt"]
+    assert label_files([str(image)]) == list(map(str, [tmp_path / "images/a.txt"]))
     (tmp_path / "labels/a.txt").touch()
-    assert label_files([image]) == [tmp_path / "labels/a.txt"]
+    assert label_files([str(image)]) == list(map(str, [tmp_path / "labels/a.txt"]))
 
 
 def test_each_folder_has_a_place_of_its_own(tmp_path):
@@ -60,4 +60,6 @@ def test_each_folder_has_a_place_of_its_own(tmp_path):
     (tmp_path / "one/labels/a.txt").touch()
     (tmp_path / "two/images/a.txt").touch()
     images = [tmp_path / "one/images/a.jpg", tmp_path / "two/images/a.jpg"]
-    assert label_files(images) == [tmp_path / "one/labels/a.txt", tmp_path / "two/images/a.txt"]
+    assert label_files(map(str, images)) == list(
+        map(str, [tmp_path / "one/labels/a.txt", tmp_path / "two/images/a.txt"])
+    )

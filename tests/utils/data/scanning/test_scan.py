@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.data import scan as module
 from utils.data.config import DataConfig, LabelRules
 from utils.data.formats.files import LabelFiles
 from utils.data.formats.places import label_path
+from utils.data.scanning import scan as module
 from utils.errors import InputError
 
 
@@ -23,9 +23,9 @@ def scan(images, nc, cache=None, rules=None, **options):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Return the list of images that are decoded from now on."""
-    seen, read = [], module.read_image
-    monkeypatch.setattr(module, "read_image", lambda path: seen.append(path) or read(path))
+    """Return the list of images that are looked at from now on."""
+    seen, look = [], module.photo_shape
+    monkeypatch.setattr(module, "photo_shape", lambda path, decode: seen.append(Path(path)) or look(path, decode))
     return seen
 
 
@@ -73,12 +73,12 @@ def test_a_tenth_may_be_missing_which_is_named_and_more_is_refused(many, capsys,
     samples, counts = scan(many, 1, tmp_path / "c.npz")
     assert [sample.path for sample in samples] == list(map(str, many[2:]))
     assert getattr(counts, kind) == 2
-    assert capsys.readouterr().err == f"images: 2 of 20 images {words}: {many[0]}, {many[1]}\n"
+    assert capsys.readouterr().err == f"images: 2 of 20 images {words}: {many[0]}, {many[1].name}\n"
     for image in many[2:8]:
         spoil(image)
     with pytest.raises(InputError, match=f"8 of 20 images {words}") as error:
         scan(many, 1, tmp_path / "c.npz", hint="; sought here")
-    assert [str(image) in str(error.value) for image in many[:8]] == [True] * 5 + [False] * 3
+    assert [image.name in str(error.value) for image in many[:8]] == [True] * 5 + [False] * 3
     assert "and 3 more" in str(error.value)
     assert ("; sought here" in str(error.value)) == (kind == "absent")
 

@@ -1,0 +1,1 @@
+"""Looking through the images and labels of a split."""
