@@ -1,11 +1,14 @@
 """One process or many: what torchrun started, and the few things that the processes tell each other."""
 
 import gc
+import itertools
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +17,9 @@ from torch import distributed
 from utils.errors import InputError
 
 TIMEOUT = timedelta(hours=6)  # the others wait for as long as rank 0 validates
+LOOK = 0.2  # seconds between two looks at whether rank 0 is done
+LOST = ("closed by peer", "reset by peer", "broken pipe", "communicator was aborted", "timed out waiting")
+TURNS = itertools.count()  # numbers for the store, given in the same order in every process
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class ProcessGroup:
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    attempt: int | None = None  # times that torchrun has started the processes again; None: it would not
 
     @property
     def main(self) -> bool:
@@ -54,10 +61,17 @@ class ProcessGroup:
     def main_first(self) -> Iterator[None]:
         """Run the body in rank 0, then in the others: what it caches on disk is found by them.
 
-        An InputError in rank 0 is raised in the others too, in place of their body.
+        The others ask a store whether it is done: no collective waits meanwhile, however long it takes. An InputError
+        in rank 0 is raised in the others too, in place of their body.
         """
+        if not self.distributed:
+            yield
+            return
+        store, key = attempt_store(self), f"main_first {next(TURNS)}"
         if not self.main:
-            problem = self.broadcast(None)
+            while not store.check([key]):
+                time.sleep(LOOK)
+            problem = store.get(key).decode()
             if problem:
                 raise InputError(problem)
             yield
@@ -65,9 +79,9 @@ class ProcessGroup:
         try:
             yield
         except InputError as error:
-            self.broadcast(str(error))
+            store.set(key, str(error))
             raise
-        self.broadcast(None)
+        store.set(key, "")
 
 
 def process_group(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
@@ -75,24 +89,60 @@ def process_group(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
     rank, local, size = (
         int(environment.get(key, default)) for key, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
     )
-    return ProcessGroup(rank, local, size)
+    kept = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # the store outlives the processes
+    return ProcessGroup(rank, local, size, int(environment["TORCHELASTIC_RESTART_COUNT"]) if kept else None)
+
+
+@cache
+def shared_store() -> Any:
+    """Return the key-value store of all processes; that of torchrun stays when it starts them again."""
+    store, _, _ = next(distributed.rendezvous("env://"))
+    return getattr(store, "underlying_store", store)
+
+
+def attempt_store(processes: ProcessGroup) -> Any:
+    """Return the part of it that no earlier attempt has written into."""
+    return distributed.PrefixStore(f"attempt {processes.attempt}", shared_store())
 
 
 @contextmanager
-def connected(processes: ProcessGroup, device: torch.device) -> Iterator[None]:
+def connected(processes: ProcessGroup, device: torch.device, timeout: timedelta = TIMEOUT) -> Iterator[None]:
     """Connect the processes for the body: NCCL for CUDA devices, gloo for the CPU.
 
-    Within the body of another `connected` the connection is that one: a second connection to the same store may fail.
+    Within the body of another `connected` the connection is that one.
+
+    Args:
+        timeout: after which a process that waits for another one gives up.
+
+    Raises InputError when another process is gone.
     """
     if not processes.distributed or distributed.is_initialized():
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=distributed.PrefixStore(f"collectives {next(TURNS)}", attempt_store(processes)),
+        rank=processes.rank,
+        world_size=processes.world_size,
+        timeout=timeout,
+    )
     try:
         yield
         distributed.barrier()  # nobody leaves while another still talks
+    except RuntimeError as error:
+        if not lost_process(error):
+            raise
+        raise InputError(
+            "another process of this training has ended or does not answer; its message says why. "
+            "The last checkpoint stays; to go on: --resume"
+        ) from None
     finally:
         gc.collect()  # what is left in circles of references would keep gloo's threads alive until Python is half gone
         distributed.destroy_process_group()
+
+
+def lost_process(error: BaseException) -> bool:
+    """Tell whether an error is that of a collective whose other side is gone."""
+    return isinstance(error, distributed.DistError) or any(words in str(error).lower() for words in LOST)

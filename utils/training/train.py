@@ -25,8 +25,9 @@ from utils.training.batch_size import fitting_batch
 from utils.training.checkpoints import CheckpointWriter, restore, resumed_checkpoint
 from utils.training.class_balance import ImageWeightsHook
 from utils.training.conclusion import conclude
-from utils.training.distributed import connected
+from utils.training.distributed import connected, process_group
 from utils.training.faults.interrupts import Interrupts, kept_line
+from utils.training.faults.restart import remember, restarted
 from utils.training.freezing import FreezeHook, frozen_layers
 from utils.training.loaders import scan_splits, training_loader, validation_loader
 from utils.training.logs.choice import make_loggers
@@ -77,7 +78,7 @@ def train(
     Raises:
         InputError, SpecError, and TrainingError when numbers stay not finite, whatever is tried.
     """
-    plan = make_plan(resolve(options), quiet)
+    plan = make_plan(resolve(restarted(options, process_group())), quiet)
     hooks = [*hooks, *(make_hooks(plan.options, plan.say) if make_hooks else ())]
     torch.backends.cudnn.deterministic = True  # a resumed run must repeat what an uninterrupted one does
     seed_everything(plan.options.seed)
@@ -226,6 +227,7 @@ def run_folder(plan: Plan) -> RunFolder:
     with plan.processes.main_first():
         path = new_run(plan.options.project, plan.options.name, plan.options.exist_ok) if plan.processes.main else None
     folder = RunFolder(Path(plan.processes.broadcast(str(path))))
+    remember(folder, plan.processes)
     if plan.processes.main:
         for file, content in ((folder.opt_yaml, stored_options(plan.options)), (folder.hyp_yaml, plan.hyp)):
             write_atomically(file, yaml.safe_dump(content, sort_keys=False).encode())
