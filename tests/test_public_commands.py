@@ -7,7 +7,7 @@ import pytest
 
 from utils.benchmark.options import BenchmarkOptions
 from utils.cli.options import build_parser, parse
-from utils.cli.public_flags import INSTEAD
+from utils.cli.public_flags import INSTEAD, INSTEAD_OF_FILE
 from utils.detection.options import DetectOptions
 from utils.errors import InputError
 from utils.export.options import ExportOptions
@@ -49,14 +49,14 @@ def test_accepted(line):
 def test_refused_with_what_to_use_instead(line):
     with pytest.raises(InputError) as error:
         read(line)
-    flag, instead = re.match(r"(--[\w-]+(?: [\w:/]+)?): not supported; (.+)", str(error.value)).groups()
+    flag, instead = re.match(r"(--[\w-]+(?: [\w:/.]+)?): not supported; (.+)", str(error.value)).groups()
     assert all(word in line.replace("=", " ") or word.startswith("--linear") for word in flag.split())
     assert "--help" not in instead and "did you mean" not in instead
 
 
 def test_what_to_use_instead_is_there():
     known = {text for options in OPTIONS.values() for text in build_parser(options, "").spellings()}
-    for flag, instead in INSTEAD.items():
+    for flag, instead in [*INSTEAD.items(), ("--weights", INSTEAD_OF_FILE)]:
         named = set(re.findall(r"--[\w-]+", instead))
         assert named <= known, (flag, named - known)
         for form in re.findall(r"--include (\w+)", instead):

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Any, NoReturn
 
-from utils.cli.public_flags import INSTEAD
+from utils.cli.public_flags import FILES, INSTEAD, INSTEAD_OF_FILE
 from utils.errors import InputError
 
 
@@ -91,6 +91,8 @@ class FlagParser(argparse.ArgumentParser):
                 whole.append(word)
             scheme, address, _ = value.partition("://")
             refuse_foreign(f"{flag} {scheme}{address}")
+            if flag == "--weights" and value.rstrip("/").endswith(FILES):
+                raise InputError(f"{flag} {value}: not supported; {INSTEAD_OF_FILE}")
         return whole
 
 

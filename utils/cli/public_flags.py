@@ -48,3 +48,6 @@ INSTEAD = {
     "--resume comet://": "give --resume the weights/last.pt of the run",
     "--source screen": "record the screen to a video and give its path",
 }
+# What the names of files end in that only the public scripts read, in --weights.
+FILES = (".tflite", ".pb", ".mlmodel", ".mlpackage", "_saved_model", "_paddle_model", "_web_model")
+INSTEAD_OF_FILE = "give the .pt that it was made of, or what export.py --include onnx makes of that"
