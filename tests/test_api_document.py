@@ -1,4 +1,4 @@
-"""The code of docs/API.md runs as it stands there."""
+"""The code of docs/API.md and docs/ENGINE.md runs as it stands there."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,18 @@ from pathlib import Path
 from models.cost import count_gflops
 
 DOCUMENT = Path(__file__).parent.parent / "docs/API.md"
+ENGINE = Path(__file__).parent.parent / "docs/ENGINE.md"
+
+
+def test_the_example_cuts_a_network_of_torchvision(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", ENGINE.read_text(), flags=re.S)
+    assert len(code.splitlines()) <= 20
+    found = {}
+    exec(code, found)  # noqa: S102
+    assert type(found["narrow"]) is type(found["model"])
+    printed = capsys.readouterr().out
+    assert "classifier.3: 1000 channels (protected: its outputs are the predictions)" in printed
+    assert "of the parameters are left" in printed
 
 
 def test_the_example_cuts_a_network(capsys):

@@ -91,7 +91,7 @@ class ChannelGraph:
         return np.array(list(counts.values()))
 
 
-def trace_channels(model: Any, image_size: Any = None, channels: int = 3) -> ChannelGraph:
+def trace_channels(model: Any, image_size: int | None = None, channels: int = 3) -> ChannelGraph:
     """Return the ChannelGraph of a network that takes one image batch [B, channels, H, W].
 
     image_size: side of the image it is run on (default: 64, or twice the largest stride if that is more).
@@ -99,12 +99,21 @@ def trace_channels(model: Any, image_size: Any = None, channels: int = 3) -> Cha
     stride = getattr(model, "stride", None)
     size = image_size or max(64, 2 * int(stride.max()) if stride is not None else 0)
     first = next(model.parameters())
+    return trace_on(model, torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype))
+
+
+def trace_on(model: Any, example: torch.Tensor) -> ChannelGraph:
+    """Return the ChannelGraph of a network that takes a batch [1, C, H, W] like the example.
+
+    Raises what torch.fx raises for code that it cannot follow.
+    """
     training = model.training
-    traced = traced_network(model.eval())
-    walk = ChannelWalk(traced, size * size)
-    with torch.no_grad():
-        walk.run(torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype))
-    model.train(training)
+    try:
+        walk = ChannelWalk(traced_network(model.eval()), example.shape[-2:].numel())
+        with torch.no_grad():
+            walk.run(example)
+    finally:
+        model.train(training)
     behind = {name: place for name, place in walk.behind.items() if place}
     return collect(walk.labels, walk.book.layers, behind)
 

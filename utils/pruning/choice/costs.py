@@ -96,15 +96,22 @@ class NetworkCost:
     @classmethod
     def flops(cls, graph: ChannelGraph, model: Any, image_size: int = 640) -> "NetworkCost":
         """Return the cost in FLOPs for one image (side in pixels): two per multiply-add, as models.cost counts them."""
+        traced = cls.traced_flops(graph, model, image_size**2)
+        rest = count_gflops(model, image_size) * 1e9 - traced.total  # what could not be traced
+        traced.constant = max(round(rest), 0)
+        traced.total += traced.constant
+        return traced
+
+    @classmethod
+    def traced_flops(cls, graph: ChannelGraph, model: Any, pixels: int) -> "NetworkCost":
+        """Return the cost in FLOPs of the layers of a ChannelGraph alone, for an image of so many pixels."""
         functions = {}
         for layer in graph.layers.values():
             if not layer.is_norm:
                 module = model.get_submodule(layer.name)
-                each = 2 * layer.area * image_size**2 * module.weight[0, 0].numel()
+                each = 2 * layer.area * pixels * module.weight[0, 0].numel()
                 functions[layer.name] = product(each, layer, module)
-        traced = cls("FLOPs", graph, functions)
-        rest = count_gflops(model, image_size) * 1e9 - traced.total  # what could not be traced
-        return cls("FLOPs", graph, functions, max(round(rest), 0))
+        return cls("FLOPs", graph, functions)
 
     @classmethod
     def parameters(cls, graph: ChannelGraph, model: Any) -> "NetworkCost":
