@@ -8,10 +8,11 @@ import torch
 
 from utils.benchmark.calls import forms, single_call
 from utils.benchmark.footprint import energy, peak_memory
-from utils.benchmark.latency import WALL_CLOCK, Timing, computing_threads, noise, speedup, summarise, take_turns
+from utils.benchmark.latency import Timing, computing_threads, noise, speedup, summarise
 from utils.benchmark.options import BenchmarkOptions
 from utils.benchmark.pareto import plot_pareto
 from utils.benchmark.sizes import format_items, itemise
+from utils.benchmark.steadiness import busy_line, take_steady_turns
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, load_data
@@ -21,7 +22,7 @@ from utils.files.paths import distinct_names, new_run
 from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import load_detector
 from utils.validation.evaluate import evaluate
-from utils.validation.measure import check_classes, make_validation_loader, whole_strides
+from utils.validation.measure import check_classes, make_validation_loader, warn, whole_strides
 
 GFLOPS_AREA = 640 * 640  # pixels that the cost of a runtime is stated for
 
@@ -36,7 +37,8 @@ class Result:
     width: int
     threads: int
     half: bool  # PyTorch in FP16
-    ms: Timing
+    ms: Timing  # by the clock
+    cpu_ms: float  # median of the processor's time
     speedup: float  # of the first file's time, median over rounds
     noise: bool  # the speed-up may be chance
     gflops: float | None
@@ -72,6 +74,9 @@ def benchmark(options: BenchmarkOptions) -> list[Result]:
         raise InputError(f"--imgsz {' '.join(options.imgsz)}: no file takes images of this size")
     folder = new_run(options.project, options.name, options.exist_ok)
     results: list[Result] = []
+    warning = busy_line(max(options.threads))
+    if warning:
+        warn(warning)
     for shape, paths in fitting.items():
         accuracies = measure_accuracies({path: configs[path] for path in paths if configs}, shape, device, options.half)
         for threads in options.threads if paths else ():
@@ -108,12 +113,12 @@ def measure_speeds(
             for form in forms(plain, half):
                 runtime = load_detector(path, device, threads, half=True) if form.half else plain
                 runtimes[path, form], calls[path, form] = runtime, single_call(runtime, image, form.graph)
-        times = take_turns(calls, rounds, WALL_CLOCK)
+        taken = take_steady_turns(calls, rounds, threads)
         joules = {key: energy(call) if device.type == "cpu" else None for key, call in calls.items()}
-    results, first = [], next(iter(times.values()))
+    results, first = [], next(iter(taken.values())).clock
     for (path, form), runtime in runtimes.items():
-        seconds, (parameters, gflops), parts = times[path, form], runtime.cost, itemise(runtime.path)
-        faster, within = speedup(first, seconds)
+        seconds, (parameters, gflops), parts = taken[path, form], runtime.cost, itemise(runtime.path)
+        faster, within = speedup(first, seconds.clock)
         results.append(
             Result(
                 str(path),
@@ -121,7 +126,8 @@ def measure_speeds(
                 *shape,
                 threads,
                 form.half,
-                summarise(seconds),
+                summarise(seconds.clock),
+                summarise(seconds.processor).median,
                 faster,
                 within,
                 gflops and gflops * shape[0] * shape[1] / GFLOPS_AREA,
@@ -159,7 +165,7 @@ def format_results(rows: list[Result]) -> str:
     names = distinct_names(row.model for row in rows)
     longest, label = max(map(len, names.values())), max(len(row.runtime) for row in rows)
     head = (
-        f"{'model':<{longest}}  {'runtime':<{label}}{'ms':>8}{'quartiles':>16}{'faster':>9}{'GFLOPs':>8}"
+        f"{'model':<{longest}}  {'runtime':<{label}}{'ms':>8}{'quartiles':>16}{'CPU ms':>8}{'faster':>9}{'GFLOPs':>8}"
         f"{'params':>11}{'file MB':>9}{'memory MB':>11}{'J/image':>9}{'mAP50':>8}{'mAP50-95':>10}"
     )
     lines = [head]
@@ -167,7 +173,7 @@ def format_results(rows: list[Result]) -> str:
         faster = "as fast" if row.noise and row is not rows[0] else f"{row.speedup:.2f}x"
         between = f"{row.ms.low:.1f} to {row.ms.high:.1f}"
         lines.append(
-            f"{names[row.model]:<{longest}}  {row.runtime:<{label}}{row.ms.median:8.2f}{between:>16}{faster:>9}"
+            f"{names[row.model]:<{longest}}  {row.runtime:<{label}}{row.ms.median:8.2f}{between:>16}{row.cpu_ms:8.2f}{faster:>9}"
             f"{number(row.gflops, '.2f'):>8}{number(row.parameters, ','):>11}{row.file_bytes / 1e6:9.2f}"
             f"{number(row.memory_mb, '.0f'):>11}{number(row.joules, '.3f'):>9}{number(row.map50, '.3f'):>8}"
             f"{number(row.map, '.3f'):>10}"

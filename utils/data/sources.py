@@ -5,7 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,7 +40,8 @@ class Item:
     """One picture uint8 [h, w, 3] in BGR of the file, camera or address `path`.
 
     Of a video or stream, frame is its number, from 1, and fps the frames a second that items have; both are None for an
-    image file. live: from a camera or stream, which only ends when the user ends it.
+    image file. live: from a camera or stream, which only ends when the user ends it. place: which of how many files of
+    the source it is of, from 1; None when it is live.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Item:
     frame: int | None = None
     fps: float | None = None
     live: bool = False
+    place: tuple[int, int] | None = None
 
 
 def open_source(
@@ -169,11 +171,11 @@ def _usable(rate):
 def _items(paths, source, vid_stride):
     """Yield the Items of the files."""
     anything = False
-    for path in paths:
+    for number, path in enumerate(paths, 1):
         readable = False
         for item in _frames(path, vid_stride) if path.suffix.lower() in VIDEO_SUFFIXES else _image(path):
             readable = True
-            yield item
+            yield replace(item, place=(number, len(paths)))
         anything |= readable
         if not readable:
             print(f"{path}: cannot be decoded: skipped", file=sys.stderr)

@@ -135,9 +135,8 @@ def detect_all(detector: Detector, items: Iterable[Item], recorder: Recorder, op
             with watched(detector, item, recorder, options):
                 found = detector(item.image)
             height, width = detector.fitted_shape(item.image)
-            frame = "" if item.frame is None else f" frame {item.frame}"
             print(
-                f"{item.path}{frame}: {height}x{width} {objects_line(found, detector.names)}, "
+                f"{describe(item)}: {height}x{width} {objects_line(found, detector.names)}, "
                 f"{1000 * (detector.watches[1].seconds - before):.1f}ms"
             )
             drawn = draw(item, found, detector.names, options) if options.view_img or not options.nosave else None
@@ -149,6 +148,12 @@ def detect_all(detector: Detector, items: Iterable[Item], recorder: Recorder, op
             raise
         print()  # behind the ^C; this is how a stream ends
     return count
+
+
+def describe(item: Item) -> str:
+    """Return what an Item is of, in words: image 3/40 a.jpg, video 1/2 b.mp4 frame 7, 0 frame 12."""
+    count = "{} {}/{} ".format("image" if item.frame is None else "video", *item.place) if item.place else ""
+    return f"{count}{item.path}" + ("" if item.frame is None else f" frame {item.frame}")
 
 
 def watched(detector: Detector, item: Item, recorder: Recorder, options: DetectOptions) -> AbstractContextManager[Any]:

@@ -79,7 +79,7 @@ def test_a_run_writes_pictures_labels_and_crops(options, tmp_path, capsys):
     assert [len(row.split()) for row in rows] == [6] * 4
     assert not np.array_equal(cv2.imread(str(tmp_path / "runs/exp/a.png")), cv2.imread(str(tmp_path / "in/a.png")))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{tmp_path / 'in' / 'a.png'}: 64x64 ")
+    assert lines[0].startswith(f"image 1/2 {tmp_path / 'in' / 'a.png'}: 64x64 ")
     assert lines[-1] == f"Results saved to {tmp_path / 'runs' / 'exp'}"
 
 
