@@ -173,8 +173,8 @@ def format_results(rows: list[Result]) -> str:
         faster = "as fast" if row.noise and row is not rows[0] else f"{row.speedup:.2f}x"
         between = f"{row.ms.low:.1f} to {row.ms.high:.1f}"
         lines.append(
-            f"{names[row.model]:<{longest}}  {row.runtime:<{label}}{row.ms.median:8.2f}{between:>16}{row.cpu_ms:8.2f}{faster:>9}"
-            f"{number(row.gflops, '.2f'):>8}{number(row.parameters, ','):>11}{row.file_bytes / 1e6:9.2f}"
+            f"{names[row.model]:<{longest}}  {row.runtime:<{label}}{row.ms.median:8.2f}{between:>16}{row.cpu_ms:8.2f}"
+            f"{faster:>9}{number(row.gflops, '.2f'):>8}{number(row.parameters, ','):>11}{row.file_bytes / 1e6:9.2f}"
             f"{number(row.memory_mb, '.0f'):>11}{number(row.joules, '.3f'):>9}{number(row.map50, '.3f'):>8}"
             f"{number(row.map, '.3f'):>10}"
         )

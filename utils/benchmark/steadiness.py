@@ -1,4 +1,4 @@
-"""Times on a machine that does other things too: its load, the processor's time beside the clock, rounds that scatter."""
+"""Times on a machine that does other things too: its load, the processor's own time, rounds that scatter."""
 
 import os
 import time
