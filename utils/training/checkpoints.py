@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from utils.errors import InputError
+from utils.errors import InputError, readable
 from utils.files.checkpoint import Checkpoint, finished_content, load_checkpoint, save_checkpoint
 from utils.files.paths import RunFolder
+from utils.training.faults.resumed import check_state
 from utils.training.loop import Hook
 from utils.training.run import Run
 
@@ -107,8 +108,16 @@ def resumed_checkpoint(path: str) -> Checkpoint:
 def restore(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
     """Put a new Run, built around the checkpoint's model, and the hooks into the state that the checkpoint holds.
 
-    Raises InputError when the run had a hook with a state that is not among them: another script began it.
+    Raises InputError when the state cannot be that of this run, and when the run had a hook with a state that is not
+    among them: another script began it.
     """
+    with readable(checkpoint.path, "state of a run"):
+        check_state(checkpoint.path, run, checkpoint.entries)
+        put_back(run, checkpoint, hooks)
+
+
+def put_back(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
+    """Do what restore says with a state that was checked."""
     entries, state = checkpoint.entries, checkpoint.entries["state"]
     lacking = {name for name, kept in state["hooks"].items() if kept} - {type(hook).__name__ for hook in hooks}
     if lacking and run.processes.main:  # others have no recorders
