@@ -11,7 +11,7 @@ import yaml
 
 from tests.slim.runs import settings, start
 from utils.cli.options import parse
-from utils.export.export import ExportOptions
+from utils.export.options import ExportOptions
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import ROOT
 from utils.pruning.channels.groups import trace_channels

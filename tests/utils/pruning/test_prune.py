@@ -15,7 +15,7 @@ from utils.cli.options import parse
 from utils.data.config import load_data
 from utils.errors import InputError
 from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
-from utils.finetuning.finetune import FinetuneOptions
+from utils.finetuning.options import FinetuneOptions
 from utils.pruning import budget as module
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.options import PruneOptions

@@ -8,7 +8,8 @@ import yaml
 from utils.errors import InputError
 from utils.sparsity.options import SparsityOptions
 from utils.sparsity.train_sparsity import train_sparsity
-from utils.training.train import TrainOptions, train
+from utils.training.options import TrainOptions
+from utils.training.train import train
 
 
 def options(drawn, tiny, kind=TrainOptions, **changes):

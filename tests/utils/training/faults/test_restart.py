@@ -11,7 +11,8 @@ import pytest
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import ROOT, RunFolder
 from utils.training.loop import Hook
-from utils.training.train import TrainOptions, train
+from utils.training.options import TrainOptions
+from utils.training.train import train
 
 SCRIPT = """
 import json, os, signal, sys, time
@@ -20,7 +21,8 @@ from pathlib import Path
 import torch
 from utils.training.distributed import connected, process_group
 from utils.training.loop import Hook
-from utils.training.train import TrainOptions, train
+from utils.training.options import TrainOptions
+from utils.training.train import train
 
 values, cut, seen = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 processes = process_group()
