@@ -24,7 +24,7 @@ from utils.cli.options import option  # noqa: E402  (the path comes first)
 from utils.cli.start import run  # noqa: E402  (the path comes first)
 
 FEW = 1000  # photos of a cold scan
-ROW = "0 0.5 0.5 0.25 0.25\n"
+ROW = b"0 0.5 0.5 0.25 0.25\n"
 SCAN = """
 import json, resource, sys, time
 from pathlib import Path
@@ -81,14 +81,15 @@ def copies(source: Path, folder: Path) -> None:
 
 
 def generate(folder: Path, number: int, photo: bytes) -> None:
-    """Fill a folder with a number of photos and label files."""
+    """Fill a folder with a number of photos and label files, by links to one of each in 10,000."""
     for index in range(number):
-        if index % 10000 == 0:
-            for kind in ("images", "labels"):
-                (folder / kind / f"{index // 10000:03}").mkdir(parents=True)
-        name = f"{index // 10000:03}/{index:07}"
-        (folder / "images" / f"{name}.jpg").write_bytes(photo)
-        (folder / "labels" / f"{name}.txt").write_text(ROW)
+        for kind, suffix, content in (("images", ".jpg", photo), ("labels", ".txt", ROW)):
+            place = folder / kind / f"{index // 10000:03}"
+            if index % 10000:
+                os.link(f"{place}/{index // 10000 * 10000:07}{suffix}", f"{place}/{index:07}{suffix}")
+            else:
+                place.mkdir(parents=True)
+                (place / f"{index:07}{suffix}").write_bytes(content)
 
 
 def main(options: ScanOptions) -> None:
