@@ -13,7 +13,10 @@ from utils.data.formats.lists import read_list
 from utils.errors import InputError, readable
 from utils.files.paths import ROOT, find_file
 
-IMAGE_SUFFIXES = (".avif", ".bmp", ".dng", ".heic", ".heif", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    *(".avif", ".bmp", ".dng", ".gif", ".heic", ".heif"),
+    *(".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"),
+)
 SPLITS = ("train", "val", "test")
 
 

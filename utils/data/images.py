@@ -9,6 +9,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -24,6 +25,8 @@ from utils.files.atomic import write_atomically
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 JPEG_MARK = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])")  # what may stand within the pixels' data is left out
 JPEG_NOISES = bytes(range(254, 0, -1)) * 8, b"\x55\xa3" * 999  # pixels, if the decoder still waits for some
+HEIF_BRANDS = b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"  # ISO/IEC 23008-12
+HEIF_ADVICE = "; HEIC photos are read by pillow-heif: pip install pillow-heif"
 FULL_SCALES = 1, 255, 65535  # the brightest value of floating-point and other deep pixels is the first that holds all
 
 
@@ -97,9 +100,29 @@ def _by_pillow(data):
 
 @cache
 def _heif_into_pillow():
-    """Let Pillow open HEIC and HEIF files where pillow-heif is installed."""
+    """Let Pillow open HEIC and HEIF files where pillow-heif is installed; tell whether it is."""
     with suppress(ImportError):
         import_module("pillow_heif").register_heif_opener()
+        return True
+    return False
+
+
+def missing_reader(paths: Iterable[str | os.PathLike], heif: Callable[[], bool] = _heif_into_pillow) -> str:
+    """Return in words what to install so that some files that cannot be read can be, empty where that is not known.
+
+    heif: tells whether pillow-heif is installed.
+    """
+    return HEIF_ADVICE if any(map(_is_heif, paths)) and not heif() else ""
+
+
+def _is_heif(path):
+    """Tell whether a file is of the kind HEIC or HEIF."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(12)
+    except (OSError, ValueError):
+        return False
+    return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS
 
 
 def _shallow(image):

@@ -15,14 +15,15 @@ import numpy as np
 
 from utils.data.config import IMAGE_SUFFIXES
 from utils.data.formats.lists import Finder, read_lines
-from utils.data.images import read_image
+from utils.data.images import missing_reader, read_image
 from utils.data.streams import newest_frames
 from utils.errors import InputError
 from utils.files.downloads import address_name, download, is_address
 from utils.files.paths import ROOT, valid_text
 
 VIDEO_SUFFIXES = (".asf", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
-KNOWN = f"images ({' '.join(IMAGE_SUFFIXES)}) and videos ({' '.join(VIDEO_SUFFIXES)})"
+STILL_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
+KNOWN = f"images ({' '.join(STILL_SUFFIXES)}) and videos ({' '.join(VIDEO_SUFFIXES)})"
 USUAL_RATE = 30.0  # frames a second of a video that does not say
 LIVE = re.compile(r"\d+|(?:https?|rtsps?|rtmps?|rtp|udp|tcp|srt)://\S+", re.I)  # a camera's number, a stream's address
 STREAMS = ".streams"  # suffix of a list of them
@@ -178,7 +179,7 @@ def _items(paths, source, vid_stride):
             yield replace(item, place=(number, len(paths)))
         anything |= readable
         if not readable:
-            print(f"{path}: cannot be decoded: skipped", file=sys.stderr)
+            print(f"{path}: cannot be decoded: skipped{missing_reader([path])}", file=sys.stderr)
     if not anything:
         raise InputError(f"source {source}: none of {len(paths)} files could be decoded")
 

@@ -15,9 +15,11 @@ from utils.data.formats.files import LabelFiles
 from utils.data.formats.places import label_path
 from utils.data.labels import Counts
 from utils.data.samples import Samples
-from utils.data.scanning.reports import SHOWN, say
+from utils.data.scanning.reports import SHOWN, say, some
 from utils.data.scanning.scan import scan
 from utils.errors import InputError, readable
+
+FOLDERS = 3  # that a message names in full
 
 
 def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool = True) -> tuple[Samples, Counts]:
@@ -43,7 +45,9 @@ def _load_split(config, split, workers, progress):
     else:
         annotations, cache = LabelFiles(sources, config), cache_file(config, split, sources)
         folders = [base for list_ in _lists(config, split) for base in list_bases(config, list_)]
-    hint = f"; looked for from {', '.join(map(str, dict.fromkeys(folders)))}" if folders else ""
+    sought = list(dict.fromkeys(folders))
+    words = ", ".join(map(str, sought)) if len(sought) <= FOLDERS else some(sought)
+    hint = f"; looked for from {words}" if sought else ""
     return scan(annotations, cache, workers, progress, split, hint)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.config import folder_images
+from utils.data.images import missing_reader
 from utils.data.labels import BOX_COLUMNS, Sample
 from utils.data.scanning.headers import photo_shape
 from utils.data.scanning.reports import say, some
@@ -26,10 +27,10 @@ def scan_unlabelled(folder: str | Path, workers: int = 1, progress: bool = True)
     samples = list(track(found, "scanning", len(files), shown=progress))
     readable = [sample for sample in samples if sample is not None]
     if not readable:
-        raise InputError(f"{folder}: none of {len(files)} images can be read")
+        raise InputError(f"{folder}: none of {len(files)} images can be read{missing_reader(files)}")
     broken = [file for file, sample in zip(files, samples, strict=True) if sample is None]
     if broken:
-        say(f"{folder}: {len(broken)} of {len(files)} images cannot be read: {some(broken)}")
+        say(f"{folder}: {len(broken)} of {len(files)} images cannot be read: {some(broken)}{missing_reader(broken)}")
     return readable, len(broken)
 
 

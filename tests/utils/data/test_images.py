@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.data.images import check_writable, fit_image, fitted_size, jpeg_end, read_image, write_array
+from utils.data.images import check_writable, fit_image, fitted_size, jpeg_end, missing_reader, read_image, write_array
 from utils.data.images import write_image as write_file
 from utils.errors import InputError
 
@@ -218,3 +218,26 @@ def test_a_folder_marked_read_only_is_left_alone_even_by_root(tmp_path):
         assert not list(tmp_path.iterdir())
     finally:
         tmp_path.chmod(0o755)
+
+
+def test_the_first_picture_of_a_gif(tmp_path):
+    frames = [Image.new("RGB", (30, 20), (value, 0, 0)) for value in (200, 10)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert (read_image(tmp_path / "a.gif") == np.full((20, 30, 3), (0, 0, 200))).all()
+
+
+def test_heic_photos_are_read_where_their_reader_is_installed(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.new("RGB", (64, 48), (10, 200, 30))).save(tmp_path / "a.heic")
+    assert read_image(tmp_path / "a.heic").shape == (48, 64, 3)
+    assert read_image(tmp_path / "a.heic").mean((0, 1)) == pytest.approx([30, 200, 10], abs=4)
+
+
+def test_what_reads_heic_photos_is_named_where_it_is_missing(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    both = [tmp_path / "a.jpg", tmp_path / "a.heic"]
+    assert "pip install pillow-heif" in missing_reader(both, heif=lambda: False)
+    assert missing_reader(both, heif=lambda: True) == ""
+    assert missing_reader([tmp_path / "a.jpg", tmp_path / "absent.heic"], heif=lambda: False) == ""
+    assert read_image(tmp_path / "a.heic") is None

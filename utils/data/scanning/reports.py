@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.data.images import missing_reader
 from utils.data.labels import Counts
 from utils.data.scanning.table import Table
 from utils.errors import InputError
@@ -33,13 +34,11 @@ def say(line: str) -> None:
 
 
 def some(files: Sequence[str | Path]) -> str:
-    """Return the first of some paths and how many more there are, in words. The folder of all stands there once."""
+    """Return the first of some paths and how many more there are, in words; in the folder of the first by name."""
     names = [str(file) for file in files[:SHOWN]]
-    folder = os.path.commonpath([os.path.dirname(name) for name in names])
+    folder = os.path.join(os.path.dirname(names[0]), "")
     more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-    if len(names) == 1:
-        return names[0]
-    return ", ".join([names[0], *(os.path.relpath(name, folder) if folder else name for name in names[1:])]) + more
+    return ", ".join([names[0], *(name.removeprefix(folder) for name in names[1:])]) + more
 
 
 def report_lost(lost: list[str], total: int, counts: Counts, split: str, hint: str) -> None:
@@ -50,7 +49,7 @@ def report_lost(lost: list[str], total: int, counts: Counts, split: str, hint: s
     lines = []
     for images, problem in ((absent, "are not there"), (broken, "cannot be read")):
         if images:
-            lines.append(f"{len(images)} of {total} images {problem}: {some(images)}")
+            lines.append(f"{len(images)} of {total} images {problem}: {some(images)}{missing_reader(images)}")
     if len(lost) > MOST_MISSING * total:
         raise InputError(f"{split}: {'; '.join(lines)}; at most a tenth may be missing{hint * bool(absent)}")
     for line in lines:
