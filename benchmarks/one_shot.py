@@ -61,7 +61,8 @@ def main(options):
     first = PruneOptions(criterion="taylor", flops=1.0, **shared)
     job = read_task(first)
     print(f"{'':<36}{'FLOPs left':>11}{'mAP50':>8}{'mAP50-95':>10}")
-    show("dense", 1.0, evaluate_stored(first, job, job.model))
+    how = {"split": first.task, "batch_size": first.batch_size, "workers": first.workers}
+    show("dense", 1.0, evaluate_stored(job, job.model, **how))
     scores = {}
     for name, settings in (LADDER[i] for i in options.ways):
         for left in options.left:
@@ -71,7 +72,7 @@ def main(options):
             if key not in scores:
                 scores[key] = score(one)
             cut = make_cut(one, choose(one, wanted.budget, scores[key]))
-            show(name, left, evaluate_stored(wanted, one, cut.after))
+            show(name, left, evaluate_stored(one, cut.after, **how))
 
 
 def show(name, left, evaluation):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +46,11 @@ class PruningTask:
     def generator(self) -> torch.Generator:
         """A generator that starts at the seed."""
         return torch.Generator().manual_seed(self.recipe.seed)
+
+    def images(self, count: int) -> Calibration:
+        """Return the first so many calibration images; there are some wherever a stage looks at them."""
+        assert self.calibration is not None, "the recipe needs images, and none were loaded"
+        return self.calibration.first(count)
 
     @property
     def limits(self) -> Limits:
@@ -106,8 +110,9 @@ def score(task: PruningTask) -> dict[str, np.ndarray]:
     """Return {group: [width] what is lost with each channel}."""
     recipe, evidence = task.recipe, None
     if recipe.criterion in FROM_DATA:
-        loss = DetectionLoss(task.model, load_hyp(HYP), task.calibration.images.shape[-1])
-        evidence = Evidence(task.calibration.first(recipe.calib), loss, task.device)
+        images = task.images(recipe.calib)
+        loss = DetectionLoss(task.model, load_hyp(HYP), images.images.shape[-1])
+        evidence = Evidence(images, loss, task.device)
     scores = score_channels(task.model, task.graph, recipe.criterion, recipe.aggregate, evidence, task.generator)
     return {name: values**recipe.power for name, values in scores.items()}
 
@@ -116,13 +121,12 @@ def make_cut(task: PruningTask, keep: Mapping[str, np.ndarray]) -> Cut:
     """Return the Cut of masks: the rebuilt network, compensated as the recipe says."""
     recipe, model, graph, keep = task.recipe, task.model, task.graph, Masks(keep)
     narrow = rebuild(model, graph, keep)
-    images: Any = task.calibration.first(recipe.calib) if task.calibration else None
     if recipe.compensate == "beta":
         fold(narrow, model, graph, keep, beta_constants(model, graph, keep))
     elif recipe.compensate == "mean":
-        fold(narrow, model, graph, keep, mean_constants(model, graph, images, task.device))
+        fold(narrow, model, graph, keep, mean_constants(model, graph, task.images(recipe.calib), task.device))
     elif recipe.compensate == "lstsq":
-        reconstruct(narrow, model, graph, keep, images, task.device, task.generator)
+        reconstruct(narrow, model, graph, keep, task.images(recipe.calib), task.device, task.generator)
     if recipe.recalibrate:
-        recalibrate(narrow, task.calibration.first(recipe.recalibrate), task.device)
+        recalibrate(narrow, task.images(recipe.recalibrate), task.device)
     return Cut(graph, model, drop_silent(narrow)[0], keep)

@@ -3,6 +3,7 @@
 import math
 import shlex
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from utils.pruning.pipeline import Cut, PruningTask, load_images, make_cut, prep
 from utils.pruning.recipe import Recipe
 from utils.pruning.report.sensitivity import DEPTHS, explore
 from utils.pruning.report.tables import channel_table, group_table
-from utils.pruning.report.write import evaluate_stored, measure_cut, write_result
+from utils.pruning.report.write import command_line, evaluate_stored, measure_cut, write_result
 from utils.pruning.scores.parameters import gamma_scores
 from utils.pruning.structure.head_use import suggest
 from utils.pruning.structure.stages import drop_silent, drop_some_scales, drop_weakest, keep_some_classes
@@ -58,9 +59,13 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
     scores = score(task)
     print(ceiling_line(task, scores))
 
+    evaluate = partial(
+        evaluate_stored, task, split=options.task, batch_size=options.batch_size, workers=options.workers
+    )
+
     def accuracy(model: DetectionModel) -> float:
         """Return the mAP50-95 of a network as it is stored."""
-        return evaluate_stored(options, task, model).map
+        return evaluate(model).map
 
     with blaming(options.budget_flag):
         keep = choose(task, options.budget, scores, accuracy)
@@ -70,13 +75,27 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
     print(channel_table(cut.graph, cut.before, cut.after))
     print(removal_lines(cut, task.recipe))
     found = explore(task, options.task, scores, deeper_cuts(task, scores)) if options.sensitivity else {}
-    data, findings = measure_cut(options, task, cut, found)
+    timed = not options.noval or options.latency_ms is not None
+    settings = {**asked_for(options, task), **found}
+    data, findings = measure_cut(task, cut, None if options.noval else evaluate, timed, settings)
     if options.dry_run:
         print("dry run: nothing is written")
     else:
         write_result(out, data, findings)
         print(next_line(options, out, task.image_size))
     return cut
+
+
+def asked_for(options: PruneOptions, task: PruningTask) -> dict[str, str]:
+    """Return how a cut was asked for, as the report shows it."""
+    images = f"the {options.task} images of {task.config.file}" if task.config and not options.noval else ""
+    return {
+        "weights": options.weights,
+        "out": options.out,
+        "data": options.data,
+        "command": command_line("prune.py", options),
+        "measured_on": images or "not measured",
+    }
 
 
 def refuse_ruin(task: PruningTask, cut: Cut, scores: Scores, accuracy: Accuracy) -> None:

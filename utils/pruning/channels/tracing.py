@@ -86,9 +86,10 @@ class ChannelWalk(fx.Interpreter):
             return None
         first = node.args[0] if node.args else None
         found = self.carried.get(first) if isinstance(first, fx.Node) else None
+        same = isinstance(first, fx.Node) and value is self.env[first]
         if isinstance(found, list) and isinstance(node.args[-1], int) and len(node.args) == 2:
             return found[node.args[1]]  # one of a tuple
-        if isinstance(found, Carried) and value is self.env[first] and self.passes_all(node, module):
+        if isinstance(found, Carried) and same and self.passes_all(node, module):
             return found
         if isinstance(module, nn.Module):
             return self.carry_module(node, module, found if isinstance(found, Carried) else None, value)

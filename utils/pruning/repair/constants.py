@@ -48,8 +48,9 @@ def beta_constants(
         for layer in graph.layers.values():
             module = model.get_submodule(layer.name)
             if layer.is_norm:
-                gammas.append((module.weight, module.weight.clone()))
-                module.weight[torch.from_numpy(np.isin(layer.outputs, removed))] = 0
+                weight = model.get_parameter(f"{layer.name}.weight")
+                gammas.append((weight, weight.clone()))
+                weight[torch.from_numpy(np.isin(layer.outputs, removed))] = 0
             elif layer.is_conv and not layer.depthwise:
                 handles.append(module.register_forward_pre_hook(partial(note_middle, seen, layer.name)))
         with evaluation_mode(model):

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from utils.benchmark.latency import measure_latency
 from utils.files.atomic import write_together
 from utils.files.checkpoint import checkpoint_bytes, finished_content
 from utils.files.paths import free_name
-from utils.pruning.options import PruneOptions
 from utils.pruning.pipeline import Cut, PruningTask
 from utils.pruning.report.findings import collect, file_parts, network_numbers
 from utils.pruning.report.page import page
@@ -20,49 +19,48 @@ from utils.pruning.report.tables import totals, totals_table
 from utils.validation.evaluate import Evaluation
 from utils.validation.measure import validate
 
+Evaluate = Callable[[DetectionModel], Evaluation]
 
-def evaluate_stored(options: PruneOptions, task: PruningTask, model: DetectionModel) -> Evaluation | None:
-    """Return the Evaluation of a model as it is stored, in FP16, on the images of --data; None with --noval."""
-    if options.noval:
-        return None
-    config: Any = task.config
+
+def evaluate_stored(
+    task: PruningTask, model: DetectionModel, *, split: str, batch_size: int, workers: int
+) -> Evaluation:
+    """Return the Evaluation of a model as it is stored, in FP16, on a split of the task's data."""
+    assert task.config is not None, "there is data wherever something is validated"
     return validate(
         finished_content(model)["model"],
-        config,
-        options.task,
+        task.config,
+        split,
         device=task.device,
         imgsz=task.image_size,
-        batch_size=options.batch_size,
-        workers=options.workers,
+        batch_size=batch_size,
+        workers=workers,
     )
 
 
-def measure_cut(options: PruneOptions, task: PruningTask, cut: Cut, explored: Mapping) -> tuple[bytes, dict]:
+def measure_cut(
+    task: PruningTask, cut: Cut, evaluate: Evaluate | None, timed: bool, settings: Mapping[str, Any]
+) -> tuple[bytes, dict[str, Any]]:
     """Measure and compare the network that was read and the one that is left, print the totals.
 
-    explored: what --sensitivity found, a mapping for the findings. Returns (bytes of the checkpoint, findings).
+    Args:
+        evaluate: measures a network's accuracy; None: it is not measured.
+        timed: whether milliseconds are measured.
+        settings: what else the findings hold: how the cut was asked for, and what --sensitivity found.
+
+    Returns (bytes of the checkpoint, findings).
     """
     rows, networks, image_size = [], [], task.image_size
-    timed = not options.noval or options.latency_ms is not None
     times = measure_latency({"before": task.whole, "after": cut.after}, image_size) if timed else {}
     for name, model, judged in (("before", task.whole, task.reference), ("after", cut.after, cut.after)):
         content = finished_content(model)
         data = checkpoint_bytes(content)
-        evaluation = evaluate_stored(options, task, judged)
+        evaluation = evaluate(judged) if evaluate else None
         row = totals(name, model, image_size, len(data), evaluation, times.get(name))
         rows.append(row)
         networks.append(network_numbers(row, file_parts(content["model"], len(data))))
-    measured = "not measured" if options.noval else f"the {options.task} images of {task.config.file}"
-    settings = {
-        "weights": options.weights,
-        "out": options.out,
-        "data": options.data,
-        "imgsz": image_size,
-        "command": command_line("prune.py", options),
-        "notes": task.notes,
-        "measured_on": measured,
-    }
-    findings = collect(cut, networks, **settings, **{"sensitivity": None, "trade_off": None, **explored})
+    about = {"imgsz": image_size, "notes": task.notes, "sensitivity": None, "trade_off": None, **settings}
+    findings = collect(cut, networks, **about)
     print(findings["verdict"])
     print(totals_table(rows, image_size))
     return data, findings
@@ -73,7 +71,7 @@ def command_line(script: str, options: Any) -> str:
     words = ["python", script]
     for field in fields(options):
         value = getattr(options, field.name)
-        default = field.default_factory() if field.default is MISSING else field.default
+        default = field.default if field.default_factory is MISSING else field.default_factory()
         if value != default:
             given = [] if value is True else value if isinstance(value, list) else [value]
             words += ["--" + field.name.replace("_", "-"), *map(str, given)]

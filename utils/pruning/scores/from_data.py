@@ -3,6 +3,7 @@
 Each returns {group: [width] numpy}: a channel is judged with all that is tied to it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +26,13 @@ class Evidence:
     """What a criterion measures on."""
 
     calibration: Calibration
-    loss: object  # (raw outputs, targets) → (scalar, parts), as utils.boxes.loss.DetectionLoss
+    loss: Callable[..., tuple[torch.Tensor, Any]]  # (raw outputs, targets) → (scalar, parts), as DetectionLoss
     device: torch.device
 
 
-def gate_slopes(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -> tuple[Any, torch.Tensor]:
+def gate_slopes(
+    model: DetectionModel, graph: ChannelGraph, evidence: Evidence
+) -> tuple[ChannelParameters, torch.Tensor]:
     """Return [images, count] ∂loss/∂gate of a gate of size 1 on each channel of ChannelParameters and its ties.
 
     A gate multiplies gamma and beta; so its slope is Σ gamma · ∂gamma + beta · ∂beta over the batch norms of the
@@ -133,17 +136,17 @@ def activation(model: DetectionModel, graph: ChannelGraph, evidence: Evidence) -
     return scores
 
 
-def scale_behind(model: DetectionModel, graph: ChannelGraph, name: str, width: int) -> Any:
+def scale_behind(model: DetectionModel, graph: ChannelGraph, name: str, width: int) -> torch.Tensor:
     """Return [width]: what the batch norm right behind a convolution multiplies its outputs by; 1 without one."""
     if name not in graph.behind:
-        return model.get_submodule(name).weight.new_ones(width).double()
+        return model.get_parameter(f"{name}.weight").new_ones(width).double()
     norm_name, first = graph.behind[name]
     norm: Any = model.get_submodule(norm_name)
     return (norm.weight / (norm.running_var + norm.eps).sqrt())[first : first + width].double()
 
 
 @torch.no_grad()
-def mean_loss(model: DetectionModel, evidence: Any) -> float:
+def mean_loss(model: DetectionModel, evidence: Evidence) -> float:
     """Return the mean detection loss of a model over the calibration images."""
     with evaluation_mode(model):
         total = sum(
