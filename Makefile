@@ -29,6 +29,7 @@ lint: $(READY_DEV)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pip check
+	$(PYTHON) .ci/licences.py
 
 format: $(READY_DEV)
 	$(PYTHON) -m ruff check --fix .

@@ -193,6 +193,8 @@ def rank_work(case: Case, folder: Path, place: Path, resume: str, at: int, rank:
     code = 1
     try:
         os.chdir(place)
+        cv2.setNumThreads(0)
+        draw_quickly()
         log = os.open(f"log{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1), os.dup2(log, 2)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
@@ -337,8 +339,6 @@ def trial(case: Case, folder: Path, place: Path, reference: Reference, rng: rand
 def cut_power(trials: int, seed: int, cases: list[Case], say: Callable[[str], object]) -> tuple[Counter, list[str]]:
     """Run so many trials, the cases in turns; return (counts, failures). say: gets a line now and then."""
     torch.set_num_threads(1)  # a fork has no threads
-    cv2.setNumThreads(0)
-    draw_quickly()
     counts, failures, references = Counter(), [], {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

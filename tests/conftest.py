@@ -1,5 +1,9 @@
 """Tiny networks and the optional folder of real data beside the project."""
 
+import ipaddress
+import signal
+import socket
+
 import pytest
 import torch
 import yaml
@@ -28,6 +32,42 @@ def shared_data():
 def one_thread():
     """Networks this small run fastest on one thread; runs of whole modules too, which are to be compared to the bit."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """A script that ends, here within a test, lets nothing interrupt it any more."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """Tests talk to this machine alone."""
+    connect = socket.socket.connect
+
+    def connect_here(self, address):
+        here = self.family == socket.AF_UNIX or ipaddress.ip_address(address[0]).is_loopback
+        if not here:
+            raise AssertionError(f"a test wants to reach {address}")
+        return connect(self, address)
+
+    def refuse(host, *_, **__):
+        raise AssertionError(f"a test wants to look up {host}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        look_up = socket.getaddrinfo
+        patch.setattr(socket.socket, "connect", connect_here)
+        patch.setattr(socket, "getaddrinfo", lambda host, *a, **k: (look_up if local(host) else refuse)(host, *a, **k))
+        yield
+
+
+def local(host):
+    """Tell whether a name or address is that of this machine."""
+    return host in (None, "", "localhost", socket.gethostname()) or str(host).startswith(("127.", "::1"))
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,7 @@ def run(options: str | type, work: str | Callable[..., object], description: str
             main = named(work)
         with ending_in_order():
             main(given)
+            sys.stdout.flush()  # at its end Python could only complain about a full disk
         return
     except (InputError, SpecError) as error:
         line, code = f"{prog}: error: {error}", EXIT_BAD_INPUT
@@ -44,11 +45,28 @@ def run(options: str | type, work: str | Callable[..., object], description: str
     except Terminated:
         line, code = f"{prog}: terminated", EXIT_TERMINATED
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # the terminal shows ^C
         line, code = f"{prog}: interrupted", EXIT_INTERRUPTED
-    print(printable(line), file=sys.stderr)
+    ignore_signals()
+    give_up_output()
+    start = "\n" if code == EXIT_INTERRUPTED else ""  # the terminal shows ^C
+    print(start + printable(line), file=sys.stderr)
     await_threads()
     sys.exit(code)
+
+
+def ignore_signals() -> None:
+    """Let the program end as it is about to: an impatient second ^C would only add a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def give_up_output() -> None:
+    """Drop what standard output cannot take: Python would complain about it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def named(target: Any) -> Any:

@@ -118,6 +118,34 @@ def test_a_script_ends_with_one_line_and_code_2(monkeypatch, capsys, problem):
     assert said.startswith("script.py: error: a.yaml: ") and said.count("\n") == 1
 
 
+def test_output_that_nobody_takes_is_one_line(tmp_path):
+    """A full disk is noticed when the rest of the output is written, at the very end."""
+    (tmp_path / "says.py").write_text(
+        "from utils.cli.start import run\nrun('utils.demo.options:ShapesOptions', print, '')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        line = [sys.executable, str(tmp_path / "says.py")]
+        done = subprocess.run(line, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (EXIT_BAD_INPUT, "says.py: error: No space left on device\n")
+
+
+def test_sigterm_ends_a_script_in_order(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["script.py"])
+    undone = []
+
+    def main(options):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            undone.append(True)
+
+    with pytest.raises(SystemExit) as end:
+        run(Options, main, "")
+    assert (end.value.code, undone, capsys.readouterr().err) == (143, [True], "script.py: terminated\n")
+    os.kill(os.getpid(), signal.SIGINT)  # the end is not interrupted
+
+
 def test_errors_of_the_system_that_name_no_file_are_one_line_too(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["script.py"])
 
