@@ -5,8 +5,6 @@ from benchmarks.power_cut import CASES, cut_power
 
 def test_killed_runs_resume_to_the_same_bits():
     case = next(case for case in CASES if case.script == "train_sparsity.py" and not case.workers)
-        case for case in CASES if case.script == "train_sparsity.py" and (case.workers, case.processes) == (0, 1)
-    )
     counts, failures = cut_power(3, 1, [case], say=lambda line: None)
     assert failures == []
     assert counts["equal"] == 3 and any(words.startswith("killed") for words in counts)
