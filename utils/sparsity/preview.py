@@ -15,7 +15,8 @@ from utils.pruning.choice.selection import CEILING_SLACK, largest_share, select_
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
 from utils.sparsity.fading import Goal
 from utils.training.checkpoints import write_checkpoint
-from utils.training.loop import Hook, Run, all_finite
+from utils.training.loop import Hook, Run
+from utils.training.run import all_finite
 
 
 class PreviewHook(Hook):

@@ -113,3 +113,23 @@ class Run(RunState):
         """Whether the last evaluation came too long after the best one."""
         patience = self.settings.patience
         return bool(patience and self.evaluation and self.epoch - self.best_epoch >= patience)
+
+
+def all_finite(model: torch.nn.Module) -> bool:
+    """Tell whether all weights and statistics of a model are finite."""
+    return all(bool(torch.isfinite(value).all()) for value in model.state_dict().values())
+
+
+def record_evaluation(run: Any, evaluation: Any) -> None:
+    """Write the evaluation into the log; decide whether it is the best so far."""
+    run.evaluation, run.improved = evaluation, False
+    if evaluation is None:
+        return
+    names = ("metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95")
+    run.log |= dict(zip(names, (evaluation.precision, evaluation.recall, evaluation.map50, evaluation.map)))
+    if evaluation.losses is not None:
+        run.log |= dict(zip(("val/box_loss", "val/obj_loss", "val/cls_loss"), evaluation.losses))
+    # Equal counts: early epochs all score 0.
+    run.improved = evaluation.fitness >= run.best_fitness and all_finite(run.ema.model)
+    if run.improved:
+        run.best_fitness, run.best_epoch = evaluation.fitness, run.epoch

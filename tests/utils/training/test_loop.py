@@ -10,8 +10,8 @@ import torch
 
 from tests.utils.training.synthetic import STEADY, Batches, batch, make_run, train
 from utils.sparsity.penalties import GammaPenalty
-from utils.training.loop import CLIP_NORM, Hook, fit, prepare, record_evaluation
-from utils.training.run import BatchNumbers
+from utils.training.loop import CLIP_NORM, Hook, fit, prepare
+from utils.training.run import BatchNumbers, record_evaluation
 
 
 class Once(Hook):

@@ -9,9 +9,9 @@ import torch
 
 from tests.utils.training.synthetic import STEADY, batch, make_run, train
 from utils.training.faults.setbacks import SETBACKS, SKIPPED, SKIPS, TrainingError
-from utils.training.loop import Hook, all_finite
+from utils.training.loop import Hook
 from utils.training.options import TrainOptions
-from utils.training.run import SLOWER
+from utils.training.run import SLOWER, all_finite
 from utils.training.train import train as train_by_options
 
 EPOCH = 200  # behind the warm-up
