@@ -60,5 +60,9 @@ class ValidationOptions:
             raise InputError("--save-conf: has no effect without --save-txt")
         if self.save_sparse and not self.sparsity:
             raise InputError(f"--save-sparse {self.save_sparse}: has no effect without --sparsity")
+        if self.save_sparse and Path(self.save_sparse).suffix != ".pt":
+            raise InputError(f"--save-sparse {self.save_sparse}: is written as a checkpoint; must end in .pt")
+        if self.save_sparse and not Path(self.save_sparse).parent.is_dir():
+            raise InputError(f"--save-sparse {self.save_sparse}: no folder {Path(self.save_sparse).parent}; make it first")
         if self.save_sparse and Path(self.save_sparse).exists():
             raise InputError(f"--save-sparse {self.save_sparse}: exists already; must be a new file")
