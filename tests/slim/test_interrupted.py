@@ -121,7 +121,7 @@ def test_a_run_in_the_old_form_goes_on(whole, place, tmp_path):
     file = tmp_path / "exp/slim.json"
     content = json.loads(file.read_text())
     del content["start"]["goal_ms"], content["current"]["kept"], content["current"]["why"]
-    for key in ("skip_bad_labels", "accept_conf"):
+    for key in ("skip_bad_labels", "accept_conf", "check_photos"):
         del content["options"][key]
     file.write_text(json.dumps(content))
     assert slim(options, **fragile(options)).folder == tmp_path / "exp"

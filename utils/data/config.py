@@ -30,8 +30,8 @@ class LabelRules:
 
 
 def label_rules(options: Any) -> LabelRules:
-    """Return the LabelRules that the options of a script ask for, with --skip-bad-labels and --accept-conf."""
-    return LabelRules(options.skip_bad_labels, options.accept_conf)
+    """Return the LabelRules that a script's options ask for: --skip-bad-labels, --accept-conf, --check-photos."""
+    return LabelRules(options.skip_bad_labels, options.accept_conf, options.check_photos)
 
 
 @dataclass(frozen=True)

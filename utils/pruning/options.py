@@ -57,6 +57,7 @@ class PruneOptions:
     accept_conf: bool = option(
         False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
     )
+    check_photos: bool = option(False, "decode every photo while the data set is scanned, not only its head and end")
     cfg: str = option("", "model yaml: only compared, unless the weight file holds tensors alone")
     out: str = option("pruned_model.pt", "file to write")
     imgsz: int = option(640, "image size of validation and GFLOPs in pixels", "--img", "--img-size", minimum=32)

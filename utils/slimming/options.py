@@ -19,7 +19,7 @@ MAP_RULES = ("max_drop", "min_map")  # the guards that rest on mAP
 PHASE_EPOCHS = ("sparse_epochs", "finetune_epochs")
 REPLACES = {**dict.fromkeys(GOALS, GOALS), "epochs": PHASE_EPOCHS}  # flag → what it replaces in a config file
 EPOCHS = 60  # of each training of a step, where nothing else is asked for
-LABELS = ("skip_bad_labels", "accept_conf")
+LABELS = ("skip_bad_labels", "accept_conf", "check_photos")
 # As in train.py, and as in finetune_pruned.py.
 TRAINING = (
     "data",
@@ -49,6 +49,7 @@ class SlimOptions:
     data: str = like(TrainOptions, "data")
     skip_bad_labels: bool = like(TrainOptions, "skip_bad_labels")
     accept_conf: bool = like(TrainOptions, "accept_conf")
+    check_photos: bool = like(TrainOptions, "check_photos")
     flops: float | None = option(None, "goal: share of the FLOPs that stays", maximum=1)
     params: float | None = option(None, "goal: share of the parameters that stays", maximum=1)
     latency_ms: float | None = option(

@@ -26,6 +26,7 @@ class TrainOptions:
     accept_conf: bool = option(
         False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
     )
+    check_photos: bool = option(False, "decode every photo while the data set is scanned, not only its head and end")
     hyp: str = option("data/hyps/hyp.scratch-low.yaml", "hyper-parameter yaml, by path or by name in data/hyps/")
     epochs: int = option(100, "passes over the training images", minimum=1)
     batch_size: int = option(16, "images in a batch, all processes together; -1: what fits", "--batch", minimum=-1)

@@ -16,6 +16,7 @@ class ValidationOptions:
     accept_conf: bool = option(
         False, "accept label rows that end with a confidence, as --save-txt --save-conf writes them; it is not used"
     )
+    check_photos: bool = option(False, "decode every photo while the data set is scanned, not only its head and end")
     weights: str | list[str] = option(
         "yolov5s.pt",
         "checkpoint (.pt), or an exported .onnx, .torchscript or folder; several are an ensemble",

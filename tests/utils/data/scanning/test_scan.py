@@ -247,3 +247,13 @@ def test_a_scan_writes_no_cache_beside_labels_marked_read_only(write_pair, tmp_p
         assert [entry.name for entry in labels.iterdir()] == ["train"]
     finally:
         labels.chmod(0o755)
+
+
+def test_every_photo_is_decoded_on_demand_and_the_caches_do_not_mix(many, tmp_path):
+    data = bytearray(many[0].read_bytes())
+    start = data.index(b"IDAT") + 4
+    data[start:-12] = bytes(len(data) - start - 12)
+    many[0].write_bytes(data)
+    for check in (False, True, False):
+        samples, counts = scan(many, 1, tmp_path / "c.npz", LabelRules(check_photos=check))
+        assert (len(samples), counts.corrupt) == ((19, 1) if check else (20, 0))
