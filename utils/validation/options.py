@@ -63,7 +63,5 @@ class ValidationOptions:
             raise InputError(f"--save-sparse {self.save_sparse}: has no effect without --sparsity")
         if self.save_sparse and Path(self.save_sparse).suffix != ".pt":
             raise InputError(f"--save-sparse {self.save_sparse}: is written as a checkpoint; must end in .pt")
-        if self.save_sparse and not Path(self.save_sparse).parent.is_dir():
-            raise InputError(f"--save-sparse {self.save_sparse}: no folder {Path(self.save_sparse).parent}; make it first")
         if self.save_sparse and Path(self.save_sparse).exists():
             raise InputError(f"--save-sparse {self.save_sparse}: exists already; must be a new file")

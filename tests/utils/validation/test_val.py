@@ -93,7 +93,6 @@ def test_sparsity_is_saved_as_it_was_measured(options, tmp_path, capsys):
     [
         {"save_sparse": "x.pt"},
         {"sparsity": 0.5, "save_sparse": "x.onnx"},
-        {"sparsity": 0.5, "save_sparse": "nowhere/x.pt"},
         {"task": "study"},
         {"save_hybrid": True},
         {"dnn": True},
