@@ -108,3 +108,20 @@ def test_rows_with_a_confidence_are_accepted_where_asked(rows):
     found = rows("0 0.5 0.5 0.2 0.2 0.9\n1 0.5 0.5 0.2 0.2\n", accept_conf=True)
     assert found.boxes[:, 0].tolist() == [0, 1]
     assert found.problems == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_boxes_read_at_once_are_those_read_row_by_row(rows, seed):
+    """A repeated row makes the reader go row by row."""
+    rng = np.random.default_rng(seed)
+    size = rng.uniform(0.001, 1, (9, 2))
+    centre = size / 2 + rng.uniform(0, 1, (9, 2)) * (1 - size)
+    digits = rng.integers(3, 18)
+    lines = [
+        f"{rng.integers(3)} " + " ".join(f"{value:.{digits}f}" for value in (*c, *s))
+        for c, s in zip(centre, size, strict=True)
+    ]
+    once, twice = rows("\n".join(lines)), rows("\n".join([*lines, lines[0]]))
+    assert once.boxes.dtype == twice.boxes.dtype == np.float32
+    assert once.boxes.tolist() == twice.boxes.tolist()
+    assert (once.counts.total(), twice.counts["duplicate"]) == (twice.counts.total() - 1, 1)
