@@ -133,7 +133,9 @@ class DetectionDataset(Dataset):
         Raises InputError when the file cannot be decoded, or is not the photo that was scanned.
         """
         path = self.samples.paths[index]
-        found = self._images[index] if self.cache == "ram" and self._images is not None else self._fitted(path)
+        found = None
+        if not self._broken[index]:  # once is enough: decoders complain on stderr
+            found = self._images[index] if self.cache == "ram" and self._images is not None else self._fitted(path)
         if found is None or found[1] != tuple(self.samples.shapes[index]):
             self._broken[index] = 1
             raise InputError(f"{path}: cannot be decoded, or is not as large as it was when the images were scanned")

@@ -310,6 +310,15 @@ def test_a_resumed_run_sees_the_same_items_where_photos_are_broken(samples):
     assert all(equal(resumed[index], items[2][index]) for index in (5, 2, 0, 1, 3, 4))
 
 
+def test_a_broken_photo_is_decoded_once(samples, capfd):
+    spoil(samples[0].path)
+    dataset = DetectionDataset(samples, 64, hyp=STILL)
+    first = dataset[0]
+    complaints = capfd.readouterr().err
+    assert equal(dataset[0], first) and dataset.broken == [samples[0].path]
+    assert complaints and not capfd.readouterr().err
+
+
 def test_where_no_photo_can_be_decoded_training_ends(samples):
     for sample in samples:
         spoil(sample.path)
