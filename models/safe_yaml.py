@@ -48,6 +48,23 @@ def load_yaml(path: str | Path) -> Any:
         raise YamlError(" ".join(str(reason).split()) or type(error).__name__, mark and mark.line + 1) from None
 
 
+def load_mapping(path: str | Path, content: str) -> dict[Any, Any]:
+    """Return the mapping in a YAML file. `content` says in words what it maps.
+
+    Raises YamlError, with file and line in its text, when the file cannot be read, is not YAML or holds no mapping.
+    """
+    try:
+        mapping = load_yaml(path)
+    except OSError as error:
+        raise YamlError(f"{path}: cannot be read ({error.strerror}); must be a YAML file with {content}") from None
+    except YamlError as error:
+        line = f":{error.line}" if error.line else ""
+        raise YamlError(f"{path}{line}: not valid YAML: {error}", error.line) from None
+    if not isinstance(mapping, dict):
+        raise YamlError(f"{path}: must be a YAML mapping with {content}")
+    return mapping
+
+
 def check_events(text: str) -> None:
     """Raise YamlError for aliases and for nesting that is too deep, before anything is built."""
     depth = 0

@@ -14,7 +14,7 @@ from torch import nn
 from models import common, limits
 from models.activations import ACTIVATION_NAMES, WORDS, parse_activation
 from models.errors import SpecError, shown
-from models.safe_yaml import YamlError, load_yaml
+from models.safe_yaml import YamlError, load_mapping
 
 WIDTH_MULTIPLE_OF = 8  # channel counts are rounded up to this, unless the yaml says channel_multiple
 
@@ -85,15 +85,9 @@ class Spec:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping in a model yaml. Raises SpecError when it cannot be read or is no mapping."""
     try:
-        data = load_yaml(path)
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror})") from None
+        return load_mapping(path, "nc, backbone and head")
     except YamlError as error:
-        line = f":{error.line}" if error.line else ""
-        raise SpecError(f"{path}{line}: not valid yaml: {error}") from None
-    if not isinstance(data, dict):
-        raise SpecError(f"{path}: expected a mapping with nc, backbone and head, found {type(data).__name__}")
-    return data
+        raise SpecError(str(error)) from None
 
 
 def parse_spec(config: dict[str, Any], origin: str = "model yaml") -> Spec:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from models.safe_yaml import YamlError, load_yaml
+from models.safe_yaml import YamlError, load_mapping
 from utils.errors import InputError
 
 
@@ -13,12 +13,6 @@ def read_mapping(file: str | Path, content: str) -> dict[Any, Any]:
     Raises InputError, with the line where it is known, when the file cannot be read, is not YAML or holds no mapping.
     """
     try:
-        mapping = load_yaml(file)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); must be a YAML file with {content}") from None
+        return load_mapping(file, content)
     except YamlError as error:
-        line = f":{error.line}" if error.line else ""
-        raise InputError(f"{file}{line}: not valid YAML: {error}") from None
-    if not isinstance(mapping, dict):
-        raise InputError(f"{file}: must be a YAML mapping with {content}")
-    return mapping
+        raise InputError(str(error)) from None

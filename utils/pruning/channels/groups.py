@@ -3,8 +3,8 @@
 The network is traced once with torch.fx and walked with vectors of channel labels in place of tensors. A
 convolution gives its outputs fresh labels; batch norm, activations, pooling and resizing pass them on; a concat joins
 vectors; an addition makes the two labels at each index the same; a depth-wise convolution passes its input's labels on;
-what only moves numbers is followed number by number (moves.py). Whatever is not understood freezes the labels that it touches: never cut, and named with the reason. No layer name is
-known here.
+what only moves numbers is followed number by number (moves.py). Whatever is not understood freezes the labels that it
+touches: never cut, and named with the reason. No layer name is known here.
 """
 
 from collections.abc import Iterable
