@@ -91,18 +91,20 @@ def leaving_at_once(prog: str) -> Iterator[None]:
     An exception would not do: packages catch those that arise while they are imported.
     """
 
-    def leave(*_: object) -> None:
-        os.write(2, f"\n{prog}: interrupted\n".encode())
-        os._exit(EXIT_INTERRUPTED)
+    def leave(number: int, _: object) -> None:
+        interrupted = number == signal.SIGINT
+        os.write(2, f"\n{prog}: interrupted\n".encode() if interrupted else f"{prog}: terminated\n".encode())
+        os._exit(EXIT_INTERRUPTED if interrupted else EXIT_TERMINATED)
 
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
         yield
         return
-    signal.signal(signal.SIGINT, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
