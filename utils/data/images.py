@@ -27,29 +27,39 @@ JPEG_MARK = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])")  # what may stand wi
 JPEG_NOISES = bytes(range(254, 0, -1)) * 8, b"\x55\xa3" * 999  # pixels, if the decoder still waits for some
 HEIF_BRANDS = b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"  # ISO/IEC 23008-12
 HEIF_ADVICE = "; HEIC photos are read by pillow-heif: pip install pillow-heif"
+REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    1: cv2.IMREAD_COLOR,
+}
 FULL_SCALES = 1, 255, 65535  # the brightest value of floating-point and other deep pixels is the first that holds all
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray | None:
-    """Return an image file as uint8 [h, w, 3] in BGR, turned upright by its EXIF data, or None when it is broken."""
+def read_image(path: str | os.PathLike, reduction: int = 1) -> np.ndarray | None:
+    """Return an image file as uint8 [h, w, 3] in BGR, turned upright by its EXIF data, or None when it is broken.
+
+    reduction: one of REDUCED; a JPEG is decoded at this part of its size, others at their full size.
+    """
     try:
         if not Path(path).is_file():  # a pipe would be waited for
             return None
         data = Path(path).read_bytes()
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
-    return decode_image(data)
+    return decode_image(data, reduction)
 
 
-def decode_image(data: bytes) -> np.ndarray | None:
+def decode_image(data: bytes, reduction: int = 1) -> np.ndarray | None:
     """Return the image that bytes hold as read_image does. What they are, they say themselves.
 
     A JPEG that lacks pixels counts as broken: OpenCV would fill the rest with grey, under labels that stay. Bytes
     behind its end mark do not matter, and neither does a missing mark alone.
     """
-    if data.startswith(JPEG_START) and not data.endswith(JPEG_END) and jpeg_end(data) is None:
+    is_jpeg = data.startswith(JPEG_START)
+    if is_jpeg and not data.endswith(JPEG_END) and jpeg_end(data) is None:
         data = _mended(data)
-    image = _decoded(data, cv2.IMREAD_COLOR)
+    image = _decoded(data, REDUCED[reduction] if is_jpeg else cv2.IMREAD_COLOR)
     if image is not None:
         return image
     return _shallow(_decoded(data, cv2.IMREAD_UNCHANGED)) if data[:2] in (b"II", b"MM") else _by_pillow(data)
@@ -156,9 +166,24 @@ def fitted_size(height: int, width: int, imgsz: int) -> tuple[int, int]:
     return math.ceil(height * ratio), math.ceil(width * ratio)
 
 
-def fit_image(image: np.ndarray, imgsz: int, shrink_by_area: bool) -> np.ndarray:
-    """Resize [h, w, c] to its fitted_size: linear, or by area when shrinking and shrink_by_area is set."""
-    height, width = fitted_size(image.shape[0], image.shape[1], imgsz)
+def reduction_for(height: int, width: int, imgsz: int) -> int:
+    """Return the largest of REDUCED that divides the sides of a JPEG and leaves its long one imgsz or more.
+
+    Where a side is not divided, the last row would stand for pixels that are not there, and boxes would move.
+    """
+    fitting = (
+        part for part in REDUCED if max(height, width) >= part * imgsz and not height % part and not width % part
+    )
+    return next(fitting, 1)
+
+
+def fit_image(image: np.ndarray, imgsz: int, shrink_by_area: bool, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Resize [h, w, c] to its fitted_size: linear, or by area when shrinking and shrink_by_area is set.
+
+    shape: (h, w) of the photo, of an image that was decoded at a reduction.
+    """
+    photo = shape or image.shape[:2]
+    height, width = fitted_size(photo[0], photo[1], imgsz)
     if (height, width) == image.shape[:2]:
         return image
     by_area = shrink_by_area and imgsz < max(image.shape[:2])

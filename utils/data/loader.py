@@ -76,7 +76,14 @@ def collate(items: Any) -> Any:
         return None
     images, labels, paths, shapes = zip(*items, strict=True)
     numbered = [functional.pad(rows, (1, 0), value=index) for index, rows in enumerate(labels)]
-    return torch.stack(images), torch.cat(numbered), paths, shapes
+    return stacked(images), torch.cat(numbered), paths, shapes
+
+
+def stacked(images: Any) -> torch.Tensor:
+    """Return images [3, H, W] as a batch [B, 3, H, W] of their layout in memory; torch.stack moves the channels."""
+    if images[0].is_contiguous():
+        return torch.stack(images)
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
 class QuadCollate:
@@ -91,6 +98,7 @@ class QuadCollate:
 
     def __call__(self, items: Any) -> Any:
         """Return the batch of a list of training items, QUAD of them in each image."""
+        items = [(image.contiguous(), *rest) for image, *rest in items]
         groups = [items[start : start + QUAD] for start in range(0, len(items), QUAD)]
         return collate([self._join(group) for group in groups])
 

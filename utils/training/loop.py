@@ -215,8 +215,8 @@ def with_more(images: torch.Tensor, others: Sequence[torch.Tensor | None]) -> to
 
 def prepare(run: Run, images: torch.Tensor) -> torch.Tensor:
     """Return images [B, 3, H, W] on the device as float32 in 0–1, resized when training at many scales."""
-    layout = torch.channels_last if run.device.type == "cpu" else torch.preserve_format
-    images = images.to(run.device, torch.float32, non_blocking=True, memory_format=layout) / 255
+    layout = torch.channels_last if run.device.type == "cpu" else torch.contiguous_format
+    images = images.to(run.device, non_blocking=True).to(torch.float32, memory_format=layout).div_(255)
     if not run.settings.multi_scale:
         return images
     stride, imgsz = run.model.size_multiple, run.settings.imgsz

@@ -15,6 +15,8 @@ from utils.files.checkpoint import keep_place, load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import find_file
 
+COPYING = nn.SiLU, nn.Hardswish, nn.Mish
+
 
 def starting_network(
     weights: str,
@@ -93,6 +95,13 @@ def replace_detect(model: DetectionModel, nc: int) -> None:
     new.np = sum(p.numel() for p in new.parameters())
     model.model[-1] = new.train(old.training)
     model.nc = model.yaml["nc"] = nc
+
+
+def keep_inputs(model: nn.Module) -> None:
+    """Let the activations whose gradient needs their input write elsewhere: in place, they would copy it first."""
+    for module in model.modules():
+        if isinstance(module, COPYING):
+            module.inplace = False
 
 
 def lay_out(model: Any, device: torch.device) -> Any:

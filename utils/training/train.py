@@ -42,7 +42,7 @@ from utils.training.options import TrainOptions
 from utils.training.plan import Plan, make_plan, stored_options
 from utils.training.resume import resolve
 from utils.training.run import Run, RunSettings
-from utils.training.start import lay_out, starting_network
+from utils.training.start import keep_inputs, lay_out, starting_network
 from utils.validation.evaluate import Evaluation
 from utils.validation.measure import measure, whole_strides
 
@@ -189,6 +189,7 @@ def build_run(plan: Plan, model: DetectionModel, batches: int, folder: RunFolder
     options, hyp = plan.options, plan.hyp
     model = lay_out(model, plan.device)
     ema = ModelEMA(model)  # before the batch norms are exchanged: what is saved has the plain ones
+    keep_inputs(model)
     if options.sync_bn:
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     schedule = Schedule(

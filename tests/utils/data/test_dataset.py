@@ -145,6 +145,19 @@ def test_validation_shrinks_by_area_and_training_linearly(samples):
     assert DetectionDataset(samples[2:3], 20, hyp=STILL)[0][0].unique().tolist() == [0]
 
 
+@pytest.mark.parametrize("size", [(128, 96), (131, 203), (304, 520)])
+def test_a_large_jpeg_is_decoded_smaller_for_training_and_its_box_stays(tmp_path, size):
+    image = np.zeros((*size, 3), np.uint8)
+    image[size[0] // 4 : size[0] * 3 // 4, size[1] // 4 : size[1] * 3 // 4] = (0, 0, 255)
+    cv2.imwrite(str(tmp_path / "a.jpg"), image)
+    samples = [Sample(str(tmp_path / "a.jpg"), size, np.array([[0, 0.5, 0.5, 0.5, 0.5]], np.float32))]
+    image, labels, _, _ = DetectionDataset(samples, 64, hyp=STILL)[0]
+    assert corners(labels, image) == pytest.approx(find(image), abs=1.5)  # of 64
+    whole, *_ = DetectionDataset(samples, 64)[0]
+    assert image.shape == whole.shape
+    assert (image.int() - whole.int()).abs().float().mean() < 4
+
+
 def test_images_without_objects_have_no_rows(samples):
     samples[0].labels = np.zeros((0, 5), np.float32)
     for hyp in (None, AUGMENTED, STILL):

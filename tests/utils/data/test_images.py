@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.data.images import check_writable, fit_image, fitted_size, jpeg_end, missing_reader, read_image, write_array
+from utils.data.images import (
+    check_writable,
+    fit_image,
+    fitted_size,
+    jpeg_end,
+    missing_reader,
+    read_image,
+    reduction_for,
+    write_array,
+)
 from utils.data.images import write_image as write_file
 from utils.errors import InputError
 
@@ -33,6 +42,38 @@ def test_a_photo_is_turned_upright(tmp_path):
     exif[0x0112] = 6  # orientation: turn by 90° clockwise to view
     Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
     assert read_image(tmp_path / "a.jpg").shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "imgsz", "reduction"),
+    [
+        ((480, 640), 320, 2),
+        ((480, 640), 321, 1),
+        ((640, 480), 160, 4),
+        ((104, 4000), 64, 8),
+        ((102, 4000), 64, 2),
+        ((641, 480), 320, 1),
+        ((10, 10), 64, 1),
+    ],
+)
+def test_a_reduction_leaves_at_least_the_size_that_is_needed(size, imgsz, reduction):
+    assert reduction_for(*size, imgsz) == reduction
+
+
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("orientation", [1, 6], ids=["upright", "turned"])
+def test_a_jpeg_decoded_at_a_part_of_its_size_shows_the_same(tmp_path, reduction, orientation):
+    small = np.random.default_rng(0).integers(0, 255, (9, 13, 3), np.uint8)
+    photo = Image.fromarray(cv2.resize(small, (208, 144), interpolation=cv2.INTER_CUBIC))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    photo.save(tmp_path / "a.png")
+    whole, part = read_image(tmp_path / "a.jpg"), read_image(tmp_path / "a.jpg", reduction)
+    size = whole.shape[1] // reduction, whole.shape[0] // reduction
+    assert part.shape[1::-1] == size
+    assert np.abs(part.astype(int) - cv2.resize(whole, size, interpolation=cv2.INTER_AREA)).mean() < 2
+    assert read_image(tmp_path / "a.png", reduction).shape[:2] == (144, 208)
 
 
 @pytest.mark.parametrize("keep", [0, 10, -200])

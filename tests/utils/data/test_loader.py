@@ -140,6 +140,15 @@ def test_four_images_become_one_of_twice_the_side():
     assert seen == {1, 4}
 
 
+def test_a_batch_keeps_the_layout_of_its_items():
+    flat, channels_last = item([[0, 0.5, 0.5, 1, 1]], 3), item([[0, 0.5, 0.5, 1, 1]], 3, side=4)
+    pixels = torch.arange(48, dtype=torch.uint8).view(4, 4, 3).permute(2, 0, 1)
+    images = collate([(pixels, *channels_last[1:])] * 2)[0]
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert images.tolist() == [pixels.tolist()] * 2
+    assert collate([flat, flat])[0].is_contiguous()
+
+
 def test_what_four_does_not_divide_is_enlarged(dataset):
     images, _, paths, _ = QuadCollate(dataset)([item([[0, 0.5, 0.5, 1, 1]], shade, str(shade)) for shade in range(6)])
     assert (len(images), paths) == (2, ("0", "4"))

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from functools import partial
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from torch import nn
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.training.freezing import FreezeHook, frozen_layers
-from utils.training.start import replace_detect, starting_network
+from utils.training.start import keep_inputs, replace_detect, starting_network
 
 NAMES = {0: "a", 1: "b", 2: "c"}
 
@@ -88,6 +89,18 @@ def test_without_weights_the_yaml_is_built(tiny_yaml):
     assert starting_network("", str(tiny_yaml), {0: "only"}).nc == 1
     with pytest.raises(InputError, match="both empty"):
         starting_network("", "", NAMES)
+
+
+def test_activations_that_write_elsewhere_give_the_same_gradients(tiny_model):
+    images = torch.rand(2, 3, 64, 64)
+    gradients = []
+    for change in (lambda model: None, keep_inputs):
+        model = deepcopy(tiny_model).train()
+        change(model)
+        sum(raw.square().mean() for raw in model(images)).backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    assert model.model[0].act.inplace is False and tiny_model.model[0].act.inplace is True
+    assert all(map(torch.equal, *gradients))
 
 
 def test_meaning_of_freeze():
