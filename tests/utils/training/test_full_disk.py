@@ -71,5 +71,5 @@ def test_a_tensorboard_log_that_fails_is_given_up(tmp_path, capsys):
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused(options):
-    with pytest.raises(InputError, match="/dev/full/exp"):
+    with pytest.raises(InputError, match="--project /dev/full: /dev/full is a file"):
         train(replace(options, project="/dev/full"))

@@ -67,6 +67,6 @@ class GammaRecorder(Hook):
         """Draw the ridge."""
         if self.draw and self.rows and self.edges is not None:
             table = np.array(self.rows, float)
+            epochs, silent, counts = table[:, 0].astype(int), table[:, 1], table[:, 2:]
             with dispensable(run.folder.gamma_png):
-                epochs, silent, counts = table[:, 0].astype(int), table[:, 1], table[:, 2:]
-            plot_ridge(run.folder.gamma_png, self.edges, epochs, counts, silent, NEAR_ZERO)
+                plot_ridge(run.folder.gamma_png, self.edges, epochs, counts, silent, NEAR_ZERO)
