@@ -13,6 +13,7 @@ import yaml
 
 from models.yolo import DetectionModel
 from tests.utils.finetuning.students import CPU, named, stirred, wide_config
+from tests.utils.training.runs import options
 from utils.data.unlabelled import scan_unlabelled
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
@@ -44,30 +45,13 @@ def folder(tmp_path):
     return tmp_path / "more"
 
 
-def options(tmp_path, data, cfg, **changes):
-    values = {
-        "weights": "",
-        "cfg": str(cfg),
-        "data": str(data),
-        "imgsz": 64,
-        "batch_size": 4,
-        "epochs": 3,
-        "workers": 0,
-        "device": "cpu",
-        "project": str(tmp_path / "runs"),
-        "noplots": True,
-        "cache": "ram",
-    }
-    return FinetuneOptions(**values | changes)
-
-
 def same_weights(one, two):
     pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_without_a_teacher_nothing_differs(tmp_path, drawn_data, tiny_yaml):
-    given = options(tmp_path, drawn_data, tiny_yaml, epochs=1)
+    given = options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, epochs=1)
     plain = TrainOptions(**{key: getattr(given, key) for key in (field.name for field in fields(TrainOptions))})
     assert distillation_hooks(given) == []
     assert same_weights(finetune(given).model, train(plain, transfer=False).model)
@@ -80,10 +64,10 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, drawn_data, tiny_yaml
                 raise KeyboardInterrupt
 
     shared = {"teacher": str(teacher_file), "unlabelled": str(folder), "multi_scale": True}
-    whole = finetune(options(tmp_path, drawn_data, tiny_yaml, name="whole", **shared))
+    whole = finetune(options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, name="whole", **shared))
     assert whole.batch.labelled == 4 and whole.log["train/distill_loss"] > 0
     assert "unlabelled: 3 images, 1 corrupt" in capsys.readouterr().out
-    cut = options(tmp_path, drawn_data, tiny_yaml, name="cut", **shared)
+    cut = options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, name="cut", **shared)
     with pytest.raises(KeyboardInterrupt):
         train(replace(cut, noautoanchor=True), hooks=[*distillation_hooks(cut), PowerCut()], transfer=False)
     last = RunFolder(tmp_path / "runs" / "cut").last
@@ -101,7 +85,7 @@ def test_a_teacher_that_is_gone_on_resume(tmp_path, drawn_data, tiny_yaml, teach
             if run.epoch:
                 raise KeyboardInterrupt
 
-    given = options(tmp_path, drawn_data, tiny_yaml, teacher=str(teacher_file), distill_feature=0.0)
+    given = options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, teacher=str(teacher_file), distill_feature=0.0)
     with pytest.raises(KeyboardInterrupt):
         train(given, hooks=[*distillation_hooks(given), PowerCut()], transfer=False)
     teacher_file.unlink()
@@ -148,7 +132,7 @@ def test_unlabelled_images_of_an_epoch(tmp_path, folder):
 )
 def test_options_that_cannot_be(tmp_path, drawn_data, tiny_yaml, changes, words):
     with pytest.raises(InputError) as error:
-        finetune(options(tmp_path, drawn_data, tiny_yaml, **changes))
+        finetune(options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, **changes))
     assert words in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "runs").exists()
 
@@ -159,7 +143,9 @@ def test_folders_that_hold_nothing(tmp_path, drawn_data, tiny_yaml, teacher_file
     (tmp_path / "broken" / "a.jpg").write_bytes(b"no image")
     expected = {"none": "no such folder", "empty": "no images; known suffixes", "broken": "none of 1 images"}
     for name, words in expected.items():
-        given = options(tmp_path, drawn_data, tiny_yaml, teacher=str(teacher_file), unlabelled=str(tmp_path / name))
+        given = options(
+            tmp_path, drawn_data, tiny_yaml, FinetuneOptions, teacher=str(teacher_file), unlabelled=str(tmp_path / name)
+        )
         with pytest.raises(InputError, match=f"^--unlabelled {tmp_path / name}: {words}"):
             finetune(given)
     assert not (tmp_path / "runs").exists()
