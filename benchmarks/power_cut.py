@@ -31,41 +31,20 @@ import cv2  # noqa: E402
 import torch  # noqa: E402
 import torch._dynamo  # noqa: E402  (what the first optimizer loads, here once for all forks)
 import torch.utils.tensorboard  # noqa: E402
-import yaml  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
+from benchmarks.small_runs import CASES, EPOCHS, Case, save_network, train_case  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run as run_script  # noqa: E402
 from utils.data.shapes import draw_shapes  # noqa: E402
 from utils.errors import InputError  # noqa: E402
-from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint  # noqa: E402
+from utils.files.checkpoint import load_checkpoint  # noqa: E402
 from utils.files.paths import RunFolder  # noqa: E402
-from utils.finetuning.finetune import finetune  # noqa: E402
-from utils.finetuning.options import FinetuneOptions  # noqa: E402
 from utils.pictures import plots  # noqa: E402
 from utils.pruning.options import PruneOptions  # noqa: E402
 from utils.pruning.prune import prune_checkpoint  # noqa: E402
-from utils.sparsity.options import SparsityOptions  # noqa: E402
-from utils.sparsity.train_sparsity import train_sparsity  # noqa: E402
-from utils.training.options import TrainOptions  # noqa: E402
-from utils.training.train import train  # noqa: E402
 
-TINY = {
-    "nc": 5,
-    "depth_multiple": 0.33,
-    "width_multiple": 0.25,
-    "anchors": [[8, 8, 16, 16], [24, 24, 40, 40]],
-    "backbone": [
-        [-1, 1, "Conv", [64, 6, 2, 2]],
-        [-1, 1, "Conv", [64, 3, 2]],
-        [-1, 1, "C3", [64]],
-        [-1, 1, "Conv", [128, 3, 2]],
-        [-1, 1, "Conv", [128, 3, 2]],
-    ],
-    "head": [[[3, 4], 1, "Detect", ["nc", "anchors"]]],
-}
-EPOCHS = 4
 DEADLINE = 240  # seconds after which a run counts as hung
 TWICE = 0.3  # share of the trials that are killed a second time
 
@@ -78,33 +57,10 @@ class PowerCutOptions:
     seed: int = option(0, "start of the random numbers", minimum=0)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A training of one script, with so many data workers and processes."""
-
-    script: str
-    workers: int
-    processes: int
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        return f"{self.script}, {self.workers} workers, {self.processes} process{'es' * (self.processes > 1)}"
-
-
-CASES = [
-    Case(script, workers, processes)
-    for workers, processes in ((0, 1), (2, 1), (0, 2))
-    for script in ("train.py", "train_sparsity.py", "finetune_pruned.py")
-]
-
-
 def prepare(folder: Path) -> None:
     """Write what the runs need into a folder: images, a dense and a pruned network."""
     data = draw_shapes(folder / "shapes", train=8, val=4, imgsz=32)
-    torch.manual_seed(0)
-    model = DetectionModel(TINY)
-    model.names = dict(enumerate(yaml.safe_load(data.read_text())["names"].values()))
-    save_checkpoint(folder / "dense.pt", finished_content(model))
+    save_network(data, folder / "dense.pt")
     prune_checkpoint(
         PruneOptions(
             weights=str(folder / "dense.pt"), out=str(folder / "pruned.pt"), percent=0.3, noval=True, yes=True, imgsz=64
@@ -118,30 +74,6 @@ def draw_quickly() -> None:
     plots.Figure = lambda layout=None, **size: Figure(**size)  # type: ignore[assignment, misc]
 
 
-def train_case(case: Case, folder: Path, resume: str) -> None:
-    """Begin or resume the training of a Case in the working folder."""
-    common = {
-        "data": str(folder / "shapes/shapes.yaml"),
-        "imgsz": 64,
-        "batch_size": 4,
-        "epochs": EPOCHS,
-        "workers": case.workers,
-        "device": "cpu",
-        "project": "runs",
-        "save_period": 1,
-        "weights": str(folder / ("pruned.pt" if case.script == "finetune_pruned.py" else "dense.pt")),
-    }
-    given = {"resume": resume} if resume else common
-    if case.script == "train.py":
-        train(TrainOptions(**given))
-    elif case.script == "train_sparsity.py":
-        sparse = {"st": True, "sr": "auto", "target": 0.3, "preview_period": 1}
-        train_sparsity(SparsityOptions(**given, **({} if resume else sparse)))
-    else:
-        teaching = {} if resume else {"teacher": str(folder / "dense.pt")}
-        finetune(FinetuneOptions(**given, **teaching))
-
-
 class Moments:
     """Counts the moments at which files get their names, and kills all processes of the run at a given one."""
 
@@ -150,10 +82,12 @@ class Moments:
         fsync, replace = os.fsync, pathlib.Path.replace
 
         def torn_fsync(descriptor: int) -> None:
+            """Lose half of a file if this is the moment."""
             self.come(lambda: os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2))
             fsync(descriptor)
 
         def cut_replace(path: Path, target: Path) -> Path:
+            """Be a moment before and after the renaming."""
             self.come()
             replace(path, target)
             self.come()

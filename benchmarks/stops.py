@@ -21,15 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-import yaml  # noqa: E402
-
-from benchmarks.power_cut import TINY  # noqa: E402
-from models.yolo import DetectionModel  # noqa: E402
+from benchmarks.busy import burning  # noqa: E402
+from benchmarks.small_runs import save_network  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run as run_script  # noqa: E402
 from utils.data.shapes import draw_shapes  # noqa: E402
-from utils.files.checkpoint import finished_content, save_checkpoint  # noqa: E402
 from utils.files.paths import ROOT  # noqa: E402
 
 COMMON = "--imgsz 64 --device cpu --workers 2"
@@ -69,10 +65,7 @@ def prepare(folder: Path) -> None:
     bad = draw_shapes(folder / "bad", train=16, val=8, imgsz=64)
     for split in ("train", "val"):
         (bad.parent / f"labels/{split}/000003.txt").write_text("0 0.5 x 0.1 0.1\n")
-    torch.manual_seed(0)
-    model = DetectionModel(TINY)
-    model.names = dict(enumerate(yaml.safe_load(data.read_text())["names"].values()))
-    save_checkpoint(folder / "net.pt", finished_content(model))
+    save_network(data, folder / "net.pt")
 
 
 def judged(
@@ -101,25 +94,19 @@ def judged(
 def try_stops(options: StopsOptions, say: Callable[[str], object]) -> tuple[Counter, list[str]]:
     """Return (counts, failures); say gets a line for each run."""
     rng, counts, failures = random.Random(options.seed), Counter(), []
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(options.load)]
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            prepare(Path(name))
-            for number in range(2 * options.count):
-                bad = number < options.count
-                scripts = READERS if bad else tuple(COMMANDS)
-                script = scripts[number % len(scripts)]
-                moment = rng.choice(list(SIGNALS)), rng.uniform(0.05, options.seconds)
-                code, wrong = judged(Path(name), script, "bad" if bad else "shapes", number, None if bad else moment)
-                what = "a bad label" if bad else f"{moment[0].name} after {moment[1]:.2f} s"
-                counts.update(["a bad label" if bad else moment[0].name, f"exit code {code}"])
-                if wrong:
-                    failures.append(f"{script}: {what}: {wrong}")
-                say(f"{script}: {what}: {wrong or code}")
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
+    with tempfile.TemporaryDirectory() as name, burning(options.load):
+        prepare(Path(name))
+        for number in range(2 * options.count):
+            bad = number < options.count
+            scripts = READERS if bad else tuple(COMMANDS)
+            script = scripts[number % len(scripts)]
+            moment = rng.choice(list(SIGNALS)), rng.uniform(0.05, options.seconds)
+            code, wrong = judged(Path(name), script, "bad" if bad else "shapes", number, None if bad else moment)
+            what = "a bad label" if bad else f"{moment[0].name} after {moment[1]:.2f} s"
+            counts.update(["a bad label" if bad else moment[0].name, f"exit code {code}"])
+            if wrong:
+                failures.append(f"{script}: {what}: {wrong}")
+            say(f"{script}: {what}: {wrong or code}")
     return counts, failures
 
 

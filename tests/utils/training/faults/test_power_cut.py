@@ -1,6 +1,7 @@
 """Trainings that are killed end as those that are not: a part of benchmarks/power_cut.py, which does it 200 times."""
 
-from benchmarks.power_cut import CASES, cut_power
+from benchmarks.power_cut import cut_power
+from benchmarks.small_runs import CASES
 
 
 def test_killed_runs_resume_to_the_same_bits():
