@@ -10,8 +10,9 @@ import torch
 from torch.utils.data import Dataset
 
 from utils.data import augment
+from utils.data.caching.disk import load_photo, on_disk
+from utils.data.caching.memory import Once, PhotoMemory, alone, in_memory
 from utils.data.images import fit_image, fitted_size, read_image, reduction_for
-from utils.data.photo_cache import in_memory, load_photo, on_disk
 from utils.data.samples import Samples
 from utils.errors import InputError
 
@@ -28,6 +29,7 @@ class DetectionDataset(Dataset):
         rect: sort by aspect ratio and give each batch of batch_size its own shape, a multiple of stride, with pad
             strides (or a part) of border; no mosaic then.
         cache: None, 'ram' (resized images in memory) or 'disk' (decoded images as .npy beside the files).
+        once: lets one process of a machine fill the cache, which the others then share.
         seed: with the epoch and the index it fixes everything that is drawn for an item.
         single_cls: all boxes get class 0.
         shape: (h, w) that every item is letterboxed to, or None for squares of imgsz; without rect only.
@@ -56,6 +58,7 @@ class DetectionDataset(Dataset):
         shape: tuple[int, int] | None = None,
         workers: int = 1,
         progress: bool = True,
+        once: Once = alone,
     ) -> None:
         samples = Samples.of(samples)
         self.rect = rect
@@ -78,7 +81,7 @@ class DetectionDataset(Dataset):
         self.epoch = 0
         self.cache = cache
         self._broken = RawArray("b", max(len(samples), 1))  # which every worker writes to
-        self._images = self._fill_cache(workers, progress)
+        self._images = self._fill_cache(workers, progress, once)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -130,47 +133,47 @@ class DetectionDataset(Dataset):
         """Return (h, w) of the item."""
         return self.batch_shapes[index // self.batch_size] if self.rect else self.shape
 
-    def read(self, index: int) -> Any:
-        """Return (image fitted to imgsz uint8 [h, w, 3] BGR, (h0, w0) of the file); from the cache where it is there.
+    def read(self, index: int) -> np.ndarray:
+        """Return an image fitted to imgsz, uint8 [h, w, 3] BGR; from the cache where it is there.
 
         Raises InputError when the file cannot be decoded, or is not the photo that was scanned.
         """
-        path, (height, width) = self.samples.paths[index], map(int, self.samples.shapes[index])
         image = None
         if not self._broken[index]:  # once is enough: decoders complain on stderr
-            in_memory = self.cache == "ram" and self._images is not None
-            image = self._images[index] if in_memory else self._fitted(path, (height, width))
+            image = self._load(index) if self._images is None else self._images[index]
         if image is None:
             self._broken[index] = 1
-            raise InputError(f"{path}: cannot be decoded, or is not as large as it was when the images were scanned")
-        return image, (height, width)
+            raise InputError(
+                f"{self.samples.paths[index]}: cannot be decoded, or is not as large as it was when the images were "
+                "scanned"
+            )
+        return image
 
-    def _fitted(self, path, shape):
-        """Return the image of a file of shape (h, w) fitted to imgsz, None when it is not such a photo.
+    def _load(self, index):
+        """Return an image fitted to imgsz, None when it cannot be decoded or has another size than was scanned.
 
         For training, a JPEG at least twice as large as needed is decoded at a half, a quarter or an eighth of its
         size, where its sides allow that. It takes a fraction of the time.
         """
+        path, shape = self.samples.paths[index], tuple(self.samples.shapes[index].tolist())
         reduction = 1 if self.hyp is None else reduction_for(*shape, self.imgsz)
         image = load_photo(path) if self.cache == "disk" else read_image(path, reduction)
         if image is None or image.shape[:2] not in (shape, (shape[0] // reduction, shape[1] // reduction)):
             return None
         return fit_image(image, self.imgsz, self.hyp is None, shape)
 
-    def _fill_cache(self, workers, progress):
-        """Fill the cache that is asked for; return the images in memory, None without them.
+    def _fill_cache(self, workers, progress, once):
+        """Fill the cache that is asked for; return the PhotoMemory, None without one.
 
         Where it does not fit, into the memory or into a read-only folder, there is none.
         """
-        paths = list(self.samples.paths)
-        if self.cache == "disk" and not on_disk(paths, workers, progress):
+        images, paths = None, list(self.samples.paths) if self.cache else []
+        if self.cache == "disk" and not once(lambda: "stored" if on_disk(paths, workers, progress) else ""):
             self.cache = None
-        if self.cache != "ram":
-            return None
-        shapes = dict(zip(paths, self.samples.shapes.tolist(), strict=True))
-        needed = sum(3 * math.prod(fitted_size(*shape, self.imgsz)) for shape in shapes.values())
-        images = in_memory(paths, lambda path: self._fitted(path, tuple(shapes[path])), needed, workers, progress)
-        self.cache = self.cache if images else None
+        if self.cache == "ram":
+            sizes = [fitted_size(*shape, self.imgsz) for shape in self.samples.shapes.tolist()]
+            images = in_memory(PhotoMemory(paths, sizes), self._load, workers, progress, once)
+            self.cache = self.cache if images else None
         return images
 
     def _scene(self, index):
@@ -187,7 +190,7 @@ class DetectionDataset(Dataset):
         for step in range(len(self)):
             place = (index + step) % len(self)
             try:
-                return self.read(place)[0], place
+                return self.read(place), place
             except InputError:
                 if self.hyp is None or step == len(self) - 1:
                     raise

@@ -4,7 +4,7 @@ import gc
 import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +18,7 @@ from utils.errors import InputError
 
 TIMEOUT = timedelta(hours=6)  # the others wait for as long as rank 0 validates
 LOOK = 0.2  # seconds between two looks at whether rank 0 is done
+DONE = "done\0"  # how what a process tells others begins when all went well
 LOST = ("closed by peer", "reset by peer", "broken pipe", "communicator was aborted", "timed out waiting")
 TURNS = itertools.count()  # numbers for the store, given in the same order in every process
 
@@ -29,6 +30,7 @@ class ProcessGroup:
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    machine: int = 0
     attempt: int | None = None  # times that torchrun has started the processes again; None: it would not
 
     @property
@@ -69,28 +71,52 @@ class ProcessGroup:
             return
         store, key = attempt_store(self), f"main_first {next(TURNS)}"
         if not self.main:
-            while not store.check([key]):
-                time.sleep(LOOK)
-            problem = store.get(key).decode()
-            if problem:
-                raise InputError(problem)
+            _wait_for(store, key)
             yield
             return
-        try:
+        with _telling(store, key):
             yield
-        except InputError as error:
-            store.set(key, str(error))
-            raise
-        store.set(key, "")
+            store.set(key, DONE)
+
+    def once_a_machine(self, make: Callable[[], str]) -> str:
+        """Return what `make` returns in the first process of this machine; the others wait as in main_first."""
+        if not self.distributed:
+            return make()
+        store, key = attempt_store(self), f"once {self.machine} {next(TURNS)}"
+        if self.local_rank:
+            return _wait_for(store, key)
+        with _telling(store, key):
+            made = make()
+            store.set(key, DONE + made)
+        return made
+
+
+def _wait_for(store, key):
+    """Return what another process leaves in a store under a key. Raises its InputError."""
+    while not store.check([key]):
+        time.sleep(LOOK)
+    told = store.get(key).decode()
+    if not told.startswith(DONE):
+        raise InputError(told)
+    return told.removeprefix(DONE)
+
+
+@contextmanager
+def _telling(store, key):
+    """Leave an InputError of the body in a store under a key."""
+    try:
+        yield
+    except InputError as error:
+        store.set(key, str(error))
+        raise
 
 
 def process_group(environment: Mapping[str, str] = os.environ) -> ProcessGroup:
     """Return the ProcessGroup that torchrun describes in the environment; a single process without it."""
-    rank, local, size = (
-        int(environment.get(key, default)) for key, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
-    )
+    values = (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1), ("GROUP_RANK", 0))
+    rank, local, size, machine = (int(environment.get(key, default)) for key, default in values)
     kept = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # the store outlives the processes
-    return ProcessGroup(rank, local, size, int(environment["TORCHELASTIC_RESTART_COUNT"]) if kept else None)
+    return ProcessGroup(rank, local, size, machine, int(environment["TORCHELASTIC_RESTART_COUNT"]) if kept else None)
 
 
 @cache

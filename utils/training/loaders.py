@@ -74,6 +74,7 @@ def training_loader(plan: Plan, samples: Samples, stride: int) -> SteadyLoader:
         cache=options.cache,
         batch_size=plan.local_batch,
         stride=stride,
+        once=plan.processes.once_a_machine,
         **shared_options(plan),
     )
     return make_loader(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from utils.data.caching.disk import on_disk
 from utils.data.images import write_array
-from utils.data.photo_cache import on_disk
 from utils.data.scanning.cache import read_cache, write_cache
 from utils.data.scanning.table import TableBuilder
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from utils.data.caching.disk import npy_path
 from utils.data.dataset import DetectionDataset, batch_shapes
 from utils.data.images import read_image
 from utils.data.labels import Sample
-from utils.data.photo_cache import npy_path
 from utils.data.scanning.headers import photo_shape
 from utils.errors import InputError
 
@@ -254,8 +254,20 @@ def test_memory_serves_images_whose_files_are_gone(samples):
 def test_an_image_that_is_there_many_times_is_in_memory_once(samples):
     dataset = DetectionDataset([*samples, *samples], 64, cache="ram", progress=False)
     count = len(samples)
-    assert all(dataset.read(i)[0] is dataset.read(i + count)[0] for i in range(count))
-    assert len({id(dataset.read(i)[0]) for i in range(2 * count)}) == count
+    assert all(np.shares_memory(dataset.read(i), dataset.read(i + count)) for i in range(count))
+    assert not np.shares_memory(dataset.read(0), dataset.read(1))
+
+
+def test_the_second_process_of_a_machine_takes_its_images_from_the_first(samples):
+    names = []
+    first = DetectionDataset(
+        samples, 64, cache="ram", progress=False, once=lambda make: names.append(make()) or names[0]
+    )
+    items = [first[index] for index in range(6)]
+    for sample in samples:
+        os.remove(sample.path)
+    second = DetectionDataset(samples, 64, cache="ram", progress=False, once=lambda make: names[0])
+    assert all(equal(second[index], item) for index, item in enumerate(items))
 
 
 def test_the_disk_cache_follows_its_file_and_is_no_pickle(samples):

@@ -42,6 +42,9 @@ def part(images, rows, rank, size):
     mine[:, 0] -= rank * each
     return images[rank * each : (rank + 1) * each], mine, (), None
 
+def bad_row():
+    raise InputError("a bad row")
+
 cfg, inputs, result = sys.argv[1:]
 processes, device = process_group(), torch.device("cpu")
 with connected(processes, device):
@@ -68,6 +71,11 @@ with connected(processes, device):
     if processes.main:
         torch.save(model.state_dict(), result)
     if processes.distributed:
+        assert processes.once_a_machine(lambda: f"made by {rank}") == "made by 0"
+        try:
+            processes.once_a_machine(bad_row)
+        except InputError as error:
+            assert str(error) == "a bad row"
         try:
             with processes.main_first():
                 if processes.main:
@@ -125,5 +133,6 @@ def test_a_single_process_needs_no_connection():
     processes = ProcessGroup()
     counts = torch.ones(3)
     assert processes.average(counts) is counts and processes.broadcast("value") == "value"
+    assert processes.once_a_machine(lambda: "made") == "made"
     with processes.main_first():
         pass

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.data.photo_cache import in_memory, load_photo, npy_path, on_disk, photo_key, store_photo
+from utils.data.caching.disk import load_photo, npy_path, on_disk, photo_key, store_photo
 
 
 @pytest.fixture
@@ -73,11 +73,6 @@ def test_a_cache_of_another_kind_is_replaced(photo, spoil):
 
 def test_images_that_differ_in_their_suffix_have_caches_of_their_own(tmp_path):
     assert npy_path(tmp_path / "a.png") != npy_path(tmp_path / "a.bmp")
-
-
-def test_images_that_do_not_fit_into_memory_are_not_cached(capsys):
-    assert in_memory(["a"], pytest.fail, 10**18, 1, False) is None
-    assert "not cached" in capsys.readouterr().err
 
 
 def test_a_folder_that_may_not_be_written_means_no_cache(write_image, tmp_path, capsys):

@@ -1,19 +1,17 @@
-"""Decoded photos kept in memory, or as .npy beside their files with a key that says which photo they are of."""
+"""Decoded photos kept as .npy beside their files, with a key that says which photo they are of."""
 
 import hashlib
 import os
 import sys
-from collections.abc import Callable
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 
 from utils.data.images import read_image, write_array
+from utils.data.scanning.scan import each
 from utils.errors import InputError
 from utils.progress import track
 
-MARGIN = 0.8  # share of the free memory that cached images may take
 ENDS = 4096  # bytes at the head and the tail of a photo that its key looks at
 VERSION = b"photo 1 "
 KEY_SIZE = len(VERSION) + 64
@@ -71,24 +69,14 @@ def _stored(file, key):
         return np.load(stream, allow_pickle=False)
 
 
-def in_memory(paths: list[str], load: Callable, needed: int, workers: int, progress: bool) -> list | None:
-    """Return load(path) for each path, loaded once where it is there many times; None where memory is short.
-
-    needed: bytes that all take. What is left out is said on stderr.
-    """
-    free = free_memory()
-    if free is not None and needed > MARGIN * free:
-        print(f"images need {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free memory: not cached", file=sys.stderr)
-        return None
-    once = list(dict.fromkeys(paths))
-    images = dict(zip(once, _each(once, load, workers, progress), strict=True))
-    return [images[path] for path in paths]
-
-
 def on_disk(paths: list[str], workers: int, progress: bool) -> bool:
     """Store the decoded images; return False, with a line on stderr, where that is not possible."""
     try:
-        _each(list(dict.fromkeys(paths)), store_photo, workers, progress)
+        once = list(dict.fromkeys(paths))
+        for _ in track(
+            each(lambda index: store_photo(once[index]), len(once), workers), "caching", len(once), shown=progress
+        ):
+            pass
     except PermissionError as error:
         print(f"{error.filename}: cannot be written ({error.strerror}): images are not cached", file=sys.stderr)
         return False
@@ -96,19 +84,3 @@ def on_disk(paths: list[str], workers: int, progress: bool) -> bool:
         print(f"{error}: images are not cached", file=sys.stderr)
         return False
     return True
-
-
-def _each(paths, work, workers, progress):
-    """Return work(path) for all paths, done by threads."""
-    with ThreadPool(max(workers, 1)) as pool:
-        done = pool.imap(work, paths, chunksize=8)
-        return list(track(done, "caching", len(paths), shown=progress))
-
-
-def free_memory() -> int | None:
-    """Return the bytes that can be taken without swapping, or None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)

@@ -1,0 +1,1 @@
+"""Photos kept decoded: on disk and in memory."""
