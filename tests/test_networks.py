@@ -50,6 +50,12 @@ def parted(x, conv):
     return torch.cat((first, conv(second)), 1)
 
 
+def listed(x, conv):
+    pieces = list(x.chunk(2, 1))
+    pieces.extend(conv(pieces[-1]) for _ in range(2))
+    return torch.cat(pieces, 1)
+
+
 def tokens(x, first, second):
     y = second(functional.gelu(first(x.flatten(2).transpose(1, 2))))
     return x + y.transpose(1, 2).unflatten(2, (16, 16))
@@ -67,6 +73,9 @@ STEPS = {
     "residual": lambda: Function(lambda x, conv: x + conv(x), conv=nn.Conv2d(WIDTH, WIDTH, 1)),
     "shuffle": lambda: Function(shuffle),
     "chunks": lambda: Function(parted, conv=nn.Conv2d(WIDTH // 2, WIDTH // 2, 1)),
+    "list of chunks": lambda: nn.Sequential(
+        Function(listed, conv=nn.Conv2d(WIDTH // 2, WIDTH // 2, 1)), nn.Conv2d(2 * WIDTH, WIDTH, 1)
+    ),
     "pixels": lambda: Function(lambda x: functional.pixel_unshuffle(functional.pixel_shuffle(x, 2), 2)),
     "tokens": lambda: Function(tokens, first=nn.Linear(WIDTH, 6), second=nn.Linear(6, WIDTH)),
     "constant": lambda: Function(lambda x: x + 1),

@@ -152,7 +152,7 @@ def entry_of(index: Any, axis: int, ndim: int) -> Any:
 
 def operation(node: fx.Node) -> str:
     """Return the bare name of a node's operation."""
-    return node.target if isinstance(node.target, str) else node.target.__name__
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
 
 
 def argument(node: fx.Node, place: int, name: str, default: Any) -> Any:

@@ -9,7 +9,7 @@ from torch import fx, nn
 from models.yolo import Detect
 from utils.pruning.channels.labels import Carried, Layer
 from utils.pruning.channels.layers import RECORDED, LayerBook
-from utils.pruning.channels.moves import argument, fixed_axes, settle, tie_bounds
+from utils.pruning.channels.moves import argument, fixed_axes, operation, settle, tie_bounds
 from utils.pruning.channels.operations import (
     CONCATS,
     ELEMENTWISE,
@@ -44,6 +44,16 @@ class ChannelTracer(fx.Tracer):
             return super().call_module(module, forward, args, kwargs)
         except (fx.proxy.TraceError, TypeError, ValueError):
             return self.create_proxy("call_module", self.path_of_module(module), args, kwargs)
+
+    def create_proxy(self, kind: str, target: Any, args: Any, *rest: Any, **named: Any) -> Any:
+        """Return the stand-in of a result; of a chunk or split whose pieces stand in the code one for each."""
+        whole: Any = super().create_proxy(kind, target, args, *rest, **named)
+        name, pieces = operation(whole.node), args[1] if len(args) > 1 else None
+        if name == "split" and isinstance(pieces, (tuple, list)):
+            return tuple(whole[i] for i in range(len(pieces)))
+        if name == "chunk" and isinstance(pieces, int):
+            return tuple(whole[i] for i in range(pieces))
+        return whole
 
 
 class ChannelWalk(fx.Interpreter):
@@ -288,9 +298,7 @@ class ChannelWalk(fx.Interpreter):
 
     def words(self, node: Any) -> str:
         """Return a node's operation, and the module whose code it is in, in words for the report."""
-        words = (
-            f"{node.target} ({node.op})" if isinstance(node.target, str) else f"{node.target.__name__} at {node.name}"
-        )
+        words = f"{node.target} ({node.op})" if isinstance(node.target, str) else f"{operation(node)} at {node.name}"
         around = list(node.meta.get("nn_module_stack", {}).values())
         if node.op == "call_module" or not around:
             return words
