@@ -1,6 +1,7 @@
 """The data yaml: which images belong to which split, and what the classes are called."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from os.path import exists, expanduser, isfile  # these never raise
@@ -13,6 +14,8 @@ from utils.data.formats.lists import read_list
 from utils.errors import InputError, readable
 from utils.files.paths import ROOT, find_file
 
+TAR = ".tar"
+RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")  # of numbers in the names of tars, as shells have it
 IMAGE_SUFFIXES = (
     *(".avif", ".bmp", ".dng", ".gif", ".heic", ".heif"),
     *(".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"),
@@ -38,7 +41,7 @@ def label_rules(options: Any) -> LabelRules:
 class DataConfig:
     """A data yaml that passed every check.
 
-    train, val, test are lists of folders, text files of image paths or COCO instances files, relative to `path`
+    train, val, test are lists of folders, text files of image paths, COCO instances files or tars, relative to `path`
     unless absolute; None when the yaml has no such split.
     """
 
@@ -103,12 +106,12 @@ def _data_config(file, content, rules):
 
 
 def split_images(config: DataConfig, split: str, *, get: Callable[..., Any] = obtain) -> list[Path]:
-    """Return the images of one split, sorted within each entry, or the COCO instances files that describe them.
+    """Return the images of one split, sorted within each entry, or the COCO instances files or tars that hold them.
 
     Where nothing of the data set is there, `get(config)` first fetches the archives that the yaml names.
 
-    Returns a list of Path: either all images, or all `.json`. Raises InputError when the yaml has no such split, when
-    an entry does not exist, is empty, or when images and json files are mixed.
+    Returns a list of Path: all images, all `.json`, or all `.tar`. Raises InputError when the yaml has no such split,
+    when an entry does not exist, is empty, or when images, json files and tars are mixed.
     """
     entries = getattr(config, split)
     if entries is None:
@@ -117,9 +120,9 @@ def split_images(config: DataConfig, split: str, *, get: Callable[..., Any] = ob
     if isinstance(config.download, tuple) and not config.present():
         get(config)
     found = [path for entry in entries for path in _entry_images(config, split, entry)]
-    kinds = {path.suffix.lower() == ".json" for path in found}
+    kinds = {path.suffix.lower() if path.suffix.lower() in (".json", TAR) else "" for path in found}
     if len(kinds) > 1:
-        raise InputError(f"{config.file}: {split}: COCO .json files and image folders cannot be mixed in one split")
+        raise InputError(f"{config.file}: {split}: COCO .json files, tars and folders cannot be mixed in one split")
     return list(dict.fromkeys(found))  # an image named twice is one image
 
 
@@ -161,8 +164,22 @@ def _split_entries(value, split, file):
     entries = value if isinstance(value, list) else [value]
     for entry in entries:
         if not isinstance(entry, str):
-            raise InputError(f"{file}: {split}: {entry!r} must be a folder, a .txt of image paths or a COCO .json")
-    return tuple(entries) or None
+            raise InputError(
+                f"{file}: {split}: {entry!r} must be a folder, a .txt of image paths, a COCO .json or a .tar"
+            )
+    return tuple(name for entry in entries for name in _tars(entry, split, file)) or None
+
+
+def _tars(entry, split, file):
+    """Return the entries that one with {0000..0099} stands for; others alone."""
+    found = RANGE.search(entry) if entry.lower().endswith(TAR) else None
+    if not found:
+        return [entry]
+    first, last = found.groups()
+    if int(first) > int(last):
+        raise InputError(f"{file}: {split}: {entry}: the numbers must rise")
+    numbers = [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
+    return [name for number in numbers for name in _tars(entry.replace(found[0], number, 1), split, file)]
 
 
 def _candidate_roots(path, file):
@@ -203,12 +220,12 @@ def _entry_images(config, split, entry):
     if not exists(place):
         tried = ", ".join(str(root / entry) for root in config.looked)
         raise InputError(f"{config.file}: {split}: {entry} not found; looked for {tried}{by_hand(config)}")
-    if place.suffix.lower() == ".json":
+    if place.suffix.lower() in (".json", TAR):
         return [place]
     if place.is_dir():
         return folder_images(place)
     if place.suffix.lower() != ".txt":
-        raise InputError(f"{config.file}: {split}: {entry} is neither a folder nor a .txt nor a .json")
+        raise InputError(f"{config.file}: {split}: {entry} is neither a folder nor a .txt nor a .json nor a .tar")
     return _some(place, _listed_images(config, place))
 
 

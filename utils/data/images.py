@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from utils.data.shards.places import located
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
 
@@ -42,9 +43,10 @@ def read_image(path: str | os.PathLike, reduction: int = 1) -> np.ndarray | None
     reduction: one of REDUCED; a JPEG is decoded at this part of its size, others at their full size.
     """
     try:
-        if not Path(path).is_file():  # a pipe would be waited for
+        place = located(path)
+        if not Path(place.file).is_file():  # a pipe would be waited for
             return None
-        data = Path(path).read_bytes()
+        data = place.read()
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     return decode_image(data, reduction)
@@ -128,8 +130,7 @@ def missing_reader(paths: Iterable[str | os.PathLike], heif: Callable[[], bool] 
 def _is_heif(path):
     """Tell whether a file is of the kind HEIC or HEIF."""
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(12)
+        head = located(path).read(12)
     except (OSError, ValueError):
         return False
     return head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from utils.data.choice import ChosenClasses, choose_labels
-from utils.data.config import DataConfig, list_bases, split_images
+from utils.data.config import TAR, DataConfig, list_bases, split_images
 from utils.data.formats.coco import CocoFiles
 from utils.data.formats.files import LabelFiles
 from utils.data.formats.places import label_path
@@ -17,6 +17,7 @@ from utils.data.labels import Counts
 from utils.data.samples import Samples
 from utils.data.scanning.reports import SHOWN, say, some
 from utils.data.scanning.scan import scan
+from utils.data.shards.files import ShardFiles
 from utils.errors import InputError, readable
 
 FOLDERS = 3  # that a message names in full
@@ -25,8 +26,8 @@ FOLDERS = 3  # that a message names in full
 def load_split(config: DataConfig, split: str, workers: int = 1, progress: bool = True) -> tuple[Samples, Counts]:
     """Return (Samples, Counts) of the split 'train', 'val' or 'test' of a DataConfig.
 
-    Labels are YOLO text files or Pascal VOC xml files, one an image, or come from COCO instances files. Raises
-    InputError.
+    Labels are YOLO text files or Pascal VOC xml files, one an image, text files beside the photos in tars, or come
+    from COCO instances files. Raises InputError.
     """
     with readable(config.file, "data set"):
         return _load_split(config, split, workers, progress)
@@ -38,10 +39,14 @@ def _load_split(config, split, workers, progress):
         samples, counts = load_split(config.whole, split, workers, progress)
         return choose_labels(samples, config), counts
     sources = split_images(config, split)
-    if sources[0].suffix.lower() == ".json":
-        annotations: Any = CocoFiles(sources, config, split)
-        folders: Any
-        cache, folders = sources[0].with_name(f"{sources[0].stem}.{split}.cache.npz"), annotations.folders
+    kind, cache = sources[0].suffix.lower(), sources[0].with_name(f"{sources[0].stem}.{split}.cache.npz")
+    annotations: Any
+    folders: Any = []
+    if kind == ".json":
+        annotations = CocoFiles(sources, config, split)
+        folders = annotations.folders
+    elif kind == TAR:
+        annotations = ShardFiles(sources, config, split)
     else:
         annotations, cache = LabelFiles(sources, config), cache_file(config, split, sources)
         folders = [base for list_ in _lists(config, split) for base in list_bases(config, list_)]

@@ -32,6 +32,7 @@ WRONG = {
     "benchmark.py": ["--imgsz", "wide"],
     "demo.py": ["--percent", "1"],
     "make_shapes.py": ["--train", "0"],
+    "make_shards.py": ["--photos", "0"],
 }
 # Runs each [script, words] and prints [exit code, heavy packages loaded so far] of each as JSON on the last line.
 WALK = """

@@ -9,6 +9,7 @@ import numpy as np
 
 from utils.data.images import read_image, write_array
 from utils.data.scanning.scan import each
+from utils.data.shards.places import located
 from utils.errors import InputError
 from utils.progress import track
 
@@ -71,6 +72,9 @@ def _stored(file, key):
 
 def on_disk(paths: list[str], workers: int, progress: bool) -> bool:
     """Store the decoded images; return False, with a line on stderr, where that is not possible."""
+    if any(located(path).size is not None for path in paths):
+        print("photos in tars have no folder for decoded ones: images are not cached", file=sys.stderr)
+        return False
     try:
         once = list(dict.fromkeys(paths))
         for _ in track(

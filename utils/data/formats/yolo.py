@@ -14,12 +14,17 @@ CONFIDENCE = BOX_COLUMNS + 1  # columns of a row that ends with one
 
 
 def read_label_file(path: str | Path, nc: int, accept_conf: bool = False) -> Objects:
-    """Return the Objects of a label file; nc: number of classes.
+    """Return the Objects of a label file as read_labels does."""
+    return read_labels(Path(path).read_bytes(), path, nc, accept_conf)
+
+
+def read_labels(data: bytes, path: str | Path, nc: int, accept_conf: bool = False) -> Objects:
+    """Return the Objects of the bytes of a label file; nc: number of classes.
 
     Its problems are rows with a wrong number of columns, text, NaN, a class outside 0 to nc - 1, values far outside 0
     to 1 and, unless accept_conf, a confidence.
     """
-    lines = Path(path).read_bytes().decode("utf-8-sig", "replace").splitlines()
+    lines = data.decode("utf-8-sig", "replace").splitlines()
     boxes = _plain_boxes([words for line in lines if (words := line.split())], nc)
     if boxes is not None:
         return Objects(boxes)

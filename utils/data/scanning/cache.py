@@ -14,6 +14,7 @@ import numpy as np
 from utils.data.images import check_writable
 from utils.data.labels import BOX_COLUMNS, KINDS
 from utils.data.scanning.table import Table
+from utils.data.shards.places import located
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
 
@@ -38,7 +39,7 @@ def _states(files: Iterable[str]) -> bytes:
     states = array("q")
     for file in files:
         try:
-            status = os.stat(file)
+            status = os.stat(located(file).file)
             states.extend((status.st_size, status.st_mtime_ns))
         except (OSError, ValueError):  # ValueError: a NUL in the name
             states.extend(ABSENT)

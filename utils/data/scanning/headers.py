@@ -9,6 +9,7 @@ import stat
 import struct
 
 from utils.data.images import JPEG_END, JPEG_START, read_image
+from utils.data.shards.places import located
 
 HEAD, TAIL = 4096, 65536  # bytes that are read at once
 LARGEST = 1 << 26  # pixels; decoders have limits above it
@@ -22,17 +23,17 @@ Shape = tuple[int, int]  # h, w
 
 
 class Bytes:
-    """The bytes of an open file, of which the first are at hand."""
+    """The bytes of a file, or of one within an open file, of which the first are at hand."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
-        self.descriptor, self.size = descriptor, size
-        self.head = os.pread(descriptor, HEAD, 0)
+    def __init__(self, descriptor: int, start: int, size: int) -> None:
+        self.descriptor, self.start, self.size = descriptor, start, size
+        self.head = os.pread(descriptor, min(HEAD, size), start)
 
     def at(self, place: int, count: int) -> bytes:
         """Return `count` bytes from a place on, fewer at the end of the file."""
         if place + count <= len(self.head):
             return self.head[place : place + count]
-        return os.pread(self.descriptor, count, place)
+        return os.pread(self.descriptor, max(min(count, self.size - place), 0), self.start + place)
 
     def end(self, count: int) -> bytes:
         """Return the last bytes."""
@@ -54,15 +55,16 @@ def photo_shape(path: str | os.PathLike, decode: bool = False) -> Shape | None:
 
 def _stated_shape(path):
     """Return the (h, w) that a file states, None where that is no plain, whole photo."""
+    place = located(path)
     try:
-        status = os.stat(path)
+        status = os.stat(place.file)
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
             return None
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(place.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     try:
-        data = Bytes(descriptor, status.st_size)
+        data = Bytes(descriptor, place.start, status.st_size if place.size is None else place.size)
         kind = next((read for start, read in KINDS.items() if data.head.startswith(start)), None)
         shape = kind(data) if kind else None
     except (OSError, struct.error, IndexError):  # the last two: it ends within its head

@@ -13,6 +13,7 @@ import numpy as np
 from utils.data.images import missing_reader
 from utils.data.labels import Counts
 from utils.data.scanning.table import Table
+from utils.data.shards.places import located
 from utils.errors import InputError
 
 SHOWN = 5  # images that are named
@@ -43,8 +44,8 @@ def some(files: Sequence[str | Path]) -> str:
 
 def report_lost(lost: list[str], total: int, counts: Counts, split: str, hint: str) -> None:
     """Count and name the images that are not there or cannot be read; raise InputError when they are too many."""
-    absent = [image for image in lost if not os.path.exists(image)]
-    broken = [image for image in lost if os.path.exists(image)]
+    absent = [image for image in lost if not os.path.exists(located(image).file)]
+    broken = [image for image in lost if os.path.exists(located(image).file)]
     counts.absent, counts.corrupt = len(absent), len(broken)
     lines = []
     for images, problem in ((absent, "are not there"), (broken, "cannot be read")):
@@ -61,7 +62,7 @@ def report_labels(annotations: Any, table: Table, counts: Counts, split: str) ->
     read = int(np.count_nonzero(table.readable))
     bare = [int(index) for index in np.flatnonzero(table.readable & (table.objects < 0))]
     if not counts.found:
-        image, label = annotations.images[bare[0]], annotations.labels[bare[0]]
+        image, label = annotations.images[bare[0]], _label_of(annotations, bare[0])
         raise InputError(
             f"{os.path.dirname(image)}: none of {read} images has a label file; the first one's should be "
             f"{label}{_likely_place(image)}"
@@ -71,13 +72,18 @@ def report_labels(annotations: Any, table: Table, counts: Counts, split: str) ->
         raise InputError(f"{split}: all {counts.crowd} objects are crowds (iscrowd), which nothing is learnt from")
     if bare:
         likely = _likely_place(annotations.images[bare[0]]) if counts.missing > counts.found else ""
-        place = annotations.labels[bare[0]]
+        place = _label_of(annotations, bare[0])
         say(f"{split}: {len(bare)} of {read} images have no label file, such as {place}: background{likely}")
     for kind, words in DONE.items():
         if getattr(counts, kind):
             say(f"{split}: {getattr(counts, kind)} {words}")
     if not objects:
         say(f"{split}: not one object in {read} images; mAP says nothing about them")
+
+
+def _label_of(annotations, index):
+    """Return where the label file of an image should be."""
+    return annotations.labels[index] if annotations.labels else f"{Path(annotations.images[index]).stem}.txt in its tar"
 
 
 def _likely_place(image):

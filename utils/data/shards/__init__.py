@@ -1,0 +1,1 @@
+"""Data sets in tars: photos with their labels, read where they lie."""
