@@ -86,9 +86,11 @@ def readers(folder: Path) -> list[Reader]:
     coco.write_text(yaml.safe_dump({**data, "train": "noise.json"}))
 
     def read_coco(file: Path) -> None:
+        """Read the data yaml whose json the noise is."""
         load_split(load_data(coco), "train", progress=False)
 
     def read_xml(file: Path) -> None:
+        """Read the labels of an image."""
         read_voc_file(file, image, (32, 32), {0: "a"})
 
     slim = [(ROOT / "data/slim.yaml").read_bytes(), b"steps: 3\nmax_drop: 0.01\nweights: a.pt\n"]
@@ -157,6 +159,7 @@ def fuzz(seconds: float, seed: int) -> Iterator[tuple[str, str]]:
     rng, end = random.Random(seed), time.monotonic() + seconds
 
     def too_slow(*_: object) -> None:
+        """Stop the reader."""
         raise Slow(f"longer than {LONGEST} s")
 
     before = signal.signal(signal.SIGVTALRM, too_slow)

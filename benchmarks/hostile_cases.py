@@ -256,12 +256,14 @@ def cases(folder):
     whole = yaml.safe_dump(data)
 
     def read_data(file):
+        """Read the images that a data yaml names."""
         load_split(load_data(file), "train", progress=False)
 
     for name, content in yaml_cases(data):
         yield "data yaml", name, content, folder / "data.yaml", read_data
 
     def read_set(file):
+        """Read the images whose labels a file has."""
         (folder / "data.yaml").write_text(
             yaml.safe_dump({**data, "train": "coco.json"}) if file.suffix == ".json" else whole
         )

@@ -1,6 +1,7 @@
-"""The one exception that a user is meant to read."""
+"""What a user reads when something is wrong: the one exception meant for it, and how its text is made."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,12 +11,17 @@ LONGEST_LINE = 300  # characters of a message; what a file holds may be longer
 class InputError(ValueError):
     """Something the user gave is wrong: one line that names the file, line or key, the value, and what would be right.
 
-    Scripts print it without a traceback and exit with code 2 (utils.cli.options.run).
+    Scripts print it without a traceback and exit with code 2 (utils.cli.start.run).
     """
 
 
 class Terminated(KeyboardInterrupt):
     """The program was asked to end by SIGTERM, as by a batch system; like ^C, but for the exit code."""
+
+
+def warn(line: str) -> None:
+    """Print a line on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from utils.benchmark.steadiness import busy_line, take_steady_turns
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import DataConfig, load_data
-from utils.errors import InputError
+from utils.errors import InputError, warn
 from utils.files.atomic import write_atomically
 from utils.files.paths import distinct_names, new_run
 from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import load_detector
 from utils.validation.evaluate import evaluate
-from utils.validation.measure import check_classes, make_validation_loader, warn, whole_strides
+from utils.validation.measure import check_classes, make_validation_loader, whole_strides
 
 GFLOPS_AREA = 640 * 640  # pixels that the cost of a runtime is stated for
 

@@ -92,6 +92,7 @@ def leaving_at_once(prog: str) -> Iterator[None]:
     """
 
     def leave(number: int, _: object) -> None:
+        """End the process with one line, as a handler of signals."""
         interrupted = number == signal.SIGINT
         os.write(2, f"\n{prog}: interrupted\n".encode() if interrupted else f"{prog}: terminated\n".encode())
         os._exit(EXIT_INTERRUPTED if interrupted else EXIT_TERMINATED)
@@ -115,6 +116,7 @@ def ending_in_order() -> Iterator[None]:
     """
 
     def end(*_: object) -> None:
+        """Raise Terminated, as a handler of signals."""
         raise Terminated
 
     alone = os.environ.get("WORLD_SIZE", "1") == "1"

@@ -162,6 +162,7 @@ def make_loader(
     linux = sys.platform == "linux"  # other ways to start a worker would copy the images cached in memory
 
     def load(batches: Any, workers: int, timeout: float) -> DataLoader:
+        """Return a DataLoader of some batches."""
         return DataLoader(
             dataset,
             batch_sampler=batches,

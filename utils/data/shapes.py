@@ -127,6 +127,7 @@ def outline(kind: int) -> np.ndarray:
     """Return the corners [k, 2] of a shape of NAMES around the origin, of radius 1."""
 
     def ring(corners, radii=(1.0,)):
+        """Return corners on circles, the radii in turns."""
         angles = np.arange(corners) * 2 * np.pi / corners - np.pi / 2
         return np.stack((np.cos(angles), np.sin(angles)), 1) * np.resize(radii, corners)[:, None]
 

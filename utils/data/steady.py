@@ -1,7 +1,6 @@
 """A loader that goes on when a process that loads images is killed or hangs."""
 
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from utils.errors import InputError
+from utils.errors import InputError, warn
 
 RESTARTS = 2  # in an epoch, before the images are loaded without such processes
 PATIENCE = 300.0  # seconds without a batch after which a process counts as hanging
@@ -18,11 +17,6 @@ LOOK = 5.0  # seconds between two looks at whether the processes are alive
 
 class LostWorker(Exception):
     """A process that loads images was killed or hangs; the text says which of the two."""
-
-
-def warn(line: str) -> None:
-    """Print a line on stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 class SteadyLoader:

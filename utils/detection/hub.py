@@ -23,14 +23,14 @@ from utils.cli.device import select_device
 from utils.data.augment import letterbox
 from utils.data.images import read_image
 from utils.detection.hub_results import Detections
-from utils.errors import InputError
+from utils.errors import InputError, warn
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import TIMEOUT, address_name, find_weights, is_address
 from utils.files.paths import find_file
 from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import is_exported, load_detector
 from utils.validation.evaluate import STAGES, Stopwatch, split_output
-from utils.validation.measure import required_shape, warn
+from utils.validation.measure import required_shape
 
 Device = str | int | torch.device | None
 

@@ -67,6 +67,7 @@ class BudgetSearch:
         with Progress(f"search for {flag}", attempts(self.floor), "networks") as progress:
 
             def watched(network: DetectionModel) -> float:
+                """Measure, and count it."""
                 value = measure(network)
                 progress.update()
                 return value

@@ -129,6 +129,7 @@ def lacking_share(
     parameters = NetworkCost.parameters(task.graph, task.model)
 
     def measure(left):
+        """Return the measure of the network that is left."""
         keep = masks(left)
         if name == "params":
             return parameters.of(keep) / start.parameters

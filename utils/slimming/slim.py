@@ -67,6 +67,7 @@ def slim(
         pipeline = start_run(options, console, latency, reports)
 
     def plan(*args):
+        """Plan a step with what measures times here."""
         return planned_share(*args, latency=latency, fit=fit)
 
     deliver(pipeline, conclusion(options, pipeline.run, take_steps(pipeline, plan)))
@@ -162,6 +163,7 @@ def deliver(pipeline: Pipeline, reason: str) -> None:
         out, data = Path(options.out), file.read_bytes()
 
         def make_room() -> None:
+            """Keep an earlier file under another name."""
             if out.exists() and out.read_bytes() != data:
                 kept = free_name(out)
                 out.rename(kept)

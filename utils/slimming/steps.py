@@ -158,6 +158,7 @@ def training_phase(pipeline: Pipeline, name: str, options: TrainOptions, hooks: 
     with pipeline.console.bar(pipeline.run) as move:
 
         def show(done, accuracy):
+            """Move the bar and renew the page."""
             move(done, accuracy)
             pipeline.report(write_page)
 

@@ -1,7 +1,6 @@
 """Measuring a detector on a split of a data set, for every script: the loader, the classes, the Evaluation."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from utils.data.dataset import DetectionDataset
 from utils.data.loader import make_loader
 from utils.data.splits import load_split
 from utils.data.steady import SteadyLoader
-from utils.errors import InputError
+from utils.errors import InputError, warn
 from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import folded
 from utils.validation.evaluate import Evaluation, evaluate
@@ -115,11 +114,6 @@ def make_validation_loader(
         progress=progress,
     )
     return make_loader(dataset, batch_size, min(workers, os.cpu_count() or 1, batch_size - 1))
-
-
-def warn(line: str) -> None:
-    """Print a line on stderr."""
-    print(line, file=sys.stderr)
 
 
 def whole_strides(size: int, stride: int, least: int = 1, say: Callable[[str], None] = warn) -> int:

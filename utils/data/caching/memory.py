@@ -51,6 +51,7 @@ class PhotoMemory:
         """Put in load(index) of each image, loaded once where it is there many times."""
 
         def put(slot: int) -> None:
+            """Load one image."""
             image = load(int(self._first[slot]))
             if image is not None:
                 self._image(slot)[:] = image
@@ -95,6 +96,7 @@ def in_memory(
     """
 
     def make() -> str:
+        """Fill the block; return its name, or SHORT."""
         free = free_memory()
         if free is not None and memory.needed > MARGIN * free:
             amounts = f"{memory.needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free memory"

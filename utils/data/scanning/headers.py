@@ -27,13 +27,18 @@ class Bytes:
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self.descriptor, self.start, self.size = descriptor, start, size
-        self.head = os.pread(descriptor, min(HEAD, size), start)
+        self.head = self.read(0, HEAD)
 
     def at(self, place: int, count: int) -> bytes:
         """Return `count` bytes from a place on, fewer at the end of the file."""
         if place + count <= len(self.head):
             return self.head[place : place + count]
-        return os.pread(self.descriptor, max(min(count, self.size - place), 0), self.start + place)
+        return self.read(place, count)
+
+    def read(self, place: int, count: int) -> bytes:
+        """Return the same from the disk; without os.pread, which Windows lacks."""
+        os.lseek(self.descriptor, self.start + place, os.SEEK_SET)
+        return os.read(self.descriptor, max(min(count, self.size - place), 0))
 
     def end(self, count: int) -> bytes:
         """Return the last bytes."""

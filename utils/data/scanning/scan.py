@@ -64,6 +64,7 @@ def _scan_files(annotations: Annotations, workers: int, progress: bool) -> Table
     images, decode = annotations.images, annotations.rules.check_photos
 
     def look(index: int) -> tuple:
+        """Return the (h, w) of an image and its Objects."""
         shape = photo_shape(images[index], decode)
         return shape, None if shape is None else annotations.read(index, shape)
 

@@ -63,6 +63,7 @@ def layer_parts(layer: Any, model: Any, image_size: int, block: int) -> Callable
     read = pixels * conv.stride[0] * conv.stride[1]
 
     def parts(inputs, outputs):
+        """Return what is multiplied by each of the rates, for these widths."""
         given, taken = (-(-width // block) * block for width in (outputs, inputs))
         products = pixels * kernel * given * layer.fan_in(taken, conv.groups)
         return np.array([products * (kernel == 1), products * (kernel > 1), pixels * given + read * taken])

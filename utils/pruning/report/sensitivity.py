@@ -135,6 +135,7 @@ def describe_sensitivity(curves: Sequence[Curve], before: float, shown: int = 3)
     middle = len(SHARES) // 2
 
     def words(some):
+        """Return the names of some groups, each with its mAP50."""
         return ", ".join(f"{c.group} ({c.map50[middle]:.3f})" for c in some)
 
     head = f"mAP50 with {SHARES[middle]:.0%} of one group's channels silent, against {before:.3f}"

@@ -149,6 +149,7 @@ def suggest(
     savings = {use.name: saving(model, [use.name]) for use in uses} if len(uses) > 1 else {}
 
     def times(narrow: DetectionModel) -> str:
+        """Return in words how long both networks take."""
         if latency is None:
             return ""
         found = latency({"whole": model, "narrow": narrow}, imgsz)
