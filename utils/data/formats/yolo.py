@@ -25,9 +25,9 @@ def read_labels(data: bytes, path: str | Path, nc: int, accept_conf: bool = Fals
     to 1 and, unless accept_conf, a confidence.
     """
     lines = data.decode("utf-8-sig", "replace").splitlines()
-    boxes = _plain_boxes([words for line in lines if (words := line.split())], nc)
-    if boxes is not None:
-        return Objects(boxes)
+    plain = _plain_objects([words for line in lines if (words := line.split())], nc)
+    if plain:
+        return plain
     rows, problems = [], []
     for number, line in enumerate(lines, 1):
         words = line.split()
@@ -43,11 +43,47 @@ def read_labels(data: bytes, path: str | Path, nc: int, accept_conf: bool = Fals
     return gather(rows, Counter(), problems)
 
 
-def _plain_boxes(rows, nc):
-    """Return boxes float32 [n, 5] of rows of words, all at once; None unless all are boxes inside the image, and once.
+def _plain_objects(rows, nc):
+    """Return the Objects of rows of words, all at once; None unless all are boxes, or all polygons, without a fault.
 
     That is what nearly every file holds; the others are read row by row.
     """
+    if rows and len(rows[0]) >= SMALLEST_POLYGON:
+        return _plain_polygons(rows, nc)
+    boxes = _plain_boxes(rows, nc)
+    return None if boxes is None else Objects(boxes)
+
+
+def _plain_polygons(rows, nc):
+    """Return the Objects of rows of words; None unless all are polygons inside the image, and once."""
+    if any(len(words) < SMALLEST_POLYGON or len(words) % 2 == 0 for words in rows):
+        return None
+    try:
+        numbers = [float(word) for words in rows for word in words]
+    except ValueError:
+        return None
+    ends = np.cumsum([len(words) for words in rows]).tolist()
+    starts = [0, *ends[:-1]]
+    values = np.array(numbers)
+    category, points = values[starts], np.delete(values, starts).reshape(-1, 2)
+    first = [(start - index) // 2 for index, start in enumerate(starts)]
+    low, high = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
+    good = (
+        _are_classes(category, nc)
+        and (low >= -TOLERANCE).all()
+        and (high <= 1 + TOLERANCE).all()
+        and (np.maximum(low, 0) < np.minimum(high, 1)).all()
+    )
+    once = len({tuple(numbers[start:end]) for start, end in zip(starts, ends, strict=True)}) == len(rows)
+    if not (good and once):
+        return None
+    points, low, high = points.astype(np.float32), low.astype(np.float32), high.astype(np.float32)
+    boxes = np.column_stack([category.astype(np.float32), (low + high) / 2, high - low])
+    return Objects(boxes, [points[start:end] for start, end in zip(first, [*first[1:], None], strict=True)])
+
+
+def _plain_boxes(rows, nc):
+    """Return boxes float32 [n, 5] of rows of words; None unless all are boxes inside the image, and once."""
     if any(len(words) != BOX_COLUMNS for words in rows):
         return None
     try:
@@ -57,9 +93,7 @@ def _plain_boxes(rows, nc):
     category, values, half = numbers[:, :1], numbers[:, 1:], numbers[:, 3:] / 2
     low, high = values[:, :2] - half, values[:, :2] + half
     good = (
-        (category >= 0).all()
-        and (category < nc).all()
-        and (category == np.floor(category)).all()
+        _are_classes(category, nc)
         and (values >= -TOLERANCE).all()
         and (values <= 1 + TOLERANCE).all()
         and (half >= 0).all()
@@ -69,6 +103,11 @@ def _plain_boxes(rows, nc):
     )
     once = len(set(map(tuple, numbers.tolist()))) == len(numbers)
     return numbers.astype(np.float32) if good and once else None
+
+
+def _are_classes(category, nc):
+    """Tell whether all numbers of an array are whole and from 0 to nc - 1."""
+    return bool(((category >= 0) & (category < nc) & (category == np.floor(category))).all())
 
 
 def _parse(words, nc):

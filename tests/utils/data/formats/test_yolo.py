@@ -125,3 +125,31 @@ def test_boxes_read_at_once_are_those_read_row_by_row(rows, seed):
     assert once.boxes.dtype == twice.boxes.dtype == np.float32
     assert once.boxes.tolist() == twice.boxes.tolist()
     assert (once.counts.total(), twice.counts["duplicate"]) == (twice.counts.total() - 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_polygons_read_at_once_are_those_read_row_by_row(rows, seed):
+    """A repeated row makes the reader go row by row, and so does a box among them."""
+    rng = np.random.default_rng(seed)
+    digits = rng.integers(3, 18)
+    lines = [
+        f"{rng.integers(3)} " + " ".join(f"{value:.{digits}f}" for value in rng.uniform(0, 1, 2 * rng.integers(3, 12)))
+        for _ in range(rng.integers(1, 9))
+    ]
+    once, twice = rows("\n".join(lines)), rows("\n".join([*lines, lines[0]]))
+    mixed = rows("\n".join([*lines, "0 0.5 0.5 0.1 0.1"]))
+    assert once.boxes.dtype == np.float32 and once.boxes.tolist() == twice.boxes.tolist() == mixed.boxes[:-1].tolist()
+    assert len(once.segments) == len(lines)
+    for ours, theirs in zip(once.segments, twice.segments, strict=True):
+        assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
+    assert (once.counts.total(), twice.counts["duplicate"]) == (twice.counts.total() - 1, 1)
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-0.1", "1.1", "x", "3"])
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_polygon_with_a_fault_among_others_is_read_as_alone(rows, word, place):
+    good, words = "1 0.1 0.1 0.9 0.2 0.4 0.8", ["0", "0.2", "0.3", "0.6", "0.2", "0.4", "0.9"]
+    words[place] = word
+    alone, among = rows(" ".join(words)), rows(f"{good}\n{' '.join(words)}")
+    assert among.boxes[1:].tolist() == alone.boxes.tolist() and len(among.problems) == len(alone.problems)
+    assert alone.problems or alone.counts["clipped"] or alone.counts["dropped"]
