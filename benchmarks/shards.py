@@ -14,8 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scan import FEW, copies, processor  # noqa: E402  (the path comes first)
-
+from benchmarks.scan import FEW, copies, processor  # noqa: E402  (the path comes first)
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
 from utils.data.config import load_data  # noqa: E402

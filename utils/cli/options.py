@@ -65,8 +65,9 @@ class FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise InputError."""
         unknown = message.removeprefix("unrecognized arguments: ").split() if message.startswith("unrec") else []
-        near = get_close_matches(unknown[0].partition("=")[0], self.spellings(), 1) if unknown else []
-        hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
+        names = {text.lstrip("-"): text for text in self.spellings()}  # the dashes, which all have, make none alike
+        near = get_close_matches(unknown[0].partition("=")[0].lstrip("-"), names, 1) if unknown else []
+        hint = f"did you mean {names[near[0]]}?" if near else "--help lists the flags"
         raise InputError(f"{message}; {hint}")
 
     def spellings(self) -> dict[str, argparse.Action]:
