@@ -21,6 +21,7 @@ from utils.export.onnx import onnx_bytes, onnx_graph
 from utils.export.openvino import write_openvino
 from utils.export.options import PACKAGES, ExportOptions
 from utils.export.parity import EXACT, FLOAT, HALF, INT8, Report, Suppressed, verify
+from utils.export.rknn import write_rknn
 from utils.export.tensorrt import EngineRuntime, engine_bytes
 from utils.export.torchscript import torchscript_bytes
 from utils.export.yolov5 import stock_network
@@ -35,6 +36,7 @@ from utils.runtimes.runtimes import NCNN_SUFFIX, OPENVINO_SUFFIX, TorchRuntime, 
 from utils.validation.measure import check_classes, image_shape
 
 FAILED = ".failed"  # suffix of a file that is not the same detector
+COMPANIONS = (".yaml", ".json", ".txt")  # suffixes of what stands beside a file
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,9 @@ class ExportTask:
         with naming(self.weights.with_suffix(f".{name}")), folder_beside(self.weights) as folder:
             made, report = getattr(self, f"make_{name}")(folder)
             target = self.weights.with_name(made.name + (FAILED if report.broken else ""))
-            for companion in folder.glob("*.yaml"):
-                put(companion, self.weights.with_name(companion.name))
+            for companion in sorted(folder.iterdir()):
+                if companion.suffix in COMPANIONS:
+                    put(companion, self.weights.with_name(companion.name))
             put(made, target)
         seconds = time.perf_counter() - start
         print(f"{name}: {target}, {size_of(target) / 1e6:.2f} MB, {seconds:.1f} s; {report.text}")
@@ -197,6 +200,12 @@ class ExportTask:
         graph.write_bytes(self.graph(half=self.options.half).SerializeToString())
         path.write_bytes(engine_bytes(graph, self.options.workspace))
         return path, self.verified(EngineRuntime(path, self.metadata, self.device))
+
+    def make_rknn(self, folder: Path) -> tuple[Path, Report]:
+        """Write the ONNX file for RKNN-Toolkit2 and what decodes its maps; return (path of the ONNX file, Report)."""
+        options, path = self.options, folder / f"{self.stem()}_rknn.onnx"
+        write_rknn(path, self.model, self.metadata, opset=options.opset, simplify=options.simplify)
+        return path, self.verified(load_detector(path))
 
     def make_yolov5(self, folder: Path) -> tuple[Path, Report]:
         """Write a model yaml of the public YOLOv5 and weights for it; return (path of the weights, Report)."""

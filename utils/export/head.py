@@ -57,21 +57,36 @@ class ExportHead(nn.Module):
         return torch.cat((xy, wh, scores), 2).permute(0, 1, 3, 4, 2).reshape(b, self.na * ny * nx, self.no)
 
 
+class MapHead(nn.Module):
+    """Detect for tools that decode boxes outside the file: its convolutions and the sigmoid behind them."""
+
+    def __init__(self, detect: Detect) -> None:
+        super().__init__()
+        self.m = detect.m
+
+    def forward(self, x: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Map maps [B, C_i, ny, nx] to maps [B, na·(5 + nc), ny, nx] of numbers from 0 to 1."""
+        return tuple(conv(y).sigmoid() for conv, y in zip(self.m, x))
+
+
 def widened(x: torch.Tensor) -> torch.Tensor:
     """Return an FP16 tensor in float32, others as they are. Beyond 1024, FP16 knows whole pixels only."""
     return x.float() if x.dtype == torch.float16 else x
 
 
-def export_network(model: DetectionModel, shape: tuple[int, int] | None = None, half: bool = False) -> DetectionModel:
+def export_network(
+    model: DetectionModel, shape: tuple[int, int] | None = None, half: bool = False, maps: bool = False
+) -> DetectionModel:
     """Return a copy of a DetectionModel on the CPU that maps images [B, 3, H, W] to float32 predictions [B, N, 5 + nc].
 
     Args:
         shape: (height, width) in pixels that the copy works for, or None for any.
         half: compute in FP16, up to the outputs of Detect's convolutions; boxes are decoded in float32.
+        maps: give what MapHead gives instead of predictions.
     """
     network = deepcopy(model).float().cpu().eval().fuse().requires_grad_(False)
     detect = network.model[-1]
-    head = keep_place(detect, ExportHead(detect, shape).eval())
+    head = keep_place(detect, (MapHead(detect) if maps else ExportHead(detect, shape)).eval())
     network.model[-1] = head
     if half:
         for part in (*network.model[:-1], head.m):

@@ -66,6 +66,7 @@ def onnx_graph(
     opset: int = OPSET,
     images: Sequence[np.ndarray] | None = None,
     half: bool = False,
+    maps: bool = False,
 ) -> Any:
     """Return a DetectionModel as ModelProto: `images` float32 [B, 3, H, W] → `output0` float32 [B, N, 5 + nc].
 
@@ -75,12 +76,15 @@ def onnx_graph(
         simplify: let onnxslim shorten the graph.
         images: None, or list of float32 arrays [B, 3, H, W]: quantize to eight bits, calibrated on them.
         half: compute in FP16, except for the decoding of boxes; input and output stay float32.
+        maps: end before boxes are decoded; `output0`, `output1`, … are what MapHead gives, one a scale.
 
     Raises InputError when a package is missing.
     """
     onnx = need("onnx", "--include onnx")
     slim = need("onnxslim", "--simplify") if simplify else None
-    graph = trace(onnx, model, metadata, dynamic, opset, half)
+    shape = None if dynamic else metadata.imgsz
+    outputs = [f"output{i}" for i in range(model.model[-1].nl)] if maps else [OUTPUT]
+    graph = trace(onnx, export_network(model, shape, half, maps), metadata, dynamic, opset, outputs)
     if slim:
         graph = slim.slim(graph)
     return quantize_graph(graph, images, model.model[-1].i) if images else graph
@@ -106,14 +110,14 @@ def onnx_bytes(
     return graph.SerializeToString()
 
 
-def trace(onnx: ModuleType, model: DetectionModel, metadata: Metadata, dynamic: bool, opset: int, half: bool) -> Any:
-    """Return the ModelProto of a DetectionModel.
+def trace(
+    onnx: ModuleType, network: DetectionModel, metadata: Metadata, dynamic: bool, opset: int, outputs: list[str]
+) -> Any:
+    """Return the ModelProto of what export_network gives; outputs: the names of its outputs.
 
     The exporter that follows the traced calls is used: it needs no further package and writes one node an operation.
     """
-    height, width = metadata.imgsz
-    network = export_network(model, None if dynamic else (height, width), half)
-    images = torch.zeros(metadata.batch, 3, height, width)
+    images = torch.zeros(metadata.batch, 3, *metadata.imgsz)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that shapes become constants is what is wanted
         file = Path(folder) / "graph.onnx"
@@ -124,7 +128,7 @@ def trace(onnx: ModuleType, model: DetectionModel, metadata: Metadata, dynamic: 
             dynamo=False,
             opset_version=opset,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=outputs,
             dynamic_axes=DYNAMIC_AXES if dynamic else None,
         )
         return onnx.load(str(file))

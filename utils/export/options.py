@@ -7,12 +7,14 @@ from utils.errors import InputError
 
 OPSET, OPSETS = 17, (11, 20)  # default; oldest and newest that PyTorch's exporter and the suppression are written in
 INT8_OPSET = 13  # the oldest with a scale for each channel
+RKNN_OPSETS = (12, 19)  # that RKNN-Toolkit2 reads, from its version 1.6.0 on
 PACKAGES = {  # that each format needs
     "onnx": ("onnx", "onnxruntime"),
     "torchscript": (),
     "openvino": ("onnx", "openvino"),
     "ncnn": ("onnx", "pnnx", "ncnn"),
     "engine": ("onnx", "tensorrt"),
+    "rknn": ("onnx", "onnxruntime"),
     "yolov5": (),
 }
 
@@ -24,7 +26,7 @@ class ExportOptions:
     weights: str = option("yolov5s.pt", "checkpoint (.pt)")
     include: list[str] = option(
         ["torchscript"],
-        "formats; yolov5: a model yaml and weights for the public train.py",
+        "formats; rknn: an ONNX file for RKNN-Toolkit2; yolov5: a model yaml and weights for the public train.py",
         nargs="+",
         choices=tuple(PACKAGES),
     )
@@ -72,9 +74,20 @@ class ExportOptions:
             raise InputError("--nms: has no effect without --include onnx")
         if self.half and "torchscript" in self.include and self.device == "cpu":
             raise InputError("--half: TorchScript in FP16 needs a GPU; give --device 0, or leave torchscript out")
-        for name in ("engine", "ncnn"):
+        self.check_fixed()
+
+    def check_fixed(self) -> None:
+        """Raise InputError for flags that the formats of fixed size do not know."""
+        for name in ("engine", "ncnn", "rknn"):
             if name in self.include and (self.int8 or self.dynamic):
                 fixed = "files are of fixed size, FP32 or FP16; leave out --int8 and --dynamic"
                 raise InputError(f"--include {name}: {fixed}")
-        if "ncnn" in self.include and self.batch_size > 1:
-            raise InputError(f"--batch-size {self.batch_size}: ncnn takes one image at a time; leave it out")
+            if name != "engine" and name in self.include and self.batch_size > 1:
+                raise InputError(f"--batch-size {self.batch_size}: {name} takes one image at a time; leave it out")
+        if "rknn" not in self.include:
+            return
+        if self.half:
+            raise InputError("--include rknn --half: RKNN-Toolkit2 makes FP16 of an FP32 file itself; leave --half out")
+        if not RKNN_OPSETS[0] <= self.opset <= RKNN_OPSETS[1]:
+            limits = "{} to {}".format(*RKNN_OPSETS)
+            raise InputError(f"--opset {self.opset}: RKNN-Toolkit2 reads {limits}; leave it out, {OPSET} is used then")

@@ -11,6 +11,7 @@ import yaml
 from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
 from utils.errors import InputError
+from utils.runtimes.maps import Scales
 
 Cost = tuple[int, float] | tuple[None, None]  # parameters, GFLOPs at 640 × 640 pixels
 
@@ -29,6 +30,7 @@ class Metadata:
     parameters: int = 0
     gflops: float = 0.0  # at 640 × 640 pixels
     nms: bool = False
+    scales: Scales | None = None  # of a file that ends before its boxes are decoded
 
     def strings(self) -> dict[str, str]:
         """Return {key: text}. Names are written as Python writes a dict, which is what the public code reads."""
@@ -42,6 +44,7 @@ class Metadata:
             "nms": str(self.nms),
             "parameters": str(self.parameters),
             "gflops": f"{self.gflops:.6g}",
+            **(self.scales.strings() if self.scales else {}),
         }
 
 
@@ -78,6 +81,19 @@ def read_names_and_stride(values: Mapping[str, Any], path: str | Path) -> tuple[
         raise InputError(f"{path}: no metadata {error.args[0]!r}; must be exported by export.py of YOLOv5") from None
     except (ValueError, SyntaxError, AttributeError, TypeError):
         raise InputError(f"{path}: metadata names and stride are unreadable; must be exported by export.py") from None
+
+
+def read_scales(values: Mapping[str, Any], path: str | Path) -> Scales | None:
+    """Return the Scales of a file that ends before its boxes are decoded, None for any other. Raises InputError."""
+    if "anchors" not in values:
+        return None
+    try:
+        strides, anchors = (_literal(values[key]) for key in ("strides", "anchors"))
+        return Scales(list(map(float, strides)), [[(float(w), float(h)) for w, h in scale] for scale in anchors])
+    except (KeyError, ValueError, SyntaxError, TypeError):
+        raise InputError(
+            f"{path}: metadata strides and anchors are unreadable; must be exported by export.py"
+        ) from None
 
 
 def read_shape(values: Mapping[str, Any], path: str | Path) -> tuple[int, int]:

@@ -20,7 +20,8 @@ from utils.files.paths import find_file
 from utils.files.yaml import read_mapping
 from utils.runtimes.ensemble import Ensemble
 from utils.runtimes.interface import Runtime, fixed_shape
-from utils.runtimes.metadata import FACTS, read_cost, read_names_and_stride, read_shape
+from utils.runtimes.maps import Scales, decode_maps
+from utils.runtimes.metadata import FACTS, read_cost, read_names_and_stride, read_scales, read_shape
 from utils.runtimes.packages import need
 
 OPENVINO_SUFFIX = "_openvino_model"  # of the folder that holds .xml, .bin and metadata.yaml
@@ -140,7 +141,7 @@ class TorchRuntime(Runtime):
 
 
 class OnnxRuntime(Runtime):
-    """A .onnx file in ONNX Runtime."""
+    """A .onnx file in ONNX Runtime. Maps of one that ends before boxes are decoded are decoded here."""
 
     label = "ONNX Runtime"
 
@@ -149,20 +150,33 @@ class OnnxRuntime(Runtime):
         self.session = start_session(runtime, path, torch.device(device), threads)
         facts = self.session.get_modelmeta().custom_metadata_map
         names, stride = read_names_and_stride(facts, path)
+        self.scales = read_scales(facts, path)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
+        expected = len(self.scales.strides) if self.scales else 1
+        if len(inputs) != 1 or len(outputs) != expected or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
             found = f"{len(inputs)} inputs and {len(outputs)} outputs"
-            raise InputError(f"{path}: {found}; must be one input, images [B, 3, H, W], and one output")
+            raise InputError(f"{path}: {found}; must be one input, images [B, 3, H, W], and {expected or 'one output'}")
         sizes = [size if isinstance(size, int) else None for size in inputs[0].shape]
         super().__init__(path, names, stride, fixed_shape(sizes), sizes[0])
         self.nms, self.cost = facts.get("nms") == "True", read_cost(facts)
         self.input, self.half = inputs[0].name, inputs[0].type == "tensor(float16)"
-        self.check_columns(outputs[0].shape)
+        if self.scales:
+            self.check_maps([output.shape for output in outputs], self.scales)
+        else:
+            self.check_columns(outputs[0].shape)
+
+    def check_maps(self, shapes: Sequence[Sequence[Any]], scales: Scales) -> None:
+        """Raise InputError when outputs of these shapes are not the maps of a YOLOv5 detector with these Scales."""
+        expected = [len(sizes) * (5 + self.nc) for sizes in scales.anchors]
+        if [shape[1] if len(shape) == 4 else None for shape in shapes] != expected:
+            found = ", ".join(str(list(shape)) for shape in shapes)
+            raise InputError(f"{self.path}: its outputs are {found}, but must be maps of {expected} channels")
 
     def infer(self, images: torch.Tensor) -> torch.Tensor:
         """Return the output [B, N, 5 + nc] or [n, 7]."""
         images = images.cpu().half() if self.half else images.cpu().float()
-        return torch.from_numpy(self.session.run(None, {self.input: images.numpy()})[0])
+        outputs = self.session.run(None, {self.input: images.numpy()})
+        return torch.from_numpy(decode_maps(outputs, self.scales) if self.scales else outputs[0])
 
 
 def start_session(runtime: ModuleType, path: Path, device: torch.device, threads: int | None) -> Any:

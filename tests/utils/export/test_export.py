@@ -1,16 +1,20 @@
 """export.py: files that are the same detector, files that are not, and what bad input gives."""
 
+import json
 import sys
 
 import pytest
 import torch
 
+from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.export import export as module
 from utils.export.export import export, export_device, export_or_fail
 from utils.export.onnx import onnx_graph
 from utils.export.options import PACKAGES, ExportOptions
-from utils.export.parity import HALF, Tolerance, comparison_images, deviation, shortcomings
+from utils.export.parity import FLOAT, HALF, Tolerance, comparison_images, deviation, shortcomings
+from utils.files.checkpoint import finished_content, save_checkpoint
+from utils.runtimes.maps import Scales, decode_maps
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.runtimes import TorchRuntime, load_detector
 
@@ -119,6 +123,38 @@ def test_openvino_folders_give_what_the_checkpoint_gives(weights):
     assert difference(weights, exported.path).box < 1e-3
 
 
+@pytest.mark.parametrize("opset", [12, 19])
+def test_files_for_rknn_end_in_maps_that_give_what_the_checkpoint_gives(weights, opset, capsys):
+    (exported,) = export(options(weights, "rknn", opset=opset))
+    assert not exported.broken and "--activation nn.ReLU" in capsys.readouterr().err
+    assert files_beside(weights) == ["small_rknn.json", "small_rknn.onnx", "small_rknn_anchors.txt"]
+    model = onnx.load(str(exported.path))
+    sizes = [[side.dim_value for side in value.type.tensor_type.shape.dim] for value in model.graph.output]
+    assert sizes == [[1, 24, 8, 12], [1, 24, 4, 6], [1, 24, 2, 3]]
+    assert [node.op_type for node in model.graph.node if node.output[0].startswith("output")] == ["Sigmoid"] * 3
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [opset]
+    assert difference(weights, exported.path).box < 1e-3
+
+
+def test_what_lies_beside_a_file_for_rknn_decodes_it(weights):
+    (exported,) = export(options(weights, "rknn"))
+    facts = json.loads(weights.with_name("small_rknn.json").read_text())
+    assert facts["names"] == ["circle", "square", "triangle"] and facts["imgsz"] == [64, 96]
+    numbers = list(map(float, weights.with_name("small_rknn_anchors.txt").read_text().split()))
+    assert numbers == torch.tensor(facts["anchors"]).flatten().tolist() and numbers[:4] == [10, 13, 16, 30]
+    images = comparison_images((64, 96), seed=5)[:1]
+    session = onnxruntime.InferenceSession(str(exported.path), providers=["CPUExecutionProvider"])
+    maps = session.run(None, {"images": images.numpy()})
+    found = decode_maps(maps, Scales(facts["strides"], facts["anchors"]))
+    assert shortcomings(FLOAT, deviation(TorchRuntime(weights)(images), torch.from_numpy(found))) == []
+
+
+def test_a_network_with_relu_gets_no_advice_about_it(tiny_cfg, tmp_path, capsys):
+    save_checkpoint(tmp_path / "relu.pt", finished_content(DetectionModel({**tiny_cfg, "activation": "nn.ReLU()"})))
+    (exported,) = export(options(tmp_path / "relu.pt", "rknn"))
+    assert not exported.broken and "ReLU" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_ncnn_folders_give_what_the_checkpoint_gives(weights, half):
     pytest.importorskip("ncnn")
@@ -172,6 +208,11 @@ def test_sizes_off_the_stride_are_rounded_and_said(weights, capsys):
         (["ncnn"], {"int8": True, "data": "x.yaml"}, ["--int8", "no effect"]),
         (["onnx", "ncnn"], {"int8": True, "data": "x.yaml"}, ["--include ncnn", "--int8"]),
         (["ncnn"], {"batch_size": 2}, ["--batch-size 2", "one image"]),
+        (["rknn"], {"batch_size": 2}, ["--batch-size 2", "rknn", "one image"]),
+        (["rknn"], {"half": True}, ["--include rknn --half", "leave --half out"]),
+        (["rknn"], {"dynamic": True}, ["--include rknn", "--dynamic"]),
+        (["rknn"], {"opset": 11}, ["--opset 11", "12 to 19"]),
+        (["rknn"], {"opset": 20}, ["--opset 20", "12 to 19"]),
         (["onnx"], {"int8": True, "data": "x.yaml", "opset": 12}, ["--opset 12 --int8", "13"]),
         (["torchscript"], {"device": "99"}, ["--device 99"]),
         (["onnx"], {"imgsz": [32, 32, 32]}, ["--imgsz", "height and width"]),
@@ -219,12 +260,13 @@ def test_a_missing_package_is_named_with_its_command_before_anything_is_written(
     assert files_beside(weights) == []
 
 
-@pytest.mark.parametrize("format", ["onnx", "torchscript", "openvino", "ncnn", "yolov5"])
+@pytest.mark.parametrize("format", ["onnx", "torchscript", "openvino", "ncnn", "rknn", "yolov5"])
 def test_a_full_disk_leaves_the_file_that_was_there(weights, format, on_full_disk):
     for package in PACKAGES[format]:
         pytest.importorskip(package)
-    name = {"openvino": "small_openvino_model", "ncnn": "small_ncnn_model", "yolov5": "small_yolov5.pt"}.get(format)
-    earlier = weights.with_name(name or f"small.{format}")
+    names = {"openvino": "small_openvino_model", "ncnn": "small_ncnn_model"}
+    names |= {"rknn": "small_rknn.onnx", "yolov5": "small_yolov5.pt"}
+    earlier = weights.with_name(names.get(format, f"small.{format}"))
     earlier.write_bytes(b"earlier")
     before = files_beside(weights)
     code, said = on_full_disk(lambda: export(options(weights, format)))

@@ -10,6 +10,7 @@ from utils.errors import InputError
 from utils.export.ncnn import write_ncnn
 from utils.export.onnx import onnx_bytes, onnx_graph
 from utils.export.parity import EXACT, INT8, comparison_images, deviation, shortcomings
+from utils.export.rknn import write_rknn
 from utils.export.yolov5 import stock_network
 from utils.files.paths import ROOT
 from utils.runtimes.metadata import describe_model
@@ -61,6 +62,8 @@ def test_a_pruned_network_gives_the_same_as_an_onnx_file_and_in_public_rows(name
         expected = model(images)[0]
         assert expected.std(1).min() > 1e-3  # boxes differ, so that a mistake would show
         assert shortcomings(EXACT, deviation(expected, run_exported(model, images, tmp_path / "x.onnx"))) == []
+        write_rknn(tmp_path / "y.onnx", model, describe_model(model, tuple(images.shape[2:])))
+        assert shortcomings(EXACT, deviation(expected, load_detector(tmp_path / "y.onnx")(images))) == []
         try:
             _, stock = stock_network(model)
         except InputError as error:
