@@ -18,7 +18,7 @@ from utils.detection.options import DetectOptions
 from utils.detection.outputs import Recorder, draw, objects_line
 from utils.detection.window import require_display, show
 from utils.errors import InputError
-from utils.files.paths import RunFolder, new_run
+from utils.files.paths import RunFolder, check_project, new_run
 from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import folded, open_weights, weight_files
 from utils.validation.evaluate import STAGES, Stopwatch, format_speed, split_output
@@ -109,13 +109,15 @@ def detect(options: DetectOptions) -> None:
     Cameras and streams go on until the user interrupts. Raises InputError.
     """
     options.check()
+    writes = options.save_txt or options.save_crop or options.visualize or not options.nosave
+    if writes:
+        check_project(options.project, options.name)
     if options.view_img:
         require_display("--view-img")
     detector = make_detector(options)
     source = open_source(options.source, options.vid_stride)
     with closing(source):
         items = chain([next(source)], source)  # nothing is written when not one picture can be decoded
-        writes = options.save_txt or options.save_crop or options.visualize or not options.nosave
         folder = RunFolder(new_run(options.project, options.name, options.exist_ok)) if writes else None
         with closing(Recorder(folder, detector.names, options)) as recorder:
             count = detect_all(detector, items, recorder, options)

@@ -21,8 +21,13 @@ class DetectOptions:
         "an image, video or stream, or .streams that lists cameras and addresses",
     )
     data: str = option("", "not needed: the checkpoint names its classes")
-    imgsz: list[int] = option(
-        [640], "height and width, or one number for both, in pixels", "--img", "--img-size", nargs="+", minimum=32
+    imgsz: list[int] | None = option(
+        None,
+        "height and width, or one number for both, in pixels; by default 640, or the size of an exported file",
+        "--img",
+        "--img-size",
+        nargs="+",
+        minimum=32,
     )
     conf_thres: float = option(0.25, "least confidence of a detection", minimum=0, below=1)
     iou_thres: float = option(0.45, "overlap above which non-maximum suppression drops a box", minimum=0, maximum=1)
@@ -57,5 +62,5 @@ class DetectOptions:
             raise InputError("--visualize and --augment exclude each other: the feature maps of three scales would mix")
         if self.save_conf and not self.save_txt:
             raise InputError("--save-conf: has no effect without --save-txt")
-        if len(self.imgsz) > 2:
+        if self.imgsz and len(self.imgsz) > 2:
             raise InputError(f"--imgsz {' '.join(map(str, self.imgsz))}: must be one number, or height and width")

@@ -19,6 +19,7 @@ from utils.runtimes.interface import Runtime
 from utils.runtimes.runtimes import folded
 from utils.validation.evaluate import Evaluation, evaluate
 
+IMGSZ = 640  # pixels that images are fitted into where nothing else is asked for
 PAD = 0.5  # strides of grey around the images: the border that published numbers are measured with
 
 
@@ -131,22 +132,23 @@ def whole_strides(size: int, stride: int, least: int = 1, say: Callable[[str], N
 def required_shape(model: DetectionModel | Runtime, sizes: Sequence[int], say: Callable[[str], object] = warn) -> Any:
     """Return the (height, width) that an exported file takes alone, None when it or a network takes any.
 
-    sizes: the longest side, or height and width, that were asked for in pixels; `say` gets a line when they differ.
+    sizes: the longest side, or height and width, that were asked for in pixels; empty: nothing was. `say` gets a line
+    when they differ.
     """
     shape = getattr(model, "shape", None)
-    if shape and (tuple(sizes) != shape if len(sizes) > 1 else sizes[0] != max(shape)):
+    if shape and sizes and (tuple(sizes) != shape if len(sizes) > 1 else sizes[0] != max(shape)):
         asked, size = " ".join(map(str, sizes)), "x".join(map(str, shape))
         say(f"--imgsz {asked}: {Path(str(model.path)).name} takes images of {size} alone; that size is used")
     return shape
 
 
-def image_shape(model: DetectionModel | Runtime, sizes: Sequence[int]) -> tuple[int, int]:
+def image_shape(model: DetectionModel | Runtime, sizes: Sequence[int] | None) -> tuple[int, int]:
     """Return the (height, width) that images are fitted into: what --imgsz asks for in whole strides, or a file's own.
 
-    sizes: one for both sides, or height and width.
+    sizes: one for both sides, or height and width; None: nothing was asked for, IMGSZ or a file's own.
     """
-    shape = required_shape(model, sizes)
+    shape = required_shape(model, sizes or ())
     if shape:
         return shape
-    sides = [whole_strides(size, model.size_multiple) for size in sizes]
+    sides = [whole_strides(size, model.size_multiple) for size in sizes or [IMGSZ]]
     return sides[0], sides[-1]

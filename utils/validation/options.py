@@ -24,7 +24,13 @@ class ValidationOptions:
     )
     cfg: str = option("", "model yaml, only for a weight file that holds tensors alone (a state dict)")
     batch_size: int = option(32, "images in a batch", "--batch", minimum=1)
-    imgsz: int = option(640, "longest side of the images in pixels", "--img", "--img-size", minimum=32)
+    imgsz: int | None = option(
+        None,
+        "longest side of the images in pixels; by default 640, or the size of an exported file",
+        "--img",
+        "--img-size",
+        minimum=32,
+    )
     conf_thres: float = option(0.001, "least confidence of a detection", minimum=0, below=1)
     iou_thres: float = option(0.6, "overlap above which non-maximum suppression drops a box", minimum=0, maximum=1)
     max_det: int = option(300, "most detections an image", minimum=1)

@@ -9,7 +9,7 @@ from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import label_rules, load_data
 from utils.files.checkpoint import finished_content, save_checkpoint
-from utils.files.paths import RunFolder, new_run
+from utils.files.paths import RunFolder, check_project, new_run
 from utils.pictures.drawing import BatchPainter
 from utils.pictures.plots import plot_evaluation
 from utils.runtimes.runtimes import open_weights, weight_files
@@ -33,11 +33,12 @@ def validate(options: ValidationOptions) -> tuple[Evaluation, Path]:
     Returns (Evaluation, folder of the run). Raises InputError.
     """
     options.check()
+    check_project(options.project, options.name)
     device = select_device(options.device)
     config = load_data(options.data, label_rules(options))
     model = open_weights(options, device)
     config = match_classes(config, model.names)
-    shape, imgsz = getattr(model, "shape", None), max(image_shape(model, [options.imgsz]))
+    shape, imgsz = getattr(model, "shape", None), max(image_shape(model, [options.imgsz] if options.imgsz else None))
     batch = options.batch_size
     loader = make_validation_loader(model, config, options.task, imgsz, batch, options.workers, options.single_cls)
     names = evaluated_names(config, options.single_cls)

@@ -77,7 +77,15 @@ def words_for(script, weights="small.pt", data="fits.yaml", project="runs", imgs
         ("benchmark.py", {"data": "two.yaml"}, "two.yaml: 2 classes, but the model has 3"),
         ("export.py", {"weights": "other.onnx"}, "other.onnx: not a readable PyTorch checkpoint"),
         *((script, {"weights": "other.onnx"}, "other.onnx: no metadata 'names'") for script in SCRIPTS[1:]),
-        *((script, {"project": "file/runs"}, "file/runs/exp: cannot be created") for script in SCRIPTS[1:]),
+        ("benchmark.py", {"project": "file/runs"}, "file/runs/exp: cannot be created"),
+        *(
+            (
+                script,
+                {"project": "file/runs", "weights": "nowhere.pt"},
+                "--project file/runs: ",
+            )  # said before they are read
+            for script in ("val.py", "detect.py")
+        ),
         *((script, {"imgsz": 16}, "16") for script in ("export.py", "val.py")),
         *((script, {"imgsz": "wide"}, "--imgsz") for script in ("export.py", "val.py", "benchmark.py")),
     ],

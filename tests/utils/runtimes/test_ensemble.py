@@ -67,7 +67,7 @@ def test_members_of_other_classes_or_sizes_are_refused_in_one_line(pair, small_w
         make_detector(DetectOptions(weights=[pair[0]] * 2, visualize=True, device="cpu"))
 
 
-@pytest.mark.parametrize(("size", "lines"), [([64], 0), ([640], 1), ([32, 64], 1)])
+@pytest.mark.parametrize(("size", "lines"), [(None, 0), ([64], 0), ([640], 1), ([32, 64], 1)])
 def test_another_size_than_that_of_the_file_is_said(pair, size, lines, capsys):
     detector = make_detector(DetectOptions(weights=pair[1], imgsz=size, device="cpu"))
     said = capsys.readouterr().err
