@@ -33,6 +33,7 @@ class DetectionDataset(Dataset):
         seed: with the epoch and the index it fixes everything that is drawn for an item.
         single_cls: all boxes get class 0.
         shape: (h, w) that every item is letterboxed to, or None for squares of imgsz; without rect only.
+        share: (rank, processes): of the batches of a rectangular data set, every so manieth from that of the rank.
 
     A photo that cannot be decoded, although its head and end are whole, is left out. In training the next one that can
     be takes its place, with its objects; the random numbers of an item stay the same, so a resumed run sees the same
@@ -56,6 +57,7 @@ class DetectionDataset(Dataset):
         seed: int = 0,
         single_cls: bool = False,
         shape: tuple[int, int] | None = None,
+        share: tuple[int, int] = (0, 1),
         workers: int = 1,
         progress: bool = True,
         once: Once = alone,
@@ -68,8 +70,8 @@ class DetectionDataset(Dataset):
             aspects = samples.shapes[:, 0] / samples.shapes[:, 1]
             # Not a stable sort: the order of equal aspects decides who shares a batch, and this is the public code's.
             order = np.argsort(aspects)
-            samples = samples.take(order)
-            self.batch_shapes = batch_shapes(aspects[order], imgsz, batch_size, stride, pad)
+            self.batch_shapes = batch_shapes(aspects[order], imgsz, batch_size, stride, pad)[share[0] :: share[1]]
+            samples = samples.take(order[np.arange(len(order)) // batch_size % share[1] == share[0]])
         if single_cls:
             samples = samples.renumbered(np.zeros(int(samples.labels.values[:, 0].max(initial=0)) + 1))
         self.samples = samples
@@ -170,7 +172,7 @@ class DetectionDataset(Dataset):
         images, paths = None, list(self.samples.paths) if self.cache else []
         if self.cache == "disk" and not once(lambda: "stored" if on_disk(paths, workers, progress) else ""):
             self.cache = None
-        if self.cache == "ram":
+        if self.cache == "ram" and paths:  # a share may be empty
             sizes = [fitted_size(*shape, self.imgsz) for shape in self.samples.shapes.tolist()]
             images = in_memory(PhotoMemory(paths, sizes), self._load, workers, progress, once)
             self.cache = self.cache if images else None

@@ -133,7 +133,8 @@ class FadeOut(GammaHook):
         self.cost = self.goal.cost(self.graph, run.model)
         if self.max_drop is not None and self.baseline is None:
             measure: Any = run.measure
-            self.baseline = run.processes.broadcast(measure(run.ema.model).map if run.processes.main else None)
+            start = measure(run.ema.model)
+            self.baseline = run.processes.broadcast(start.map if run.processes.main else None)
         if self.say and self.faded(run) < 1:
             self.say(self.plan_line(run))
 

@@ -58,8 +58,6 @@ class PreviewHook(Hook):
 
     def after_validation(self, run: Run) -> None:
         """Log the cut; measure it when it is due; keep it when it is the best."""
-        if not run.processes.main:
-            return
         model = run.ema.model
         keep, threshold = self.choose(model)
         run.log |= {
@@ -80,14 +78,16 @@ class PreviewHook(Hook):
             write_checkpoint(run, run.folder.best_sparse, finished_content(model, cut=cut))
 
     def evaluate(self, run: Run, model: DetectionModel, keep: Mapping[str, np.ndarray]) -> Any:
-        """Return the Evaluation of the network with the cut's channels masked, or None when it is not due."""
-        if run.evaluation is None:
-            return None
-        if self.changes_nothing(model, keep):
-            return run.evaluation
+        """Return the Evaluation of the network with the cut's channels masked.
+
+        None when it is not due, and in all processes but rank 0.
+        """
+        unchanged = self.changes_nothing(model, keep)
         due = self.period and ((run.epoch + 1) % self.period == 0 or run.last_epoch)
-        measure: Any = run.measure
-        return measure(masked(model, self.graph, keep)) if due else None
+        if run.processes.broadcast(bool(due and not unchanged and run.evaluation is not None)):
+            measure: Any = run.measure
+            return measure(masked(model, self.graph, keep))
+        return run.evaluation if unchanged else None
 
     def changes_nothing(self, model: DetectionModel, keep: Mapping[str, np.ndarray]) -> bool:
         """Tell whether gamma and beta of all channels that masks {group: bool [width]} remove are exactly zero."""

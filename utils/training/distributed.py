@@ -16,7 +16,7 @@ from torch import distributed
 
 from utils.errors import InputError
 
-TIMEOUT = timedelta(hours=6)  # the others wait for as long as rank 0 validates
+TIMEOUT = timedelta(minutes=20)  # longer than a loader waits for processes that hang, and starts others
 LOOK = 0.2  # seconds between two looks at whether rank 0 is done
 DONE = "done\0"  # how what a process tells others begins when all went well
 LOST = ("closed by peer", "reset by peer", "broken pipe", "communicator was aborted", "timed out waiting")
@@ -35,7 +35,7 @@ class ProcessGroup:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes the files and validates."""
+        """Whether this process writes the files and sums up validations."""
         return self.rank == 0
 
     @property
@@ -58,6 +58,27 @@ class ProcessGroup:
         box = [value]
         distributed.broadcast_object_list(box, src=0)
         return box[0]
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return the `value` of every process (arrays and plain values), by rank, in rank 0; None in the others."""
+        if not self.distributed:
+            return [value]
+        box = [None] * self.world_size if self.main else None
+        distributed.gather_object(value, box, dst=0)
+        return box
+
+    @torch.no_grad()
+    def align(self, model: torch.nn.Module, device: torch.device) -> None:
+        """Give the model of every process rank 0's weights and statistics; device: that the processes talk by."""
+        if not self.distributed:
+            return
+        tensors = list(model.state_dict().values())
+        for kind in dict.fromkeys(tensor.dtype for tensor in tensors):
+            same = [tensor for tensor in tensors if tensor.dtype is kind]
+            joined = torch.cat([tensor.reshape(-1).to(device) for tensor in same])
+            distributed.broadcast(joined, src=0)
+            for tensor, values in zip(same, joined.split([tensor.numel() for tensor in same]), strict=True):
+                tensor.copy_(values.view(tensor.shape))
 
     @contextmanager
     def main_first(self) -> Iterator[None]:

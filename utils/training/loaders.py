@@ -91,7 +91,7 @@ def training_loader(plan: Plan, samples: Samples, stride: int) -> SteadyLoader:
 
 
 def validation_loader(plan: Plan, samples: Samples, stride: int) -> SteadyLoader:
-    """Return the loader of all validation images; stride: the largest of the model."""
+    """Return the loader of this process's share of the validation images; stride: the largest of the model."""
     batch = plan.local_batch * VAL_BATCH
     dataset = DetectionDataset(
         samples,
@@ -99,6 +99,7 @@ def validation_loader(plan: Plan, samples: Samples, stride: int) -> SteadyLoader
         rect=True,
         pad=VAL_PAD,
         batch_size=batch,
+        share=(plan.processes.rank, plan.processes.world_size),
         cache=None if plan.options.noval else plan.options.cache,
         stride=stride,
         **shared_options(plan),

@@ -106,7 +106,7 @@ def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
         run: Run.
         loader: yields (images uint8 [B, 3, H, W], targets [N, 6], paths, shapes); its dataset has set_epoch.
         validate: callable(run) → utils.validation.evaluate.Evaluation of run.ema.model, or None to skip this epoch;
-            called in rank 0 only.
+            every process calls it, rank 0 records what it gets.
         hooks: list of Hook.
         save: callable(run, hooks), called in rank 0 after each epoch.
 
@@ -133,8 +133,9 @@ def fit(run: Any, loader: Any, validate: Any, hooks: Any, save: Any) -> None:
             continue
         say_skipped(run)
         notify(hooks, "after_epoch", run)
+        evaluation = validate(run)
         if run.processes.main:
-            record_evaluation(run, validate(run))
+            record_evaluation(run, evaluation)
         notify(hooks, "after_validation", run)
         run.part = {}
         run.stop = run.processes.broadcast(run.stop or run.patience_over)

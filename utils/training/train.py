@@ -21,6 +21,7 @@ from utils.errors import InputError
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import Checkpoint
 from utils.files.paths import RunFolder, new_run
+from utils.runtimes.runtimes import folded
 from utils.training.batch_size import fitting_batch
 from utils.training.checkpoints import CheckpointWriter, restore, resumed_checkpoint
 from utils.training.class_balance import ImageWeightsHook
@@ -43,8 +44,9 @@ from utils.training.plan import Plan, make_plan, stored_options
 from utils.training.resume import resolve
 from utils.training.run import Run, RunSettings
 from utils.training.start import keep_inputs, lay_out, starting_network
-from utils.validation.evaluate import Evaluation
-from utils.validation.measure import measure, whole_strides
+from utils.validation.evaluate import Evaluation, collect, summarise
+from utils.validation.measure import whole_strides
+from utils.validation.shares import join, pack
 
 CPU_BATCH = 16  # what --batch-size -1 means without a GPU
 
@@ -95,9 +97,7 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
     """Load the images, train or go on from a Checkpoint, and conclude; return the Run."""
     splits = scan_splits(plan)
     loader: Any = training_loader(plan, splits["train"], model.size_multiple)
-    val_loader = None
-    if plan.processes.main and plan.validates:
-        val_loader = validation_loader(plan, splits["val"], model.size_multiple)
+    val_loader = validation_loader(plan, splits["val"], model.size_multiple) if plan.validates else None
     if checkpoint is None and not plan.options.noautoanchor:
         rng = np.random.default_rng(plan.options.seed)
         check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say)
@@ -116,8 +116,8 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
             plan.say(line)
         plan.say(f"{run.folder.path}: {len(loader.dataset)} training images, epochs {run.epoch} to {run.epochs - 1}")
         train_epochs(plan, run, loader, val_loader, hooks)
+    run.evaluation = conclude(plan, run)
     if plan.processes.main:
-        run.evaluation = conclude(plan, run)
         for line in (line for hook in hooks for line in hook.closing_lines(run)):
             plan.say(line)
     return run
@@ -248,23 +248,32 @@ def recording_hooks(plan: Any, loader: Any) -> list[Hook]:
     return hooks + make_loggers(plan.options.logger, settings, not plan.options.noplots, plan.say)
 
 
-def measured(plan: Any, model: Any, loader: Any, **options: Any) -> Evaluation:
-    """Return the Evaluation of a model on the validation images."""
-    return measure(
-        model,
+def measured(plan: Plan, model: DetectionModel, loader: Any, **options: Any) -> Evaluation | None:
+    """Return the Evaluation of rank 0's model on the validation images in rank 0, None in the others.
+
+    Every process calls it with a model of the same layers and looks at its share of the images.
+    """
+    processes = plan.processes
+    processes.align(model, plan.device)
+    found = collect(
+        folded(model, plan.device),
         loader,
         device=plan.device,
         names=plan.names,
         single_cls=plan.options.single_cls,
         half=plan.amp is torch.float16,
         progress=False,
+        share=(processes.rank, processes.world_size),
         **options,
     )
+    shares = processes.gather(pack(found))
+    return None if shares is None else summarise(join(shares), plan.names)
 
 
 def validate_epoch(plan: Plan, loader: Any, run: Run) -> Any:
     """Return the Evaluation of the moving average after an epoch, or None when --noval or the data skips it."""
-    if not plan.validates or (plan.options.noval and not run.last_epoch):
+    due = plan.validates and not (plan.options.noval and not run.last_epoch)
+    if not plan.processes.broadcast(due):  # rank 0 alone may know that the epoch is the last one
         return None
     loss = DetectionLoss(run.ema.model, plan.hyp, plan.options.imgsz)  # run.loss would wait for the other processes
     return measured(plan, run.ema.model, loader, loss=loss)

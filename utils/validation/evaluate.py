@@ -122,6 +122,16 @@ class Tally:
         return score(*(torch.cat(part).numpy() for part in zip(*self.parts, strict=True)))
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What `collect` found on its batches."""
+
+    tally: Tally
+    ends: list[int]  # images that were done after each batch
+    losses: list[torch.Tensor]  # [3] box, objectness, class of each batch
+    seconds: list[float]  # for each of STAGES
+
+
 class TimedDetector:
     """A detector and the suppression behind it, with a Stopwatch for each of STAGES."""
 
@@ -171,8 +181,13 @@ class TimedDetector:
         return detections, raw if self.keep_raw else None
 
 
+def evaluate(model: Callable[..., Any], loader: Iterable[Any], *, names: dict[int, str], **options: Any) -> Evaluation:
+    """Return the Evaluation of a detector on a loader's images; options: those of `collect`."""
+    return summarise(collect(model, loader, names=names, **options), names)
+
+
 @torch.no_grad()
-def evaluate(
+def collect(
     model: Callable[..., Any],
     loader: Iterable[Any],
     *,
@@ -184,9 +199,10 @@ def evaluate(
     confusion: bool = False,
     observer: Callable[..., Any] | None = None,
     progress: bool = True,
+    share: tuple[int, int] = (0, 1),
     **options: Any,
-) -> Evaluation:
-    """Return the Evaluation of a detector on a loader's images. Boxes are compared in pixels of the original images.
+) -> Findings:
+    """Return the Findings of a detector on a loader's images. Boxes are compared in pixels of the original images.
 
     Args:
         model: callable on images [B, 3, H, W] from 0 to 1 (`augment=True` is passed on when asked for), which returns
@@ -199,12 +215,14 @@ def evaluate(
         observer: called as observer(batch_index, images, targets, paths, shapes, detections) after each batch, with the
             images as loaded and a list of detections [n, 6] on the CPU in pixels of the loaded images.
         progress: show how far it is.
+        share: (rank, processes) when the loader has every so manieth batch, from that of the rank; for the observer.
         options: conf, iou, max_det, augment and clock of TimedDetector.
     """
     device = torch.device(device)
     detector = TimedDetector(model, device, single_cls=single_cls, keep_raw=loss is not None, **options)
     tally = Tally(ConfusionMatrix(1 if single_cls else len(names)) if confusion else None)
-    losses = []
+    losses, ends = [], []
+    rank, processes = share
     batches = track(loader, "validating", unit="batches", shown=progress)
     with evaluation_mode(model), torch.autocast(device.type, torch.float16, enabled=half):
         for index, (images, targets, paths, shapes) in enumerate(batches):
@@ -212,9 +230,10 @@ def evaluate(
             if loss is not None:
                 losses.append(loss(raw, targets.to(device))[1].cpu())
             tally.add_batch(detections, targets, images.shape[2:], shapes)
+            ends.append(tally.images)
             if observer is not None:
-                observer(index, images, targets, paths, shapes, detections)
-    return summarise(tally, names, losses, [watch.seconds for watch in detector.watches])
+                observer(index * processes + rank, images, targets, paths, shapes, detections)
+    return Findings(tally, ends, losses, [watch.seconds for watch in detector.watches])
 
 
 def split_output(output: Any) -> tuple[torch.Tensor, Any]:
@@ -241,8 +260,9 @@ def in_original(
     )
 
 
-def summarise(tally: Tally, names: dict[int, str], losses: list[torch.Tensor], seconds: Sequence[float]) -> Evaluation:
-    """Return the Evaluation of a Tally and what else was collected along the way."""
+def summarise(found: Findings, names: dict[int, str]) -> Evaluation:
+    """Return the Evaluation of what was found."""
+    tally = found.tally
     scores = tally.scores()
     rows = [
         ClassResult(
@@ -260,8 +280,8 @@ def summarise(tally: Tally, names: dict[int, str], losses: list[torch.Tensor], s
         per_class=rows,
         images=tally.images,
         instances=int(scores.instances.sum()),
-        losses=tuple(torch.stack(losses).mean(0).tolist()) if losses else None,
-        speed=tuple(1000 * s / tally.images for s in seconds),
+        losses=tuple(torch.stack(found.losses).mean(0).tolist()) if found.losses else None,
+        speed=tuple(1000 * s / tally.images for s in found.seconds),
         scores=scores,
         matched=tally.parts,
         confusion=tally.confusion,

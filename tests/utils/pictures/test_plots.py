@@ -16,7 +16,7 @@ from utils.pictures.plots import (
     plot_results,
     plot_ridge,
 )
-from utils.validation.evaluate import Tally, summarise
+from utils.validation.evaluate import Findings, Tally, summarise
 
 CHARTS = ["F1_curve.png", "PR_curve.png", "P_curve.png", "R_curve.png", "confusion_matrix.png"]
 
@@ -45,7 +45,8 @@ def evaluation_of(nc, detections=40):
         rng.integers(0, nc, detections),
         np.arange(nc).repeat(30 if detections else 0),
     )
-    return summarise(tally, {index: f"class {index}" for index in range(nc)}, [], (0, 0, 0))
+    found = Findings(tally, [], [], [0.0, 0.0, 0.0])
+    return summarise(found, {index: f"class {index}" for index in range(nc)})
 
 
 @pytest.mark.parametrize(("nc", "detections"), [(1, 40), (3, 40), (120, 40), (2, 0)])

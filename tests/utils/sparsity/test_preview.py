@@ -14,6 +14,7 @@ from utils.pruning.channels.rebuild import masked, rebuild
 from utils.pruning.choice.limits import Limits
 from utils.sparsity.fading import Goal
 from utils.sparsity.preview import PreviewHook
+from utils.training.distributed import ProcessGroup
 
 ANY = Limits(1, 1.0, 1)
 
@@ -40,7 +41,7 @@ def run(tiny_config, tmp_path):
     (tmp_path / "weights").mkdir()
     return SimpleNamespace(
         ema=SimpleNamespace(model=model),
-        processes=SimpleNamespace(main=True),
+        processes=ProcessGroup(),
         folder=RunFolder(tmp_path),
         log={},
         epoch=0,

@@ -1,16 +1,19 @@
-"""Two gloo processes against one: the same global batch must give the same weights."""
+"""Two gloo processes against one: the same weights from the same global batch, the same numbers from a validation."""
 
 import subprocess
 import sys
 
 import torch
 
+from models.yolo import DetectionModel
 from utils.files.paths import ROOT
 from utils.training.distributed import ProcessGroup, lost_process, process_group
 
 # Batch norms are in evaluation mode: their batch statistics are those of one process, by design.
 SCRIPT = """
 import sys
+from copy import deepcopy
+from types import SimpleNamespace
 import torch
 from torch import nn
 from models.yolo import DetectionModel
@@ -24,7 +27,11 @@ from utils.training.optim import Schedule, build_optimizer
 from utils.files.paths import RunFolder
 from utils.sparsity.penalties import GammaPenalty
 from utils.training.options import TrainOptions
-from utils.training.train import train
+from utils.training.train import measured, train
+from utils.data.config import load_data
+from utils.data.dataset import DetectionDataset
+from utils.data.loader import make_loader
+from utils.data.splits import load_split
 
 class Settings(Hook):
     def before_epoch(self, run):
@@ -45,11 +52,29 @@ def part(images, rows, rank, size):
 def bad_row():
     raise InputError("a bad row")
 
-cfg, inputs, result = sys.argv[1:]
+def validated_together(processes, model, hyp, data):
+    config, rank, size = load_data(data), processes.rank, processes.world_size
+    dataset = DetectionDataset(
+        load_split(config, "train", 1, False)[0], 64, rect=True, batch_size=3, share=(rank, size), progress=False
+    )
+    if rank:
+        for parameter in model.parameters():
+            torch.nn.init.zeros_(parameter)  # the weights of rank 0 count
+    options = SimpleNamespace(single_cls=False)
+    plan = SimpleNamespace(processes=processes, device=torch.device("cpu"), options=options, amp=None)
+    plan.names = config.names
+    seen = []
+    loss, observer = DetectionLoss(model, hyp, 64), lambda index, *_: seen.append(index)
+    found = measured(plan, model, make_loader(dataset, 3), confusion=True, loss=loss, observer=observer)
+    assert seen == [0, 1, 2][rank::size] and (found is None) == (rank > 0), seen
+    return found
+
+cfg, inputs, data, result = sys.argv[1:]
 processes, device = process_group(), torch.device("cpu")
 with connected(processes, device):
     torch.manual_seed(0)
     model = DetectionModel(cfg)
+    fresh = deepcopy(model)
     loader = Loader(part(*batch, processes.rank, processes.world_size) for batch in torch.load(inputs))
     loader.dataset = loader
     schedule = Schedule(101, len(loader), 32, 0.01, 1.0, 0.9, 0.0, 0.9, 0.01)
@@ -66,10 +91,13 @@ with connected(processes, device):
     rank = processes.rank
     fit(run, loader, lambda run: validated.append(rank), hooks, lambda run, hooks: saved.append(rank))
     assert model.model[0].bn.weight.max() < 0.95  # one step of 0.01 · 0.5 / (1 − 0.9) takes 0.05
-    assert validated == saved == ([0] if processes.main else []), (validated, saved)
+    assert validated == [rank] and saved == ([0] if processes.main else []), (validated, saved)
     assert run.step == 2
+    found = validated_together(processes, fresh, hyp, data)
     if processes.main:
-        torch.save(model.state_dict(), result)
+        numbers = found.precision, found.recall, found.map50, found.map, found.images, found.instances, *found.losses
+        confusion = torch.from_numpy(found.confusion.matrix)
+        torch.save((model.state_dict(), numbers, found.matched, confusion), result)
     if processes.distributed:
         assert processes.once_a_machine(lambda: f"made by {rank}") == "made by 0"
         try:
@@ -86,7 +114,9 @@ with connected(processes, device):
 """
 
 
-def test_two_processes_equal_one(tmp_path, tiny_yaml):
+def test_two_processes_equal_one(tmp_path, tiny_yaml, label_by):
+    torch.manual_seed(0)
+    data = label_by(DetectionModel(tiny_yaml))
     generator = torch.Generator().manual_seed(0)
     batches = []
     for counts in ((5, 0, 1, 1), (0, 0, 3, 2), (1, 2, 3, 4)):  # shares of the targets differ between the processes
@@ -97,11 +127,11 @@ def test_two_processes_equal_one(tmp_path, tiny_yaml):
     torch.save(batches, tmp_path / "batches.pt")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    weights = []
+    results = []
     for size in (1, 2):
         result = tmp_path / f"{size}.pt"
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if size == 2 else []
-        words = [sys.executable, *torchrun, script, tiny_yaml, tmp_path / "batches.pt", result]
+        words = [sys.executable, *torchrun, script, tiny_yaml, tmp_path / "batches.pt", data, result]
         done = subprocess.run(
             list(map(str, words)),
             capture_output=True,
@@ -110,9 +140,14 @@ def test_two_processes_equal_one(tmp_path, tiny_yaml):
             env={"PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stderr
-        weights.append(torch.load(result))
-    for name, value in weights[0].items():
-        assert torch.allclose(value.float(), weights[1][name].float(), atol=1e-6, rtol=1e-5), name
+        results.append(torch.load(result))
+    (weights, numbers, matched, confusion), (others, *found) = results
+    for name, value in weights.items():
+        assert torch.allclose(value.float(), others[name].float(), atol=1e-6, rtol=1e-5), name
+    assert numbers == found[0] and numbers[3] > 0.1
+    assert torch.equal(confusion, found[2]) and confusion.sum() > 0
+    for image, other in zip(matched, found[1], strict=True):
+        assert all(map(torch.equal, image, other))
 
 
 def test_team_of_the_environment():
