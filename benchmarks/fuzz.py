@@ -3,8 +3,9 @@
     python benchmarks/fuzz.py --seconds 3600
 
 Good files are changed at random (bytes, lines, numbers, parts of each other) and given to the readers of labels, data
-yaml, model yaml, slim.yaml, COCO json, VOC xml and checkpoints. What else is raised, or takes longer than 5 s of the
-processor, is printed once for each place in the source.
+yaml, model yaml, slim.yaml, lists of photos, COCO json, VOC xml, the metadata of exported files and checkpoints. What
+else is raised, or takes longer than 5 s of the processor, is printed once for each place in the source, and its file
+is kept.
 """
 
 import json
@@ -28,12 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch  # noqa: E402
 import yaml  # noqa: E402
 
-from benchmarks.hostile_cases import COCO, LABELS, ODD, TINY, data_set  # noqa: E402
+from benchmarks.cases.exports import FACTS, read_facts  # noqa: E402
+from benchmarks.cases.values import ODD, TINY  # noqa: E402
+from benchmarks.hostile_cases import COCO, LABELS, data_set  # noqa: E402
 from models.errors import SpecError  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run as run_script  # noqa: E402
-from utils.data.config import load_data  # noqa: E402
+from utils.data.config import load_data, split_images  # noqa: E402
 from utils.data.formats.voc import read_voc_file  # noqa: E402
 from utils.data.formats.yolo import read_label_file  # noqa: E402
 from utils.data.splits import load_split  # noqa: E402
@@ -47,6 +50,8 @@ LONGEST = 5  # seconds of the processor for one file
 TOKENS = [b"nan", b"inf", b"-1", b"1e400", b"0", b"9" * 30, b"null", b"[", b"{", b"&a *a", b"\x00", b"\xff"]
 TOKENS += [b"\xed\xa0\x80", b"!!python/object:x", b"<!ENTITY a 'b'>"]
 TOKENS += [str(value).encode("utf-8", "replace")[:50] for value in ODD.values()]
+LISTS = [b"images/0.png\n", b"./images/0.png\r\n'images/0.png'\n", b"C:\\data\\images\\0.png\n/x/images/0.png\n"]
+MEMORY = "/dev/shm"  # files there take a tenth of the time
 XML = (
     "<annotation><size><width>32</width><height>32</height><depth>3</depth></size><object><name>a</name>"
     "<difficult>0</difficult><bndbox><xmin>4</xmin><ymin>4</ymin><xmax>12</xmax><ymax>12</ymax></bndbox>"
@@ -64,6 +69,7 @@ class FuzzOptions:
 
     seconds: float = option(60.0, "how long to go on", minimum=0)
     seed: int = option(0, "start of the random numbers", minimum=0)
+    keep: str = option("runs/fuzz", "folder for the first file that fails at each place")
 
 
 @dataclass
@@ -89,14 +95,23 @@ def readers(folder: Path) -> list[Reader]:
         """Read the data yaml whose json the noise is."""
         load_split(load_data(coco), "train", progress=False)
 
+    photos = folder / "photos.yaml"
+    photos.write_text(yaml.safe_dump({**data, "train": "noise.lst.txt"}))
+
+    def read_list(file: Path) -> None:
+        split_images(load_data(photos), "train")
+
     def read_xml(file: Path) -> None:
         """Read the labels of an image."""
         read_voc_file(file, image, (32, 32), {0: "a"})
 
     slim = [(ROOT / "data/slim.yaml").read_bytes(), b"steps: 3\nmax_drop: 0.01\nweights: a.pt\n"]
+    facts = [text.encode("utf-8", "surrogatepass")[:400] for text in FACTS]
     texts = [text.encode()[:400] for text in LABELS]
     return [
         Reader("labels", lambda file: read_label_file(file, 2), texts, 40, folder / "noise.txt"),
+        Reader("list", read_list, LISTS, 15, folder / "noise.lst.txt"),
+        Reader("metadata", read_facts, facts, 15, folder / "noise.facts.txt"),
         Reader("VOC xml", read_xml, [XML.encode()], 25, folder / "noise.xml"),
         Reader("data yaml", load_data, [yaml.safe_dump(data).encode()], 10, folder / "noise.yaml"),
         Reader("slim.yaml", lambda file: read_config(SlimOptions, file), slim, 10, folder / "noise.yaml"),
@@ -154,8 +169,8 @@ def found_wrong(reader: Reader, content: bytes) -> str:
     return ""
 
 
-def fuzz(seconds: float, seed: int) -> Iterator[tuple[str, str]]:
-    """Yield (reader, what is wrong or '') for one noisy file after the other, for so many seconds."""
+def fuzz(seconds: float, seed: int) -> Iterator[tuple[Reader, bytes, str]]:
+    """Yield (reader, content, what is wrong or '') of one noisy file after the other, for so many seconds."""
     rng, end = random.Random(seed), time.monotonic() + seconds
 
     def too_slow(*_: object) -> None:
@@ -164,14 +179,16 @@ def fuzz(seconds: float, seed: int) -> Iterator[tuple[str, str]]:
 
     before = signal.signal(signal.SIGVTALRM, too_slow)
     try:
-        with tempfile.TemporaryDirectory() as name, open(os.devnull, "w") as nowhere:
+        memory = MEMORY if os.access(MEMORY, os.W_OK) else None
+        with tempfile.TemporaryDirectory(dir=memory) as name, open(os.devnull, "w") as nowhere:
             known = readers(Path(name))
             turns = [reader.turns for reader in known]
             while time.monotonic() < end:
                 (reader,) = rng.choices(known, turns)
+                content = noise(rng, reader.seeds)
                 with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                    wrong = found_wrong(reader, noise(rng, reader.seeds))
-                yield reader.name, wrong
+                    wrong = found_wrong(reader, content)
+                yield reader, content, wrong
     finally:
         signal.signal(signal.SIGVTALRM, before)
 
@@ -179,14 +196,18 @@ def fuzz(seconds: float, seed: int) -> Iterator[tuple[str, str]]:
 def main(options: FuzzOptions) -> None:
     """Print each kind of failure once, and the counts; end with exit code 1 when there is one."""
     torch.set_num_threads(1)
-    counts, failures = Counter(), Counter()
-    for name, wrong in fuzz(options.seconds, options.seed):
-        counts[name] += 1
-        if wrong:
-            place = wrong.partition("Error")[0]
-            failures[place] += 1
-            if failures[place] == 1:
-                print(wrong, flush=True)
+    counts, failures, keep = Counter(), Counter(), Path(options.keep)
+    for reader, content, wrong in fuzz(options.seconds, options.seed):
+        counts[reader.name] += 1
+        if not wrong:
+            continue
+        place = wrong.partition("Error")[0]
+        failures[place] += 1
+        if failures[place] == 1:
+            keep.mkdir(parents=True, exist_ok=True)
+            file = keep / f"seed{options.seed}-{len(failures)}{reader.file.suffix}"
+            file.write_bytes(content)
+            print(f"{wrong}; see {file}", flush=True)
     for name, count in counts.items():
         print(f"{name:12} {count:9,}")
     print(f"{'all':12} {counts.total():9,} files, {failures.total()} failures at {len(failures)} places")

@@ -8,58 +8,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 import yaml
 
+from benchmarks.cases.archives import archive_cases
+from benchmarks.cases.exports import FACTS, onnx_cases, read_facts
+from benchmarks.cases.states import resume, state_cases
+from benchmarks.cases.values import ODD, TENSORS, TINY, saved, zipped
 from models.yolo import DetectionModel
 from utils.data.config import load_data
+from utils.data.download.archives import unpack
 from utils.data.splits import load_split
 from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.files.hyp import load_hyp
+from utils.runtimes.runtimes import load_detector
 
-TINY = {
-    "nc": 2,
-    "depth_multiple": 0.33,
-    "width_multiple": 0.125,
-    "anchors": [[8, 8, 16, 16]],
-    "backbone": [[-1, 1, "Conv", [64, 6, 2, 2]], [-1, 1, "C3", [64]]],
-    "head": [[[1], 1, "Detect", ["nc", "anchors"]]],
-}
-CYCLE: list = []
-CYCLE.append(CYCLE)
-ODD = {
-    "nothing": None,
-    "text": "text",
-    "empty": "",
-    "minus": -1,
-    "zero": 0,
-    "large": 10**9,
-    "huge": 10**400,
-    "float": 1e308,
-    "nan": float("nan"),
-    "infinity": float("inf"),
-    "true": True,
-    "list": [],
-    "nested": [[[[]]]],
-    "mapping": {"a": 1},
-    "controls": "a\nerror: \x1b[31m\x00",
-    "long": "x" * 1_000_000,
-}
-TENSORS = {
-    "scalar": torch.tensor(1.0),
-    "empty": torch.ones(0),
-    "wide": torch.ones(3, 5),
-    "infinite": torch.full((8,), torch.inf),
-    "expanded": torch.ones(1).expand(1_500_000_000),
-    "whole": torch.ones(8, dtype=torch.int64),
-    "cycle": CYCLE,
-    "complex": torch.ones(8, dtype=torch.complex64),
-    "sparse": torch.ones(8).to_sparse(),
-    "meta": torch.ones(8, device="meta"),
-    "bytes": b"bytes",
-    "set": {1, 2},
-    "integer keys": {1: 2},
-}
 PLACES = {
     "model": lambda m, v: vars(m).update(_modules=v),
     "layer": lambda m, v: m.model._modules.update({"0": v}),
@@ -177,22 +139,6 @@ def tampered(model, put, value):
     return saved(content)
 
 
-def zipped(files, method=zipfile.ZIP_STORED):
-    """Return a zip with {name: bytes}."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def saved(content):
-    """Return what torch.save writes."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
 def yaml_cases(content):
     """Yield (name, bytes of a yaml): every key of a mapping with every odd value, and texts that are hard to parse."""
     for key in [*content, "unknown"]:
@@ -252,6 +198,19 @@ def cases(folder):
     hyp = yaml.safe_load((Path(__file__).parents[1] / "data/hyps/hyp.scratch-low.yaml").read_text())
     for name, content in yaml_cases({key: hyp[key] for key in ("lr0", "mosaic", "anchor_t")}):
         yield "hyp yaml", name, content, folder / "x.yaml", load_hyp
+    yield from data_cases(folder)
+    for name, content in archive_cases():
+        yield "archive", name, content, folder / "a.zip", lambda file: unpack(file, folder / "out")
+    for number, text in enumerate(FACTS):
+        yield "metadata", f"text {number}", text.encode("utf-8", "surrogatepass"), folder / "facts.txt", read_facts
+    for name, content in onnx_cases():
+        yield "ONNX", name, content, folder / "x.onnx", load_detector
+    for name, content in state_cases():
+        yield "resume", name, content, folder / "last.pt", resume
+
+
+def data_cases(folder):
+    """Yield the cases around a data set."""
     data = data_set(folder)
     whole = yaml.safe_dump(data)
 

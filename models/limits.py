@@ -18,3 +18,4 @@ TEXT_DEPTH = 50  # lists and mappings inside each other
 PICKLE_BYTES = 1_200_000  # of what describes the network in a checkpoint; tensors lie beside it
 UNPACKED_RATIO = 4  # bytes that a checkpoint may unpack to, for each byte of the file
 REPEATED_VALUES = 1_000_000  # that a tensor in a checkpoint may make of fewer: grids of anchors are stored so
+INPUT_VALUES = 1 << 30  # of the images that an exported file takes at once

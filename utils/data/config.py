@@ -2,12 +2,15 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from os.path import exists, expanduser, isfile  # these never raise
 from pathlib import Path
 from typing import Any
 
+from models import limits
+from models.errors import shown
 from utils.data.download.remote import Archive, by_hand, obtain, read_download
 from utils.data.formats.layouts import data_file, read_data, read_names, spellings
 from utils.data.formats.lists import read_list
@@ -129,8 +132,8 @@ def split_images(config: DataConfig, split: str, *, get: Callable[..., Any] = ob
 def _names(content, file):
     """Return {0: name, 1: name, …} from a list or a mapping; classes are called class0, … when only nc is given."""
     names, nc = content.get("names"), content.get("nc")
-    if nc is not None and (isinstance(nc, bool) or not isinstance(nc, int) or nc < 1):
-        raise InputError(f"{file}: nc {nc!r}: must be a whole number of at least 1")
+    if nc is not None and (isinstance(nc, bool) or not isinstance(nc, int) or not 1 <= nc <= limits.CLASSES):
+        raise InputError(f"{file}: nc {shown(nc)}: must be a whole number from 1 to {limits.CLASSES:,}")
     if names is None:
         if nc is None:
             raise InputError(f"{file}: key names is missing; it lists the classes in the order of their numbers")
@@ -145,13 +148,15 @@ def _names(content, file):
         raise InputError(f"{file}: names: must be a list of class names or a mapping from number to name")
     if set(names) != set(range(len(names))):
         raise InputError(f"{file}: names: class numbers are {list(names)}; must be 0 to {len(names) - 1} without gaps")
+    if len(names) > limits.CLASSES:
+        raise InputError(f"{file}: {len(names):,} names; must be at most {limits.CLASSES:,}")
     for index, name in names.items():
         if not isinstance(name, (str, int, float)) or isinstance(name, bool):
             raise InputError(f"{file}: names: class {index} is {name!r}; must be text (put words like yes in quotes)")
     names = {index: str(names[index]) for index in range(len(names))}
-    repeated = sorted({name for name in names.values() if list(names.values()).count(name) > 1})
+    repeated = [name for name, count in Counter(names.values()).items() if count > 1]
     if repeated:
-        raise InputError(f"{file}: names: {repeated[0]!r} is there more than once; every class needs its own name")
+        raise InputError(f"{file}: names: {min(repeated)!r} is there more than once; every class needs its own name")
     if nc is not None and nc != len(names):
         raise InputError(f"{file}: nc {nc} but {len(names)} names; they must agree (nc may be left out)")
     return names

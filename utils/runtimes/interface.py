@@ -7,6 +7,7 @@ and it is called with images float [B, 3, H, W] from 0 to 1, for any B. It retur
 the device of the images: cx, cy, w, h in pixels, objectness, class scores.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from models import limits
+from models.errors import shown
 from models.yolo import COARSEST
 from utils.errors import InputError
 from utils.runtimes.metadata import Cost
@@ -39,6 +42,7 @@ class Runtime:
         self.path, self.names, self.nc, self.device = Path(path), names, len(names), torch.device(device)
         self.size_multiple = max(int(stride), COARSEST)
         self.shape, self.batch = shape, batch
+        self.check_input()
 
     def __call__(self, images: torch.Tensor, augment: bool = False) -> torch.Tensor:
         """Return the predictions [B, N, 5 + nc] for images [B, 3, H, W]."""
@@ -59,6 +63,14 @@ class Runtime:
         """Return the file's output for as many images as it takes."""
         raise NotImplementedError
 
+    def check_input(self) -> None:
+        """Raise InputError when the images that the file says it takes are none, or too large to try."""
+        sizes = [1 if self.batch is None else self.batch, *(self.shape or (COARSEST, COARSEST))]
+        right = all(type(size) is int and 0 < size <= limits.INPUT_VALUES for size in sizes)
+        if not right or 3 * math.prod(sizes) > limits.INPUT_VALUES:
+            most = f"must be at most {limits.INPUT_VALUES:,} values"
+            raise InputError(f"{self.path}: takes images of batch, height, width {shown(sizes)}; {most}")
+
     def check_columns(self, shape: Sequence[Any]) -> None:
         """Raise InputError when an output of this shape is not that of a YOLOv5 detector; open sizes are no numbers."""
         columns = 7 if self.nms else 5 + self.nc
@@ -67,8 +79,13 @@ class Runtime:
             raise InputError(f"{self.path}: its output is {list(shape)}, but that of a YOLOv5 detector is {expected}")
 
 
-def fixed_shape(sizes: Sequence[int | None]) -> tuple[int, int] | None:
-    """Return the (height, width) in the sizes [B, C, H, W] that a file takes, None when one of the two is open."""
+def fixed_shape(sizes: Sequence[int | None], path: str | Path) -> tuple[int, int] | None:
+    """Return the (height, width) in the sizes [B, C, H, W] that a file takes, None when one of the two is open.
+
+    Raises InputError for other sizes than four.
+    """
+    if not isinstance(sizes, (list, tuple)) or len(sizes) != 4:
+        raise InputError(f"{path}: its input is {shown(sizes)}; must be [B, C, H, W]")
     height, width = sizes[2:]
     return (height, width) if height and width else None
 

@@ -1,6 +1,8 @@
 """What an exported file says about itself, under the keys that the public YOLOv5 writes and reads."""
 
 import ast
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,9 @@ from typing import Any
 
 import yaml
 
+from models import limits
 from models.cost import count_gflops, count_parameters
+from models.errors import shown
 from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.runtimes.maps import Scales
@@ -63,24 +67,30 @@ def write_facts(metadata: Metadata, folder: Path) -> None:
 def read_cost(values: Mapping[str, Any]) -> Cost:
     """Return (parameters, GFLOPs at 640 × 640) from a file's metadata, (None, None) when it does not tell."""
     try:
-        return int(values["parameters"]), float(values["gflops"])
-    except (KeyError, ValueError, TypeError):
+        cost = int(values["parameters"]), float(values["gflops"])
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None, None
+    return cost if cost[0] >= 0 and math.isfinite(cost[1]) else (None, None)
 
 
 def read_names_and_stride(values: Mapping[str, Any], path: str | Path) -> tuple[dict[int, str], int]:
     """Return ({class index: name}, stride) from a file's metadata {key: text or value}.
 
-    Raises InputError when they are absent or unreadable: the file is of another detector.
+    Raises InputError when they are absent, unreadable or not those of a detector: the file is of another one.
     """
+    names, stride = (_literal(values, key, path) for key in ("names", "stride"))
     try:
-        names, stride = (_literal(values[key]) for key in ("names", "stride"))
         names = dict(enumerate(names)) if isinstance(names, (list, tuple)) else names
-        return {int(i): str(name) for i, name in names.items()}, int(stride)
-    except KeyError as error:
-        raise InputError(f"{path}: no metadata {error.args[0]!r}; must be exported by export.py of YOLOv5") from None
-    except (ValueError, SyntaxError, AttributeError, TypeError):
+        names, stride = {int(i): str(name) for i, name in names.items()}, int(stride)
+    except Exception:  # noqa: BLE001 a text can spell anything
         raise InputError(f"{path}: metadata names and stride are unreadable; must be exported by export.py") from None
+    if not 1 <= len(names) <= limits.CLASSES or names.keys() != set(range(len(names))):
+        raise InputError(f"{path}: metadata names: must be 1 to {limits.CLASSES:,} classes, numbered from 0")
+    if max(map(len, names.values())) > limits.NAME_LENGTH:
+        raise InputError(f"{path}: metadata names: a class name has at most {limits.NAME_LENGTH:,} characters")
+    if not 1 <= stride <= limits.KERNEL:
+        raise InputError(f"{path}: metadata stride is {shown(stride)}; must be from 1 to {limits.KERNEL:,}")
+    return names, stride
 
 
 def read_scales(values: Mapping[str, Any], path: str | Path) -> Scales | None:
@@ -98,13 +108,27 @@ def read_scales(values: Mapping[str, Any], path: str | Path) -> Scales | None:
 
 def read_shape(values: Mapping[str, Any], path: str | Path) -> tuple[int, int]:
     """Return the (height, width) that a file was exported for from its metadata. Raises InputError."""
+    shape = _literal(values, "imgsz", path)
+    right = isinstance(shape, (list, tuple)) and len(shape) == 2 and all(type(side) is int for side in shape)
+    if not right:
+        raise InputError(f"{path}: metadata imgsz is {shown(shape)}; must be [height, width]")
+    return shape[0], shape[1]
+
+
+def _literal(values: Any, key: str, path: str | Path) -> Any:
+    """Return the plain value that the text of a key spells; anything but text as it is. Raises InputError."""
+    if not isinstance(values, Mapping) or key not in values:
+        raise InputError(f"{path}: no metadata {key!r}; must be exported by export.py of YOLOv5")
+    value = values[key]
+    if not isinstance(value, str):
+        return value
+    if len(value) > limits.TEXT_BYTES:
+        raise InputError(f"{path}: metadata {key}: {len(value):,} characters; must be at most {limits.TEXT_BYTES:,}")
     try:
-        height, width = _literal(values["imgsz"])
-        return int(height), int(width)
-    except (KeyError, ValueError, SyntaxError, TypeError):
-        raise InputError(f"{path}: metadata imgsz is {values.get('imgsz')!r}; must be [height, width]") from None
-
-
-def _literal(value: Any) -> Any:
-    """Return the plain value that a text spells; anything but text as it is."""
-    return ast.literal_eval(value) if isinstance(value, str) else value
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the parser remarks on strange spellings
+            return ast.literal_eval(value)
+    except Exception:  # noqa: BLE001 the parser has errors of many kinds, a full stack among them
+        raise InputError(
+            f"{path}: metadata {key}: {shown(value)} is unreadable; must be exported by export.py"
+        ) from None

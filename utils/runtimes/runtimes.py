@@ -13,7 +13,7 @@ import torch
 
 from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
-from utils.errors import InputError
+from utils.errors import InputError, readable
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.paths import find_file
@@ -157,7 +157,7 @@ class OnnxRuntime(Runtime):
             found = f"{len(inputs)} inputs and {len(outputs)} outputs"
             raise InputError(f"{path}: {found}; must be one input, images [B, 3, H, W], and {expected or 'one output'}")
         sizes = [size if isinstance(size, int) else None for size in inputs[0].shape]
-        super().__init__(path, names, stride, fixed_shape(sizes), sizes[0])
+        super().__init__(path, names, stride, fixed_shape(sizes, path), sizes[0])
         self.nms, self.cost = facts.get("nms") == "True", read_cost(facts)
         self.input, self.half = inputs[0].name, inputs[0].type == "tensor(float16)"
         if self.scales:
@@ -205,18 +205,15 @@ class ScriptRuntime(Runtime):
 
     def __init__(self, path: Path, device: str | torch.device = "cpu") -> None:
         extra = {"config.txt": ""}
-        try:
+        with readable(path, "TorchScript file"):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # TorchScript's successor is announced on every use
                 self.module = torch.jit.load(str(path), map_location=device, _extra_files=extra).eval()
             facts = json.loads(extra["config.txt"] or "{}")
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{path}: not a readable TorchScript file ({reason})") from None
         names, stride = read_names_and_stride(facts, path)
         open_sizes = (None, 3, None, None)
         sizes = open_sizes if facts.get("dynamic") else facts.get("shape") or open_sizes
-        super().__init__(path, names, stride, fixed_shape(sizes), sizes[0], device)
+        super().__init__(path, names, stride, fixed_shape(sizes, path), sizes[0], device)
         self.half, self.cost = facts.get("half", False), read_cost(facts)
 
     def infer(self, images: torch.Tensor) -> torch.Tensor:
@@ -250,7 +247,7 @@ class OpenVinoRuntime(Runtime):
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"{files[0]}: not a readable OpenVINO model ({reason})") from None
         sizes = [size.get_length() if size.is_static else None for size in model.inputs[0].partial_shape]
-        super().__init__(path, names, stride, fixed_shape(sizes), sizes[0])
+        super().__init__(path, names, stride, fixed_shape(sizes, path), sizes[0])
         self.nms, self.cost = str(facts.get("nms")) == "True", read_cost(facts)
         self.check_columns([size.get_length() if size.is_static else None for size in model.outputs[0].partial_shape])
 

@@ -58,6 +58,8 @@ def test_numbers_may_be_names_and_nc_alone_makes_some_up(write):
         ({"nc": 3}, "nc 3 but 2 names"),
         ({"nc": 0}, "nc 0: must be a whole number"),
         ({"nc": True}, "nc True"),
+        ({"names": None, "nc": 10**9}, "nc 1000000000: must be a whole number from 1 to 10,000"),
+        ({"names": [f"a{number}" for number in range(10_001)]}, "10,001 names; must be at most 10,000"),
         ({"nc": "two"}, "nc 'two'"),
         ({"names": ["cat", "cat"]}, "'cat' is there more than once"),
         ({"names": {0: "cat", 2: "dog"}}, "must be 0 to 1 without gaps"),

@@ -159,3 +159,8 @@ def test_damaged_archives_are_one_line(make_zip, make_tar, tmp_path):
 def test_a_file_where_a_folder_should_be_is_one_line(make_zip, tmp_path):
     with pytest.raises(InputError, match="cannot be unpacked"):
         unpack(make_zip(("a", "1", 0), ("a/b", "1", 0)), tmp_path / "out")
+
+
+def test_a_member_without_a_name_is_one_line(make_zip, tmp_path):
+    with pytest.raises(InputError, match="a.zip: damaged or not supported"):
+        unpack(make_zip(("", "A", 0o100644)), tmp_path / "out")
