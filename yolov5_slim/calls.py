@@ -23,8 +23,11 @@ def takes(options: type) -> Callable[[Callable[[Any], Made]], Callable[..., Made
     """Return the decorator that turns a function of an options dataclass into one of its fields as keywords."""
 
     def decorate(work: Callable[[Any], Made]) -> Callable[..., Made]:
+        """Return the function that is called."""
+
         @wraps(work)
         def call(*, quiet: bool = False, progress: Callable[[Event], object] | None = None, **given: Any) -> Made:
+            """Do the work for keywords."""
             with surroundings(quiet, progress) as said:
                 made = work(settle(options, read_keywords(work.__name__, options, given)))
             return replace(made, output=said.getvalue())

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.errors import InputError
 from utils.export.options import ExportOptions
@@ -23,6 +23,10 @@ from yolov5_slim.results import (
     TrainResult,
     ValResult,
 )
+
+if TYPE_CHECKING:  # these need PyTorch
+    from utils.training.run import Run
+    from utils.validation.evaluate import ClassResult, Evaluation
 
 
 @takes(TrainOptions)
@@ -58,7 +62,8 @@ def prune(options: PruneOptions) -> PruneResult:
 
     if options.show or options.suggest_head:
         raise InputError("prune(): show and suggest_head make no network; start prune.py with them")
-    cut: Any = prune_checkpoint(options)
+    cut = prune_checkpoint(options)
+    assert cut is not None  # which only those two flags give
     if options.dry_run:
         before, after = (Network(count_parameters(m), count_gflops(m, options.imgsz)) for m in (cut.before, cut.after))
         return PruneResult(None, None, before, after)
@@ -102,8 +107,8 @@ def export(options: ExportOptions) -> ExportResult:
     return ExportResult(tuple(ExportedFile(one.path, tuple(one.broken)) for one in export(options)))
 
 
-def trained(run: Any) -> TrainResult:
-    """Return the TrainResult of a utils.training.run.Run."""
+def trained(run: "Run") -> TrainResult:
+    """Return the TrainResult of a Run."""
     found, folder = run.evaluation, run.folder
     sparse = folder.best_sparse if folder.best_sparse in run.written else None
     best = folder.best if folder.best.exists() else folder.last
@@ -111,12 +116,12 @@ def trained(run: Any) -> TrainResult:
     return TrainResult(folder.path, best, folder.last, sparse, run.epoch, *numbers)
 
 
-def scores(found: Any) -> Scores:
-    """Return the Scores of a utils.validation.evaluate.Evaluation, or of one of its classes."""
+def scores(found: "Evaluation | ClassResult") -> Scores:
+    """Return the Scores of an Evaluation, or of one of its classes."""
     return Scores(found.precision, found.recall, found.map50, found.map)
 
 
-def per_class(found: Any) -> dict[str, Scores]:
+def per_class(found: "Evaluation") -> dict[str, Scores]:
     """Return {name of a class: its Scores} of an Evaluation."""
     return {one.name: scores(one) for one in found.per_class}
 

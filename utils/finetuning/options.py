@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from utils.cli.options import option
 from utils.errors import InputError
-from utils.training.options import TrainOptions
+from utils.training.options import COMPARED, TrainOptions
 
 
 @dataclass
@@ -13,7 +13,7 @@ class FinetuneOptions(TrainOptions):
     """Options of finetune_pruned.py: those of train.py and who teaches."""
 
     cfg_decides: ClassVar[bool] = False
-    cfg: str = option("", "model yaml: only compared, unless the weights hold tensors alone, or there are none")
+    cfg: str = option("", COMPARED)
     teacher: str = option("", "checkpoint, such as that before pruning, whose outputs and features are learned too")
     distill_output: float = option(1.0, "gain of the loss towards the teacher's outputs; 0: without", minimum=0)
     distill_feature: float = option(0.1, "gain of the loss towards the teacher's features; 0: without", minimum=0)

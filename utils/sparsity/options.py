@@ -9,7 +9,7 @@ from utils.cli.options import option
 from utils.errors import InputError
 from utils.pruning.options import PruneOptions
 from utils.sparsity.schedules import PENALTIES, SCHEDULES
-from utils.training.options import TrainOptions
+from utils.training.options import COMPARED, TrainOptions
 
 FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}  # kind of a goal → its flag
 TARGETS = {flag[2:].replace("-", "_"): flag for flag in FLAGS.values()}  # field of SparsityOptions → flag
@@ -23,7 +23,7 @@ class SparsityOptions(TrainOptions):
     """Options of train_sparsity.py: those of train.py and how gammas are driven to zero."""
 
     cfg_decides: ClassVar[bool] = False
-    cfg: str = option("", "model yaml: only compared, unless the weights hold tensors alone, or there are none")
+    cfg: str = option("", COMPARED)
     st: bool = option(False, "sparse training; without it nothing differs from train.py", "--sparse")
     sr: str | None = option(
         None, f"strength of the L1 penalty on gamma, {USUAL_STRENGTH} if not given; auto: --target says how far to go"

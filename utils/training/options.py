@@ -11,6 +11,7 @@ from utils.training.resume import NEWEST, resolve
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 LOGGERS = ("tensorboard", "mlflow", "wandb", "clearml", "comet")
 LARGEST_SEED = 2**32 - 1
+COMPARED = "model yaml: only compared, unless the weights hold tensors alone, or there are none"  # --cfg, elsewhere
 
 
 @dataclass
