@@ -99,6 +99,7 @@ def readers(folder: Path) -> list[Reader]:
     photos.write_text(yaml.safe_dump({**data, "train": "noise.lst.txt"}))
 
     def read_list(file: Path) -> None:
+        """Find the photos that a list names."""
         split_images(load_data(photos), "train")
 
     def read_xml(file: Path) -> None:

@@ -33,7 +33,7 @@ class DetectionDataset(Dataset):
         seed: with the epoch and the index it fixes everything that is drawn for an item.
         single_cls: all boxes get class 0.
         shape: (h, w) that every item is letterboxed to, or None for squares of imgsz; without rect only.
-        share: (rank, processes): of the batches of a rectangular data set, every so manieth from that of the rank.
+        share: (rank, processes), which take the batches of a rectangular data set in turns; others do not share.
 
     A photo that cannot be decoded, although its head and end are whole, is left out. In training the next one that can
     be takes its place, with its objects; the random numbers of an item stay the same, so a resumed run sees the same

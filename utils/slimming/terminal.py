@@ -73,6 +73,7 @@ class Console:
         ) as progress:
 
             def move(done, accuracy):
+                """Show how many epochs are done, and the mAP50-95."""
                 progress.note = f"mAP50-95 {accuracy:.3f}; {self.outlook(run)}; best: {best(run)}"
                 progress.update(done - progress.done)
 

@@ -238,6 +238,7 @@ def learn(run: Run, network: Any, hooks: Sequence[Hook], images: torch.Tensor, t
     labelled = run.batch.labelled
 
     def work(size: int) -> Any:
+        """Learn the batch in pieces of so many images."""
         counts, parts = None, []
         for piece in pieces(images, targets, labelled, size):
             with run.autocast():

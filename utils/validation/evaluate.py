@@ -215,7 +215,7 @@ def collect(
         observer: called as observer(batch_index, images, targets, paths, shapes, detections) after each batch, with the
             images as loaded and a list of detections [n, 6] on the CPU in pixels of the loaded images.
         progress: show how far it is.
-        share: (rank, processes) when the loader has every so manieth batch, from that of the rank; for the observer.
+        share: (rank, processes) when these take the batches in turns; for the number that the observer gets.
         options: conf, iou, max_det, augment and clock of TimedDetector.
     """
     device = torch.device(device)

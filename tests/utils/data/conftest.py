@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.utils.data.items import SIZES
+from utils.data.labels import Sample
+
 
 @pytest.fixture
 def write_image():
@@ -30,3 +33,16 @@ def write_pair(tmp_path, write_image):
         return image
 
     return write
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """Return samples with one red box each, from a quarter to three quarters of a black image, of class 0, 1, ..."""
+    made = []
+    for index, (height, width) in enumerate(SIZES):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = (0, 0, 255)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image)
+        labels = np.array([[index, 0.5, 0.5, 0.5, 0.5]], np.float32)
+        made.append(Sample(str(tmp_path / f"{index}.png"), (height, width), labels))
+    return made

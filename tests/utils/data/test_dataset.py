@@ -2,67 +2,16 @@
 
 import math
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from tests.utils.data.items import AUGMENTED, SIZES, STILL, corners, equal, find
 from utils.data.caching.disk import npy_path
 from utils.data.dataset import DetectionDataset, batch_shapes
-from utils.data.images import read_image
 from utils.data.labels import Sample
-from utils.data.scanning.headers import photo_shape
-from utils.errors import InputError
-
-AUGMENTED = {
-    "mosaic": 1.0,
-    "mixup": 0.5,
-    "copy_paste": 0.0,
-    "degrees": 10.0,
-    "translate": 0.1,
-    "scale": 0.5,
-    "shear": 2.0,
-    "perspective": 0.0,
-    "hsv_h": 0.015,
-    "hsv_s": 0.7,
-    "hsv_v": 0.4,
-    "flipud": 0.3,
-    "fliplr": 0.5,
-}
-STILL = dict.fromkeys(AUGMENTED, 0.0)
-SIZES = [(50, 100), (100, 50), (80, 80), (60, 100), (40, 120), (100, 90)]  # h, w
-
-
-@pytest.fixture
-def samples(tmp_path):
-    """Return samples with one red box each, from a quarter to three quarters of a black image, of class 0, 1, ..."""
-    made = []
-    for index, (height, width) in enumerate(SIZES):
-        image = np.zeros((height, width, 3), np.uint8)
-        image[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = (0, 0, 255)
-        cv2.imwrite(str(tmp_path / f"{index}.png"), image)
-        labels = np.array([[index, 0.5, 0.5, 0.5, 0.5]], np.float32)
-        made.append(Sample(str(tmp_path / f"{index}.png"), (height, width), labels))
-    return made
-
-
-def find(image):
-    """Return the bounds x1, y1, x2, y2 of what is red in an image [3, h, w] in RGB."""
-    rows, columns = np.nonzero((image[0].int() - image[2].int()).numpy() > 100)
-    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-
-
-def corners(labels, image):
-    """Return x1, y1, x2, y2 in pixels of the first of labels [n, 5]."""
-    size = torch.tensor([image.shape[2], image.shape[1]])
-    centre, half = labels[0, 1:3] * size, labels[0, 3:5] * size / 2
-    return torch.cat([centre - half, centre + half]).tolist()
-
-
-def equal(first, second):
-    return torch.equal(first[0], second[0]) and torch.equal(first[1], second[1]) and first[2:] == second[2:]
 
 
 @pytest.mark.parametrize(
@@ -276,76 +225,3 @@ def test_the_disk_cache_follows_its_file_and_is_no_pickle(samples):
     cv2.imwrite(samples[2].path, np.full((80, 80, 3), 9, np.uint8))
     assert dataset[2][0].unique().tolist() == [9]
     assert DetectionDataset(samples, 64, cache="disk", progress=False)[2][0].unique().tolist() == [9]
-
-
-def spoil(path):
-    """Leave the head and the end of a PNG, and no pixels that can be decoded."""
-    data = bytearray(Path(path).read_bytes())
-    start = data.index(b"IDAT") + 4
-    data[start:-12] = bytes(len(data) - start - 12)
-    Path(path).write_bytes(data)
-    assert photo_shape(path) and read_image(path) is None
-
-
-@pytest.mark.parametrize("cache", [None, "disk", "ram"])
-def test_a_validation_photo_that_cannot_be_decoded_is_left_out_and_named(samples, cache):
-    spoil(samples[1].path)
-    dataset = DetectionDataset(samples, 64, cache=cache, progress=False)
-    with pytest.raises(InputError, match=r"1\.png: cannot be decoded"):
-        dataset[1]
-    assert [item[2] for item in dataset.__getitems__([0, 1, 2])] == [samples[0].path, samples[2].path]
-    assert dataset.broken == [samples[1].path]
-
-
-def test_a_photo_of_another_size_than_was_scanned_counts_as_broken(samples):
-    cv2.imwrite(samples[1].path, np.zeros((50, 60, 3), np.uint8))
-    dataset = DetectionDataset(samples, 64)
-    assert len(dataset.__getitems__([0, 1])) == 1 and dataset.broken == [samples[1].path]
-
-
-@pytest.mark.parametrize("cache", [None, "disk", "ram"])
-@pytest.mark.parametrize("rect", [False, True], ids=["square", "rect"])
-def test_in_training_the_next_photo_takes_the_place_of_a_broken_one(samples, cache, rect):
-    options = {"hyp": {**STILL, "hsv_h": 0.1, "fliplr": 0.5}, "rect": rect, "cache": cache, "progress": False}
-    whole = DetectionDataset(samples, 64, **options)
-    for sample in (samples[5], samples[0]):
-        spoil(sample.path)
-    dataset = DetectionDataset(samples, 64, **options)
-    order = [sample.path for sample in dataset.samples]
-    for index in range(len(samples)):
-        image, labels, _, _ = dataset[index]
-        place = next(p % 6 for p in range(index, 12) if order[p % 6] not in (samples[0].path, samples[5].path))
-        assert labels[0, 0] == dataset.labels[place][0, 0]
-        assert image.shape == whole[index][0].shape if cache is None else True
-        assert corners(labels, image) == pytest.approx(find(image), abs=2)
-        if place == index:
-            assert order[index] not in dataset.broken
-    assert sorted(dataset.broken) == sorted([samples[0].path, samples[5].path])
-
-
-def test_a_resumed_run_sees_the_same_items_where_photos_are_broken(samples):
-    spoil(samples[3].path)
-    first = DetectionDataset(samples, 64, hyp=AUGMENTED, seed=3)
-    items = []
-    for epoch in range(3):
-        first.set_epoch(epoch)
-        items.append([first[index] for index in range(6)])
-    resumed = DetectionDataset(samples, 64, hyp=AUGMENTED, seed=3)
-    resumed.set_epoch(2)
-    assert all(equal(resumed[index], items[2][index]) for index in (5, 2, 0, 1, 3, 4))
-
-
-def test_a_broken_photo_is_decoded_once(samples, capfd):
-    spoil(samples[0].path)
-    dataset = DetectionDataset(samples, 64, hyp=STILL)
-    first = dataset[0]
-    complaints = capfd.readouterr().err
-    assert equal(dataset[0], first) and dataset.broken == [samples[0].path]
-    assert complaints and not capfd.readouterr().err
-
-
-def test_where_no_photo_can_be_decoded_training_ends(samples):
-    for sample in samples:
-        spoil(sample.path)
-    with pytest.raises(InputError, match="cannot be decoded"):
-        DetectionDataset(samples, 64, hyp=STILL)[0]
