@@ -84,6 +84,7 @@ class UnlabelledImages(Hook):
             seed=seed,
             workers=max(workers, 1),
             progress=processes.main,
+            once=processes.once_a_machine,
         )
         self.loader = make_loader(
             dataset,

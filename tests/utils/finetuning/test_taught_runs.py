@@ -20,6 +20,7 @@ from utils.files.checkpoint import finished_content, load_checkpoint, save_check
 from utils.files.paths import ROOT, RunFolder
 from utils.finetuning.finetune import UnlabelledImages, distillation_hooks, finetune
 from utils.finetuning.options import FinetuneOptions
+from utils.training.distributed import ProcessGroup
 from utils.training.loop import Hook
 from utils.training.options import TrainOptions
 from utils.training.run import RunSettings
@@ -104,7 +105,7 @@ def test_unlabelled_images_of_an_epoch(tmp_path, folder):
         epoch=0,
         first_batch=0,
         device=CPU,
-        processes=SimpleNamespace(rank=0, world_size=1, main=True),
+        processes=ProcessGroup(),
     )
     epochs = []
     for run.epoch in (0, 1, 0):
