@@ -4,7 +4,8 @@
 
 Scripts get a data set with a bad label, or are interrupted (SIGINT, SIGTERM) at random moments, imports included,
 while other processes keep the machine busy. A run passes when it ends with code 2, 130 or 143, or 0 if it was quicker,
-and says no traceback and nothing of an abort. Prints the counts, and each run that fails.
+and says no traceback and nothing of an abort. A signal before the script's first lines, while Python itself starts, is
+counted apart: Python then ends as it likes. Prints the counts, and each run that fails.
 """
 
 import os
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,25 +72,38 @@ def prepare(folder: Path) -> None:
 
 def judged(
     folder: Path, script: str, data: str, number: int, stop: tuple[signal.Signals, float] | None
-) -> tuple[int, str]:
-    """Run a script, with a signal after so many seconds; return (exit code, what is wrong, '' when nothing is)."""
+) -> tuple[str, str]:
+    """Run a script, with a signal after so many seconds; return (how it ended, what is wrong, '' when nothing is)."""
     words = COMMANDS[script].replace("DATA", f"{data}/shapes.yaml").replace("OUT", f"out{number}").split()
-    line = [sys.executable, str(ROOT / script), *words]
+    line, begun = [sys.executable, str(ROOT / script), *words], True
     with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         if stop:
-            try:
-                process.wait(stop[1])
-            except subprocess.TimeoutExpired:
-                process.send_signal(stop[0])
+            begun = takes_signals(process, stop[1])
+            process.send_signal(stop[0])
         try:
             out, said = process.communicate(timeout=LONGEST)
         except subprocess.TimeoutExpired:
             process.kill()
-            return -1, f"still running {LONGEST:g} s later"
+            return "no end", f"still running {LONGEST:g} s later"
     code, allowed = process.returncode, [0, SIGNALS[stop[0]]] if stop else [2]
+    if not begun and code not in allowed:
+        return "before the script's first lines", ""
     wrong = f"exit code {code}" if code not in allowed else ""
     wrong = wrong or next((f"says {word!r}" for word in FORBIDDEN if word in said + out), "")
-    return code, f"{wrong}: {said[-700:]}" if wrong else ""
+    return f"exit code {code}", f"{wrong}: {said[-700:]}" if wrong else ""
+
+
+def takes_signals(process: subprocess.Popen, seconds: float) -> bool:
+    """Wait so many seconds, or for the end of a process; tell whether it has taken SIGTERM into its hands by then."""
+    end, status, taken = time.monotonic() + seconds, Path(f"/proc/{process.pid}/status"), False
+    while process.poll() is None:
+        with suppress(OSError):
+            caught = int(status.read_text().partition("SigCgt:")[2].split()[0], 16)
+            taken = taken or bool(caught >> (signal.SIGTERM - 1) & 1)
+        if time.monotonic() > end:
+            break
+        time.sleep(min(0.01, max(end - time.monotonic(), 0)))
+    return taken or process.poll() is not None
 
 
 def try_stops(options: StopsOptions, say: Callable[[str], object]) -> tuple[Counter, list[str]]:
@@ -101,12 +116,12 @@ def try_stops(options: StopsOptions, say: Callable[[str], object]) -> tuple[Coun
             scripts = READERS if bad else tuple(COMMANDS)
             script = scripts[number % len(scripts)]
             moment = rng.choice(list(SIGNALS)), rng.uniform(0.05, options.seconds)
-            code, wrong = judged(Path(name), script, "bad" if bad else "shapes", number, None if bad else moment)
+            ended, wrong = judged(Path(name), script, "bad" if bad else "shapes", number, None if bad else moment)
             what = "a bad label" if bad else f"{moment[0].name} after {moment[1]:.2f} s"
-            counts.update(["a bad label" if bad else moment[0].name, f"exit code {code}"])
+            counts.update(["a bad label" if bad else moment[0].name, ended])
             if wrong:
                 failures.append(f"{script}: {what}: {wrong}")
-            say(f"{script}: {what}: {wrong or code}")
+            say(f"{script}: {what}: {wrong or ended}")
     return counts, failures
 
 

@@ -30,12 +30,13 @@ def run(options: str | type, work: str | Callable[..., object], description: str
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
-        with leaving_at_once(prog):
-            given = read_flags(named(options), description, prog)
-            main = named(work)
         with ending_in_order():
+            with leaving_at_once(prog):
+                given = read_flags(named(options), description, prog)
+                main = named(work)
             main(given)
             sys.stdout.flush()  # at its end Python could only complain about a full disk
+        ignore_signals()
         return
     except (InputError, SpecError) as error:
         line, code = f"{prog}: error: {error}", EXIT_BAD_INPUT
@@ -55,7 +56,7 @@ def run(options: str | type, work: str | Callable[..., object], description: str
 
 
 def ignore_signals() -> None:
-    """Let the program end as it is about to: an impatient second ^C would only add a traceback."""
+    """Let the program end as it is about to: an impatient ^C would only add a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -181,3 +181,27 @@ def test_a_script_that_is_stopped_waits_for_the_pools_it_leaves_and_for_nothing_
     never.set()
     assert end.value.code == EXIT_INTERRUPTED and done
     assert time.monotonic() - began < 4
+
+
+def test_signals_at_any_moment_of_a_busy_start_end_with_their_code(tmp_path):
+    """Many at once keep each other busy; each is stopped at another moment: while it imports, or works."""
+    (tmp_path / "begin.py").write_text(
+        "from utils.cli.start import run\nrun('utils.demo.options:ShapesOptions', 'slow:work', '')\n"
+    )
+    (tmp_path / "slow.py").write_text(
+        "print('importing', flush=True)\nimport time, asyncio, unittest.mock, xml.dom.minidom\n"
+        "def work(options): time.sleep(20)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, str(tmp_path / "begin.py")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    runs = [subprocess.Popen(line, env=environment, **pipes) for _ in range(12)]
+    found = []
+    for number, process in enumerate(runs):
+        assert process.stdout.readline() == "importing\n"
+        time.sleep(0.01 * number)
+        process.send_signal((signal.SIGINT, signal.SIGTERM)[number % 2])
+    for process in runs:
+        _, said = process.communicate(timeout=20)
+        found.append((process.returncode, said.strip()))
+    assert found == [(130, "begin.py: interrupted"), (143, "begin.py: terminated")] * 6
