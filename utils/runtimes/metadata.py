@@ -98,9 +98,9 @@ def read_scales(values: Mapping[str, Any], path: str | Path) -> Scales | None:
     if "anchors" not in values:
         return None
     try:
-        strides, anchors = (_literal(values[key]) for key in ("strides", "anchors"))
+        strides, anchors = (_literal(values, key, path) for key in ("strides", "anchors"))
         return Scales(list(map(float, strides)), [[(float(w), float(h)) for w, h in scale] for scale in anchors])
-    except (KeyError, ValueError, SyntaxError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise InputError(
             f"{path}: metadata strides and anchors are unreadable; must be exported by export.py"
         ) from None

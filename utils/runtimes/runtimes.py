@@ -155,7 +155,8 @@ class OnnxRuntime(Runtime):
         expected = len(self.scales.strides) if self.scales else 1
         if len(inputs) != 1 or len(outputs) != expected or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
             found = f"{len(inputs)} inputs and {len(outputs)} outputs"
-            raise InputError(f"{path}: {found}; must be one input, images [B, 3, H, W], and {expected or 'one output'}")
+            wanted = f"one input, images [B, 3, H, W], and {expected} output{'s' * (expected != 1)}"
+            raise InputError(f"{path}: {found}; must be {wanted}")
         sizes = [size if isinstance(size, int) else None for size in inputs[0].shape]
         super().__init__(path, names, stride, fixed_shape(sizes, path), sizes[0])
         self.nms, self.cost = facts.get("nms") == "True", read_cost(facts)
