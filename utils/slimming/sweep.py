@@ -70,6 +70,24 @@ def sweep(
 
     latency, reports: as for `slim`. Raises InputError.
     """
+    folder, state = begin(options, now)
+    runs = planned_runs(options, folder)
+    finished = []
+    for number, (name, run) in enumerate(runs.items(), 1):
+        tqdm.write(f"\n{number}/{len(runs)} {name}: {run.weights[0]}, {1 - run.flops:.0%} of the FLOPs to go")
+        finished.append(finished_run(folder / name) or slim(run, latency=latency, reports=reports))
+    state.rows = compare_runs(options, runs.values(), finished, latency)
+    state.recommended, state.finished = recommendation(options, state.rows), True
+    tqdm.write(f"\n{table(state.rows)}\n{state.recommended}")
+    write_json(folder / SWEEP, state)
+    return state.rows
+
+
+def begin(options: SlimOptions, now: Callable[[], datetime] = datetime.now) -> tuple[Path, SweepState]:
+    """Check a sweep and write its sweep.json, or find the unfinished one; return (folder, its state).
+
+    Raises InputError.
+    """
     options.check()
     for file in options.weights:
         load_checkpoint(find_weights(file))  # a wrong one is found before days of training
@@ -85,16 +103,7 @@ def sweep(
     )
     state = read_sweep(folder / SWEEP) if (folder / SWEEP).is_file() else state
     write_json(folder / SWEEP, state)
-    runs = planned_runs(options, folder)
-    finished = []
-    for number, (name, run) in enumerate(runs.items(), 1):
-        tqdm.write(f"\n{number}/{len(runs)} {name}: {run.weights[0]}, {1 - run.flops:.0%} of the FLOPs to go")
-        finished.append(finished_run(folder / name) or slim(run, latency=latency, reports=reports))
-    state.rows = compare_runs(options, runs.values(), finished, latency)
-    state.recommended, state.finished = recommendation(options, state.rows), True
-    tqdm.write(f"\n{table(state.rows)}\n{state.recommended}")
-    write_json(folder / SWEEP, state)
-    return state.rows
+    return folder, state
 
 
 def read_sweep(file: Path) -> SweepState:

@@ -7,7 +7,6 @@ from typing import Any
 from utils.files.checkpoint import load_checkpoint
 from utils.pruning.choice.costs import ChannelCost
 from utils.pruning.choice.selection import largest_share
-from utils.pruning.options import PruneOptions
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
 from utils.sparsity.fading import FadeOut
 from utils.sparsity.preview import PreviewHook
@@ -22,11 +21,11 @@ WORTHWHILE = 0.01  # share of the channels: less is not worth a cut
 class CutAdvice(Hook):
     """Tells after a sparse run what may be cut, and with which command."""
 
-    def __init__(self, hooks: list[Hook], data: str):
-        """hooks: those of sparsity_hooks; data: the data yaml, as it was given."""
+    def __init__(self, hooks: list[Hook], data: str, usual_round: int):
+        """hooks: those of sparsity_hooks; data: the data yaml, as it was given; usual_round: prune.py's own --round."""
         self.preview = next(hook for hook in hooks if isinstance(hook, PreviewHook))
         self.fade = next((hook for hook in hooks if isinstance(hook, FadeOut)), None)
-        self.data = data
+        self.data, self.usual_round = data, usual_round
 
     def closing_lines(self, run: Run) -> list[str]:
         """Return what the file to prune is like, and the command that goes on with it."""
@@ -69,7 +68,7 @@ class CutAdvice(Hook):
     def cut_flags(self, share: Any) -> Any:
         """Return the flags with which prune.py cuts `share` of the channels towards the goal."""
         multiple = self.preview.limits.multiple
-        rounding = "" if multiple == PruneOptions.round else f" --round {multiple}"
+        rounding = "" if multiple == self.usual_round else f" --round {multiple}"
         return self.preview.goal.cut(share) + rounding
 
     def drop_lines(self, measured: Any) -> Any:

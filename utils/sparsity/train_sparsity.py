@@ -34,7 +34,7 @@ def advised_hooks(options: SparsityOptions, say: Callable[[str], None]) -> list[
         require_objects(config, "val", "--max-drop", max(options.workers, 1))
     for line in opening_notes(options):
         say(line)
-    return [*hooks, CutAdvice(hooks, options.data)]
+    return [*hooks, CutAdvice(hooks, options.data, PruneOptions.round)]
 
 
 def sparsity_hooks(options: SparsityOptions, say: Callable[[str], None] | None = None) -> list[Hook]:

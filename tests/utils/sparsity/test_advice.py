@@ -12,6 +12,7 @@ from utils.files.paths import RunFolder
 from utils.pruning.channels.rebuild import masked
 from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates
+from utils.pruning.options import PruneOptions
 from utils.sparsity.advice import CutAdvice
 from utils.sparsity.fading import Goal
 from utils.sparsity.preview import PreviewHook
@@ -33,7 +34,7 @@ def advice(tmp_path, model, goal, zero=0.0, cut=None):
     save_checkpoint(folder.best_sparse, finished_content(model, cut=cut))
     evaluation = SimpleNamespace(map50=0.9, map=0.6)
     run = SimpleNamespace(folder=folder, written={folder.best_sparse}, settings=RunSettings(64), evaluation=evaluation)
-    return CutAdvice([preview], "a b.yaml").closing_lines(run)
+    return CutAdvice([preview], "a b.yaml", PruneOptions.round).closing_lines(run)
 
 
 @pytest.fixture
