@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.utils.training.runs import options as made
 from utils.errors import InputError
 from utils.files.paths import RunFolder
 from utils.training.logs.tensorboard import TensorBoardHook
 from utils.training.loop import Hook
-from utils.training.options import TrainOptions
 from utils.training.train import train
 
 PICTURES = ("results.png", "labels.jpg", "gamma.png", "train_batch0.jpg", "val_batch0_pred.jpg", "PR_curve.png")
@@ -17,17 +17,7 @@ PICTURES = ("results.png", "labels.jpg", "gamma.png", "train_batch0.jpg", "val_b
 
 @pytest.fixture
 def options(tmp_path, drawn_data, tiny_yaml):
-    return TrainOptions(
-        weights="",
-        cfg=str(tiny_yaml),
-        data=str(drawn_data),
-        imgsz=64,
-        batch_size=8,
-        epochs=1,
-        workers=0,
-        device="cpu",
-        project=str(tmp_path / "runs"),
-    )
+    return made(tmp_path, drawn_data, tiny_yaml, batch_size=8, epochs=1, noplots=False, cache=None)
 
 
 def test_pictures_that_cannot_be_written_do_not_end_a_training(options, tmp_path, capsys):
