@@ -97,13 +97,11 @@ def read_scales(values: Mapping[str, Any], path: str | Path) -> Scales | None:
     """Return the Scales of a file that ends before its boxes are decoded, None for any other. Raises InputError."""
     if "anchors" not in values:
         return None
+    strides, anchors = (_literal(values, key, path) for key in ("strides", "anchors"))
     try:
-        strides, anchors = (_literal(values, key, path) for key in ("strides", "anchors"))
         return Scales(list(map(float, strides)), [[(float(w), float(h)) for w, h in scale] for scale in anchors])
-    except (ValueError, TypeError, OverflowError):
-        raise InputError(
-            f"{path}: metadata strides and anchors are unreadable; must be exported by export.py"
-        ) from None
+    except (ValueError, TypeError):
+        raise InputError(f"{path}: metadata strides or anchors are no numbers; must be exported by export.py") from None
 
 
 def read_shape(values: Mapping[str, Any], path: str | Path) -> tuple[int, int]:
