@@ -22,7 +22,6 @@ from utils.files.atomic import write_atomically
 from utils.files.checkpoint import Checkpoint
 from utils.files.paths import RunFolder, new_run
 from utils.runtimes.runtimes import folded
-from utils.training.batch_size import fitting_batch
 from utils.training.checkpoints import CheckpointWriter, restore, resumed_checkpoint
 from utils.training.class_balance import ImageWeightsHook
 from utils.training.conclusion import conclude
@@ -38,6 +37,8 @@ from utils.training.logs.results import CsvHook, PictureHook
 from utils.training.logs.service import ServiceHook
 from utils.training.logs.summary import opening_lines
 from utils.training.loop import SMALLEST_STRIDES, Hook, fit, notify, seed_everything
+from utils.training.machine.batch_size import fitting_batch
+from utils.training.machine.precision import faster_in_bfloat16
 from utils.training.optim import ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.options import TrainOptions
 from utils.training.plan import Plan, make_plan, stored_options
@@ -95,6 +96,8 @@ def train(
 
 def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoint: Checkpoint | None) -> Run:
     """Load the images, train or go on from a Checkpoint, and conclude; return the Run."""
+    if checkpoint is None:
+        plan = settle_precision(plan, model)
     splits = scan_splits(plan)
     loader: Any = training_loader(plan, splits["train"], model.size_multiple)
     val_loader = validation_loader(plan, splits["val"], model.size_multiple) if plan.validates else None
@@ -182,6 +185,20 @@ def fit_sizes(plan: Plan, model: DetectionModel) -> Plan:
     if batch != plan.options.batch_size:
         plan.say(f"--batch-size -1: {batch} images fit")
     return replace(plan, options=replace(plan.options, imgsz=imgsz, batch_size=batch))
+
+
+def settle_precision(plan: Plan, model: DetectionModel) -> Plan:
+    """Return the plan with a definite --amp where it matters on the CPU, for all processes and for a resumed run."""
+    options = plan.options
+    if options.amp != "auto" or plan.device.type != "cpu":
+        return plan
+    found = faster_in_bfloat16(model, options.imgsz, plan.local_batch) if plan.processes.main else None
+    found = plan.processes.broadcast(found)
+    if found is None:
+        return plan
+    faster, line = found
+    plan.say(line)
+    return replace(plan, options=replace(options, amp="on" if faster else "off"))
 
 
 def build_run(plan: Plan, model: DetectionModel, batches: int, folder: RunFolder) -> Run:

@@ -1,6 +1,6 @@
 import pytest
 
-from utils.training.batch_size import LARGEST, largest_batch
+from utils.training.machine.batch_size import LARGEST, largest_batch
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,208 @@
+"""Training against the reference step: python benchmarks/training_step.py --data bccd.yaml --imgsz 320.
+
+Both take turns on the same images, one thread each. What counts is the processor's time, of the processes that load
+images too, so other programs on the machine matter little. A ratio of 1.5 says that the reference takes 1.5 times as
+long. With --parts it says where the time of the project's own step goes.
+"""
+
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import cv2  # noqa: E402  (the path comes first)
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from benchmarks.reference_step import ReferenceTraining  # noqa: E402
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
+from utils.data import augment  # noqa: E402
+from utils.data.loader import collate  # noqa: E402
+from utils.files.paths import RunFolder  # noqa: E402
+from utils.training.loaders import scan_splits, training_loader  # noqa: E402
+from utils.training.loop import Hook, begin_epoch, prepare, train_epoch  # noqa: E402
+from utils.training.options import TrainOptions  # noqa: E402
+from utils.training.plan import make_plan  # noqa: E402
+from utils.training.train import build_run, choose_network, fit_sizes  # noqa: E402
+
+
+@dataclass
+class StepOptions:
+    """Options of this benchmark."""
+
+    data: str = option("data/shapes.yaml", "data yaml, of which the training images are used")
+    cfg: str = option("yolov5n.yaml", "network in models/")
+    imgsz: int = option(320, "side of the images in pixels", minimum=64)
+    batch_size: int = option(16, "images in a batch", minimum=1)
+    images: int = option(64, "images of a round", minimum=1)
+    rounds: int = option(5, "rounds of each way, besides one to warm up", minimum=1)
+    workers: str = option("0,2", "processes that load images")
+    parts: bool = option(False, "say where the time goes instead")
+
+
+def processor() -> str:
+    """Return the name of this machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "?")
+
+
+def cpu_time() -> float:
+    """Return the seconds of the processor that this process and its ended children took."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+class Ours:
+    """Epochs as train.py does them."""
+
+    def __init__(self, options: Any, workers: int, folder: str) -> None:
+        given = TrainOptions(
+            data=options.data,
+            weights="",
+            cfg=options.cfg,
+            imgsz=options.imgsz,
+            batch_size=options.batch_size,
+            workers=workers,
+            device="cpu",
+            amp="off",
+        )
+        plan, model = choose_network(make_plan(given, quiet=True), None, True, False)
+        self.plan = fit_sizes(plan, model)
+        self.samples = scan_splits(self.plan)["train"][: options.images]
+        self.loader = training_loader(self.plan, self.samples, model.size_multiple)
+        self.run = build_run(self.plan, model, len(self.loader), RunFolder(Path(folder)))
+        self.run.epoch = 10**6  # behind the warm-up
+
+    def load(self) -> None:
+        """Load the images of an epoch, and do nothing with them."""
+        self.loader.dataset.set_epoch(self.loader.dataset.epoch + 1)
+        for _ in self.loader:
+            pass
+
+    def epoch(self) -> None:
+        """Train for an epoch; the learning rate is what it is at the end of a run."""
+        self.run.epoch += 1
+        self.loader.dataset.set_epoch(self.run.epoch)
+        begin_epoch(self.run, self.loader)
+        train_epoch(self.run, self.run.model, self.loader, [Hook()])
+
+
+def turns(rounds: int, *ways: Callable[[], None]) -> list[list[float]]:
+    """Return the processor's seconds of each way in each round, the ways in turns."""
+    spent: list[list[float]] = [[] for _ in ways]
+    for number in range(rounds + 1):
+        for way, seconds in zip(ways, spent, strict=True):
+            before = cpu_time()
+            way()
+            if number:
+                seconds.append(cpu_time() - before)
+    return spent
+
+
+def compare(options: Any, workers: int) -> None:
+    """Print the rows of a number of workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Ours(options, workers, folder)
+        reference = ReferenceTraining(
+            ours.run.ema.model.requires_grad_(True),
+            ours.samples,
+            ours.plan.hyp,
+            options.imgsz,
+            options.batch_size,
+            workers,
+        )
+        for name in ("load", "epoch"):
+            slow, fast = turns(options.rounds, getattr(reference, name), getattr(ours, name))
+            ratios = [a / b for a, b in zip(slow, fast, strict=True)]
+            each = [1000 * statistics.median(seconds) / len(ours.samples) for seconds in (slow, fast)]
+            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            words = {"load": "loading alone", "epoch": "training"}[name]
+            ratio = statistics.median(ratios)
+            print(
+                f"| {words}, workers {workers} | {each[0]:.1f} | {each[1]:.1f} | {ratio:.2f} | {spread} |", flush=True
+            )
+
+
+class Clock:
+    """Sums up the processor's time of named parts."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    def __call__(self, name: str, work: Callable[..., Any], *args: Any) -> Any:
+        """Return what work(*args) returns."""
+        before = time.process_time()
+        result = work(*args)
+        self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - before
+        return result
+
+
+def item(ours: Ours, index: int, rng: Any, clock: Clock) -> Any:
+    """Return a training item, made part by part."""
+    dataset, hyp, size = ours.loader.dataset, ours.plan.hyp, (ours.plan.options.imgsz,) * 2
+    chosen = [index, *rng.integers(len(dataset), size=3)]
+    scenes = [clock("decode and fit", dataset._scene, int(i)) for i in chosen]
+    scene = clock("mosaic", augment.mosaic, scenes, size[0], rng)
+    scene = clock("affine", augment.random_affine, scene, size, hyp, rng)
+    scene = clock("colour and flip", augment.vary, scene, hyp, rng)
+    image = clock("to RGB", cv2.cvtColor, scene.image, cv2.COLOR_BGR2RGB)
+    labels = torch.zeros(len(scene.boxes), 5)
+    labels[:, 1:] = torch.tensor([0.5, 0.5, 0.2, 0.2])
+    return torch.from_numpy(image).permute(2, 0, 1), labels, "", None
+
+
+def parts(options: Any) -> None:
+    """Print the milliseconds an image that each part of the project's step takes, and its share."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours, rng = Ours(options, 0, folder), np.random.default_rng(0)
+        state, clock, model = ours.run, Clock(), ours.run.model.train()
+        for number in range(options.images // options.batch_size + 1):
+            if number == 1:
+                clock = Clock()  # the first batch is a warm-up
+            items = [item(ours, int(i), rng, clock) for i in rng.integers(len(ours.samples), size=options.batch_size)]
+            images, targets, _, _ = clock("collate", collate, items)
+            images = clock("to float", prepare, state, images)
+            raw = clock("forward", model, images)
+            loss, _ = clock("loss", state.loss, raw, targets)
+            clock("backward", loss.backward)
+            clock("clip, optimizer", step, state)
+            clock("moving average", state.ema.update, model)
+    total = sum(clock.spent.values())
+    print("| part | CPU ms an image | share |\n|---|---|---|")
+    for name, seconds in clock.spent.items():
+        done = options.images // options.batch_size * options.batch_size
+        print(f"| {name} | {1000 * seconds / done:.2f} | {seconds / total:.1%} |")
+
+
+def step(state: Any) -> None:
+    """Do an optimizer step."""
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), 10.0)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+
+
+def main(options: StepOptions) -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    torch.manual_seed(0)
+    print(f"{processor()}, {os.cpu_count()} cores, {date.today()}; {options.cfg} at {options.imgsz}\n")
+    if options.parts:
+        return parts(options)
+    print("| | reference, CPU ms an image | here | ratio | spread |\n|---|---|---|---|---|")
+    for workers in map(int, options.workers.split(",")):
+        compare(options, workers)
+
+
+if __name__ == "__main__":
+    run(StepOptions, main, __doc__)
