@@ -5,8 +5,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def faster_in_bfloat16(
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, json.dumps(known, indent=1).encode(), durable=False)
     name = "bfloat16" if found >= GAIN else "float32"
-    return found >= GAIN, f"precision: {name}; bfloat16 is {found:g} times as fast on this processor ({how})"
+    return found >= GAIN, f"precision: {name}, because bfloat16 is {found:g} times as fast on this processor ({how})"
 
 
 def trial_size(model: DetectionModel, imgsz: int, batch_size: int, work: float) -> tuple[int, int]:
@@ -66,14 +66,15 @@ def trial_size(model: DetectionModel, imgsz: int, batch_size: int, work: float) 
 def bfloat16_gain(model: DetectionModel, size: int, count: int) -> float:
     """Return how many times as fast training steps in bfloat16 are as those in float32, by the processor's time.
 
-    Both take turns, on `count` images of `size` pixels. The model is left as it is.
+    Both take turns, in one thread, because threads that wait for each other take time too. They see `count` images of
+    `size` pixels. The model is left as it is.
     """
     model = deepcopy(model).cpu().to(memory_format=torch.channels_last).train().requires_grad_(True)
     images = torch.rand(count, model.yaml["ch"], size, size, generator=torch.Generator().manual_seed(0))
     images = images.to(memory_format=torch.channels_last)
     best = {True: float("inf"), False: float("inf")}
     start = time.monotonic()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         for number in range(ROUNDS + 1):
             for mixed in best:
                 spent = step_time(model, images, mixed)
@@ -81,6 +82,17 @@ def bfloat16_gain(model: DetectionModel, size: int, count: int) -> float:
             if number and time.monotonic() - start > LIMIT:
                 break
     return best[False] / best[True]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute in one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def step_time(model: Any, images: torch.Tensor, mixed: bool) -> float:
@@ -94,10 +106,10 @@ def step_time(model: Any, images: torch.Tensor, mixed: bool) -> float:
 
 
 def machine_key(model: DetectionModel) -> str:
-    """Return what a measurement holds for: processor, threads, version of PyTorch, and the shapes of a network."""
+    """Return what a measurement holds for: processor, version of PyTorch, and the shapes of a network."""
     shapes = str([tuple(parameter.shape) for parameter in model.parameters()])
     digest = hashlib.sha256(shapes.encode()).hexdigest()[:16]
-    return f"{processor()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, network {digest}"
+    return f"{processor()}, PyTorch {torch.__version__}, network {digest}"
 
 
 def processor() -> str:
