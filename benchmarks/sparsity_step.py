@@ -18,7 +18,8 @@ from models.yolo import DetectionModel  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
 from utils.files.paths import ROOT  # noqa: E402
-from utils.sparsity.fading import FadeOut, Goal  # noqa: E402
+from utils.sparsity.fading import FadeOut  # noqa: E402
+from utils.sparsity.goal import Goal  # noqa: E402
 from utils.sparsity.penalties import GammaPenalty  # noqa: E402
 from utils.sparsity.schedules import PENALTIES  # noqa: E402
 from utils.training.distributed import ProcessGroup  # noqa: E402

@@ -28,7 +28,7 @@ from utils.pruning.recipe import Recipe
 from utils.slimming.options import SMALLEST_STEP, SlimOptions
 from utils.slimming.rules import goal_limit, goal_name
 from utils.slimming.state import Measurement, Step
-from utils.sparsity.fading import Goal
+from utils.sparsity.goal import Goal
 from utils.validation.measure import check_classes
 
 SLACK = 1.1  # times the share of a step: so much it may remove when that reaches the goal

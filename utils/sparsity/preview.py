@@ -13,7 +13,7 @@ from utils.pruning.choice.costs import ChannelCost, NetworkCost
 from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.selection import CEILING_SLACK, largest_share, select_by_cost, smallest
 from utils.pruning.scores.parameters import ChannelParameters, gamma_scores
-from utils.sparsity.fading import Goal
+from utils.sparsity.goal import Goal
 from utils.training.checkpoints import write_checkpoint
 from utils.training.loop import Hook, Run
 from utils.training.run import all_finite
@@ -29,7 +29,7 @@ class PreviewHook(Hook):
     """
 
     def __init__(self, goal: Goal, period: int, limits: Limits = Limits()) -> None:
-        """goal: utils.sparsity.fading.Goal; period: epochs, 0: measure none; limits: of the selection."""
+        """goal: utils.sparsity.goal.Goal; period: epochs, 0: measure none; limits: of the selection."""
         self.goal, self.period, self.limits = goal, period, limits
         self.best = 0.0  # fitness after the cut
         self.latest: Any = None  # (map50, map) after the cut

@@ -7,7 +7,8 @@ from utils.data.splits import require_objects
 from utils.pruning.choice.limits import Limits
 from utils.pruning.options import PruneOptions
 from utils.sparsity.advice import CutAdvice
-from utils.sparsity.fading import FadeOut, Goal
+from utils.sparsity.fading import FadeOut
+from utils.sparsity.goal import Goal
 from utils.sparsity.options import AUTO, USUAL_SHARE, SparsityOptions, opening_notes
 from utils.sparsity.penalties import GammaPenalty
 from utils.sparsity.preview import PreviewHook

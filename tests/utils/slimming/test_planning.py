@@ -15,7 +15,7 @@ from utils.pruning.pipeline import make_cut, score
 from utils.slimming.options import SlimOptions
 from utils.slimming.planning import planned_share, pruning_task, step_cut, step_goal
 from utils.slimming.state import Measurement, Step
-from utils.sparsity.fading import Goal
+from utils.sparsity.goal import Goal
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.options import PruneOptions
 from utils.sparsity.advice import CutAdvice
-from utils.sparsity.fading import Goal
+from utils.sparsity.goal import Goal
 from utils.sparsity.preview import PreviewHook
 from utils.training.run import RunSettings
 

@@ -14,7 +14,8 @@ from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.choice.selection import select_by_cost
 from utils.pruning.scores.parameters import gamma_scores
-from utils.sparsity.fading import FadeOut, Goal
+from utils.sparsity.fading import FadeOut
+from utils.sparsity.goal import Goal
 from utils.training.optim import Schedule
 
 ANY = Limits(1, 1.0, 1)

@@ -6,7 +6,8 @@ import torch
 from models.yolo import DetectionModel
 from utils.pruning.choice.limits import Limits
 from utils.pruning.scores.parameters import gamma_scores
-from utils.sparsity.fading import FadeOut, Goal
+from utils.sparsity.fading import FadeOut
+from utils.sparsity.goal import Goal
 from utils.sparsity.guard import GuardedFadeOut
 
 LOOSE = Limits(1, 1.0, 1)

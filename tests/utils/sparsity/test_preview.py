@@ -12,7 +12,7 @@ from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import RunFolder
 from utils.pruning.channels.rebuild import masked, rebuild
 from utils.pruning.choice.limits import Limits
-from utils.sparsity.fading import Goal
+from utils.sparsity.goal import Goal
 from utils.sparsity.preview import PreviewHook
 from utils.training.distributed import ProcessGroup
 
