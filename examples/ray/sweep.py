@@ -26,6 +26,7 @@ def main(options: SlimOptions) -> None:
     runs = planned_runs(options, folder)
 
     def part(config: dict[str, str]) -> dict[str, Any]:
+        """Do one run; return its numbers for the table of Ray Tune."""
         name = config["run"]
         network = (finished_run(folder / name) or slim(runs[name])).state.networks[-1]
         return {"map": network.map, "gflops": network.gflops}
