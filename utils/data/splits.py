@@ -19,6 +19,7 @@ from utils.data.scanning.reports import SHOWN, say, some
 from utils.data.scanning.scan import scan
 from utils.data.shards.files import ShardFiles
 from utils.errors import InputError, readable
+from utils.files.paths import cache_folder
 
 FOLDERS = 3  # that a message names in full
 
@@ -84,7 +85,7 @@ def cache_file(config: DataConfig, split: str, images: list[Path]) -> Path:
     resolved = place.parent.resolve()
     if not lists or any(resolved.is_relative_to(own.resolve()) for own in inside):
         return place
-    user = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "yolov5-slim"
+    user = cache_folder()
     with suppress(OSError):  # where nothing can be written, there is no cache
         user.mkdir(parents=True, exist_ok=True)
     return user / f"{hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:32]}.cache.npz"

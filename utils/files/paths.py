@@ -47,6 +47,12 @@ def new_run(project: str | Path, name: str, exist_ok: bool = False) -> Path:
             raise InputError(f"{path}: cannot be created ({error.strerror}); choose another --project") from None
 
 
+def cache_folder() -> Path:
+    """Return the project's folder among the user's caches."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(base or "~/.cache").expanduser() / "yolov5-slim"
+
+
 def check_project(project: str | Path, name: str) -> None:
     """Raise InputError when new_run could not create a folder: nothing has been computed yet that would be lost."""
     if not name:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from models.cost import count_gflops
 from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
+from utils.files.paths import cache_folder
 
 STEP = 8.0  # billions of operations of a step that is timed; a run with smaller steps is over soon anyway
 PASSES = 3  # forward, and twice as much backward
@@ -120,12 +120,6 @@ def processor() -> str:
         if names:
             return names[0]
     return platform.processor() or platform.machine()
-
-
-def cache_folder() -> Path:
-    """Return the project's folder among the user's caches."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "yolov5-slim"
 
 
 def remembered(file: Path) -> dict[str, float]:
