@@ -7,7 +7,6 @@ label file each. Memory is what a fresh process takes for the scan beyond its im
 
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.cli.options import option  # noqa: E402  (the path comes first)
 from utils.cli.start import run  # noqa: E402  (the path comes first)
+from utils.training.machine.precision import processor  # noqa: E402
 
 FEW = 1000  # photos of a cold scan
 ROW = b"0 0.5 0.5 0.25 0.25\n"
@@ -48,15 +48,6 @@ class ScanOptions:
     nc: int = option(3, "classes of its labels")
     sizes: str = option("1000,10000,100000", "generated entries of the warm scan")
     work: str = option("", "where to generate them (default: the system's folder for temporary files)")
-
-
-def processor() -> str:
-    """Return the name of this machine's processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "?")
 
 
 def measure(folder: Path, nc: int, way: str = "heads") -> tuple[int, float, float, float, float]:

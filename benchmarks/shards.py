@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.scan import FEW, copies, processor  # noqa: E402  (the path comes first)
+from benchmarks.scan import FEW, copies  # noqa: E402  (the path comes first)
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
 from utils.data.config import load_data  # noqa: E402
@@ -23,6 +23,7 @@ from utils.data.shards.options import ShardsOptions  # noqa: E402
 from utils.data.shards.places import located  # noqa: E402
 from utils.data.shards.write import make_shards  # noqa: E402
 from utils.data.splits import load_split  # noqa: E402
+from utils.training.machine.precision import processor  # noqa: E402
 
 
 @dataclass
