@@ -109,6 +109,7 @@ def takes_signals(process: subprocess.Popen, seconds: float) -> bool:
 def try_stops(options: StopsOptions, say: Callable[[str], object]) -> tuple[Counter, list[str]]:
     """Return (counts, failures); say gets a line for each run."""
     rng, counts, failures = random.Random(options.seed), Counter(), []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
     with tempfile.TemporaryDirectory() as name, burning(options.load):
         prepare(Path(name))
         for number in range(2 * options.count):

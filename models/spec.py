@@ -148,7 +148,7 @@ def parse_row(row: Any, where: str, index: int) -> Row:
         raise SpecError(f"{where}: {shown(row)} must be [from, number, module, args]")
     source, repeats, name, args = row
     sources = source if isinstance(source, list) else [source]
-    if not sources or not all(isinstance(s, int) and -max(index, 1) <= s < max(index, 1) for s in sources):
+    if not sources or not all(isinstance(s, int) and -max(index, 1) <= s < index for s in sources):
         raise SpecError(f"{where}: from {shown(source)} must name layers before this one ({index})")
     if not isinstance(repeats, int) or repeats < 1:
         raise SpecError(f"{where}: number {shown(repeats)} must be a whole number of 1 or more")

@@ -254,7 +254,7 @@ def build_layers(spec: Spec, ch: int) -> tuple[nn.Sequential, list[int]]:
         inputs = [widths[s] if widths else ch for s in sources]
         try:
             layer, width = build_layer(spec, row, inputs)
-        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        except Exception as error:  # noqa: BLE001 of the constructors, over args that may be anything
             raise SpecError(
                 f"{spec.origin}: layer {i} ({row.name}): args {list(row.args)} do not fit: {error}"
             ) from None

@@ -111,6 +111,7 @@ def test_flops_of_attention_are_those_of_all_its_projections():
         ({"anchors": [[1, -2]]}, ["anchors", "above 0"]),
         ({"anchors": [["a", "b"]]}, ["anchors", "above 0"]),
         ({"backbone": [[-5, 1, "Conv", [8, 3, 2]]]}, ["backbone row 0", "-5"]),
+        ({"backbone": [[0, 1, "Conv", [8, 3, 2]]]}, ["backbone row 0", "from 0"]),
         ({"backbone": [[-1, 1, "Conv", ["eight"]]]}, ["backbone row 0", "eight"]),
         ({"activation": "os.system('x')"}, ["my.yaml: activation", "os.system"]),
     ],
@@ -127,6 +128,7 @@ def test_a_wrong_model_yaml_is_named(tiny_config, change, words):
     [
         ((1, 0, [-1, 0]), "layer 1 (models.common.Conv)"),
         ((1, 3, [128, 0, 2]), "layer 1 (models.common.Conv)"),
+        ((1, 3, [128, {"a": 1}]), "layer 1 (Conv)"),
         ((3, 3, [256, 3, 3]), "layer 12 (models.common.Concat)"),
     ],
 )
