@@ -125,10 +125,25 @@ def ending_in_order() -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGTERM, end)
+    sys.unraisablehook = deliver_again
     try:
         yield
     finally:
+        sys.unraisablehook = sys.__unraisablehook__
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def deliver_again(lost: Any) -> None:
+    """Send a signal once more that came while a callback ran in which Python drops exceptions; tell of all others."""
+    numbers = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}
+    if lost.exc_type not in numbers:
+        sys.__unraisablehook__(lost)
+        return
+    import _thread
+    import threading
+
+    # Not at once: it would be dropped in here as well.
+    threading.Timer(0.05, _thread.interrupt_main, (numbers[lost.exc_type],)).start()
 
 
 def await_threads(seconds: float = 5.0) -> None:

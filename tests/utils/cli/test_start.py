@@ -205,3 +205,24 @@ def test_signals_at_any_moment_of_a_busy_start_end_with_their_code(tmp_path):
         _, said = process.communicate(timeout=20)
         found.append((process.returncode, said.strip()))
     assert found == [(130, "begin.py: interrupted"), (143, "begin.py: terminated")] * 6
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_a_callback_that_drops_exceptions_still_ends_the_script(tmp_path, number, code):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, sys, time, weakref\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from utils.cli.start import run\n"
+        "from utils.validation.options import ValidationOptions\n"
+        "class Thing: pass\n"
+        "def work(_):\n"
+        "    thing = Thing()\n"
+        f"    watch = weakref.ref(thing, lambda _: (signal.raise_signal({int(number)}), sum(range(9))))\n"
+        "    del thing\n"
+        "    time.sleep(20)\n"
+        "run(ValidationOptions, work, '')\n"
+    )
+    words = [sys.executable, script, "--weights", "x.pt", "--data", "y.yaml"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, len(ended.stderr.strip().splitlines())) == (code, 1), ended.stderr
