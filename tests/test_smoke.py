@@ -55,6 +55,6 @@ def test_train_val_and_detect(workplace, capsys):
     assert said[-1] == "Results saved to runs/val/exp"
     for number, weights in (("", "yolov5n.pt"), ("2", BEST)):
         said = run(f"python detect.py --imgsz 64 --weights {weights} --device cpu", capsys)
-        assert said[0].startswith(f"{ROOT / 'data/images/shapes1.jpg'}: 64x64 ")
+        assert said[0].startswith(f"image 1/3 {ROOT / 'data/images/shapes1.jpg'}: 64x64 ")
         found = {file.name for file in (workplace / f"runs/detect/exp{number}").iterdir()}
         assert found == {file.name for file in (ROOT / "data/images").iterdir()} >= {"shapes1.jpg", "shapes2.jpg"}
