@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from utils.cli.options import option  # noqa: E402  (the path comes first)
 from utils.cli.start import run  # noqa: E402  (the path comes first)
-from utils.training.machine.precision import processor  # noqa: E402
+from utils.training.machine.processor import processor  # noqa: E402
 
 FEW = 1000  # photos of a cold scan
 ROW = b"0 0.5 0.5 0.25 0.25\n"

@@ -23,7 +23,7 @@ from utils.data.shards.options import ShardsOptions  # noqa: E402
 from utils.data.shards.places import located  # noqa: E402
 from utils.data.shards.write import make_shards  # noqa: E402
 from utils.data.splits import load_split  # noqa: E402
-from utils.training.machine.precision import processor  # noqa: E402
+from utils.training.machine.processor import processor  # noqa: E402
 
 
 @dataclass

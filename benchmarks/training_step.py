@@ -31,6 +31,7 @@ from utils.data.loader import collate  # noqa: E402
 from utils.files.paths import RunFolder  # noqa: E402
 from utils.training.loaders import scan_splits, training_loader  # noqa: E402
 from utils.training.loop import Hook, begin_epoch, prepare, train_epoch  # noqa: E402
+from utils.training.machine.processor import processor  # noqa: E402
 from utils.training.options import TrainOptions  # noqa: E402
 from utils.training.plan import make_plan  # noqa: E402
 from utils.training.train import build_run, choose_network, fit_sizes  # noqa: E402
@@ -48,12 +49,6 @@ class StepOptions:
     rounds: int = option(5, "rounds of each way, besides one to warm up", minimum=1)
     workers: str = option("0,2", "processes that load images")
     parts: bool = option(False, "say where the time goes instead")
-
-
-def processor() -> str:
-    """Return the name of this machine's processor."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "?")
 
 
 def cpu_time() -> float:

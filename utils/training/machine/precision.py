@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.files.atomic import write_atomically
 from utils.files.paths import cache_folder
+from utils.training.machine.processor import processor
 
 STEP = 8.0  # billions of operations of a step that is timed; a run with smaller steps is over soon anyway
 PASSES = 3  # forward, and twice as much backward
@@ -110,16 +110,6 @@ def machine_key(model: DetectionModel) -> str:
     shapes = str([tuple(parameter.shape) for parameter in model.parameters()])
     digest = hashlib.sha256(shapes.encode()).hexdigest()[:16]
     return f"{processor()}, PyTorch {torch.__version__}, network {digest}"
-
-
-def processor() -> str:
-    """Return the name of this machine's processor."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
 
 
 def remembered(file: Path) -> dict[str, float]:
