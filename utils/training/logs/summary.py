@@ -26,7 +26,8 @@ def model_line(model: DetectionModel, imgsz: int) -> str:
 def device_line(device: torch.device) -> str:
     """Return where the network is trained."""
     if device.type != "cuda":
-        return f"device: {device.type}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"device: {device.type}, {threads} thread{'s' * (threads != 1)}"
     card = torch.cuda.get_device_properties(device)
     return f"device: {device}, {card.name}, {card.total_memory / 1e9:.0f} GB"
 
