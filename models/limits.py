@@ -7,7 +7,7 @@ limit. Each is several times what the largest public network needs (YOLOv5x6: 14
 CLASSES = 10_000
 NAME_LENGTH = 1_000  # characters of a class name
 ANCHORS = 100  # of one scale
-LAYERS = 10_000  # rows after depth_multiple, repeats inside of blocks included
+LAYERS = 1_000  # rows after depth_multiple, repeats inside of blocks included
 CHANNELS = 65_536  # of one layer
 IMAGE_CHANNELS = 64  # of the image
 PARAMETERS = 250_000_000  # of a network: 1 GB in float32
