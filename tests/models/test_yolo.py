@@ -113,7 +113,7 @@ def test_flops_of_attention_are_those_of_all_its_projections():
         ({"backbone": [[-5, 1, "Conv", [8, 3, 2]]]}, ["backbone row 0", "-5"]),
         ({"backbone": [[0, 1, "Conv", [8, 3, 2]]]}, ["backbone row 0", "from 0"]),
         ({"backbone": [[-1, 1, "Conv", ["eight"]]]}, ["backbone row 0", "eight"]),
-        ({"backbone": [[-1, 3200, "C3", [8]]]}, ["layers after depth_multiple", "at most 1,000"]),  # minutes to build
+        ({"depth_multiple": 400}, ["layers after depth_multiple", "at most 1,000"]),  # they would take minutes to build
         ({"activation": "os.system('x')"}, ["my.yaml: activation", "os.system"]),
     ],
 )
