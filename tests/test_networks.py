@@ -166,5 +166,23 @@ def test_a_cut_that_changes_the_outputs_is_refused():
 
     model = Wide()
     graph = channels(model, IMAGE)
-    with pytest.raises(InputError, match="gives other outputs"):
+    with pytest.raises(InputError, match="^Wide: the narrower network gives other outputs"):
         cut(model, graph, {"first": np.arange(8) < 4}, IMAGE)
+
+
+def test_a_cut_that_stops_the_network_is_refused():
+    class Shaped(nn.Module):
+        """Shapes its output by the number of its channels, which no tracing sees."""
+
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 2, 1)
+
+        def forward(self, x):
+            y = self.first(x)
+            return self.last(y).reshape(1, 2, y.shape[1] * 2, -1)
+
+    model = Shaped()
+    graph = channels(model, IMAGE)
+    with pytest.raises(InputError, match="^Shaped: the narrower network stops: "):
+        cut(model, graph, {"first": np.arange(8) < 3}, IMAGE)

@@ -65,11 +65,16 @@ def cut(model: nn.Module, graph: ChannelGraph, keep: Mapping[str, np.ndarray], e
     """Return a copy of a network without the channels that the masks leave out: the same classes, narrower layers.
 
     It is compared with the network in which those channels are silent, on noise of the example's shape. Raises
-    InputError when the two disagree: then code of the network depends on its widths in a way that was not seen.
+    InputError when the two disagree or the narrower one stops: then code of the network depends on its widths in a way
+    that was not seen.
     """
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
     narrow = rebuild(model, graph, keep)
-    wanted, got = run(masked(model, graph, keep), noise), run(narrow, noise)
+    wanted = run(masked(model, graph, keep), noise)
+    try:
+        got = run(narrow, noise)
+    except RuntimeError as error:  # shapes that do not fit any more
+        raise InputError(f"{type(model).__name__}: the narrower network stops: {one_line(str(error))}") from error
     for a, b in zip(wanted, got, strict=True):
         if a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=AGREEMENT * max(float(a.abs().max()), 1e-6)):
             raise InputError(
