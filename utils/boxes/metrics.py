@@ -28,14 +28,22 @@ def match(detections: torch.Tensor, labels: torch.Tensor, thresholds: torch.Tens
     correct = torch.zeros(len(detections), len(thresholds), dtype=torch.bool)
     if not len(detections) or not len(labels):
         return correct
-    overlap = box_iou(labels[:, 1:], detections[:, :4])  # [m, n]
-    overlap = overlap.masked_fill(labels[:, :1] != detections[None, :, 5], -1)
-    best, claimed = overlap.max(0)
+    best, claimed = claim(detections, labels)
     for column, threshold in enumerate(thresholds):
         sure = (best >= threshold).nonzero()[:, 0]
         _, first = np.unique(claimed[sure].numpy(), return_index=True)
         correct[sure[torch.from_numpy(first)], column] = True
     return correct
+
+
+def claim(detections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (IoU [n], index [n]) of the label of its class that each detection overlaps most; IoU −1: there is none.
+
+    detections [n, 6] and labels [m, 5], at least one, as for `match`.
+    """
+    overlap = box_iou(labels[:, 1:], detections[:, :4])  # [m, n]
+    best, claimed = overlap.masked_fill(labels[:, :1] != detections[None, :, 5], -1).max(0)
+    return best, claimed
 
 
 @dataclass(frozen=True)
