@@ -6,6 +6,7 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
+from torchvision.ops import FrozenBatchNorm2d
 
 from utils.errors import InputError
 from yolov5_slim.networks import channels, cut, score, select
@@ -61,6 +62,29 @@ def tokens(x, first, second):
     return x + y.transpose(1, 2).unflatten(2, (16, 16))
 
 
+class Scale(nn.Module):
+    """A parameter for each channel, times or plus a map."""
+
+    def __init__(self, function, *shape):
+        super().__init__()
+        self.numbers, self.function = nn.Parameter(torch.rand(*shape) + 0.5), function
+
+    def forward(self, x):
+        return self.function(x, self.numbers)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """A layer norm of the channels of a map [B, C, H, W]."""
+
+    def forward(self, x):
+        y = functional.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return y.permute(0, 3, 1, 2)
+
+
+def last(x, norm):
+    return norm(x.movedim(1, -1)).movedim(-1, 1)
+
+
 STEPS = {
     "convolution": lambda: nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.BatchNorm2d(WIDTH), nn.SiLU()),
     "groups of places": lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding=1, groups=2),
@@ -68,7 +92,17 @@ STEPS = {
     "depth-wise": lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding=1, groups=WIDTH),
     "transposed": lambda: nn.ConvTranspose2d(WIDTH, WIDTH, 3, padding=1),
     "group norm": lambda: nn.GroupNorm(4, WIDTH),
-    "layer norm": lambda: nn.GroupNorm(1, WIDTH),
+    "group norm of one group": lambda: nn.GroupNorm(1, WIDTH),
+    "layer norm": lambda: Function(last, norm=nn.LayerNorm(WIDTH)),
+    "layer norm without weights": lambda: Function(last, norm=nn.LayerNorm(WIDTH, elementwise_affine=False)),
+    "own layer norm": lambda: ChannelNorm(WIDTH),
+    "RMS norm": lambda: Function(last, norm=nn.RMSNorm(WIDTH)),
+    "layer norm of pixels": lambda: nn.LayerNorm(16),
+    "scale": lambda: Scale(lambda x, numbers: numbers * x, WIDTH, 1, 1),
+    "reshaped scale": lambda: Scale(lambda x, numbers: x * numbers.reshape(1, -1, 1, 1), WIDTH),
+    "positions": lambda: Scale(lambda x, numbers: x + numbers, 1, WIDTH, 16, 16),
+    "scale of columns": lambda: Scale(lambda x, numbers: x * numbers, 16),
+    "frozen batch norm": lambda: FrozenBatchNorm2d(WIDTH),
     "excitation": Excite,
     "residual": lambda: Function(lambda x, conv: x + conv(x), conv=nn.Conv2d(WIDTH, WIDTH, 1)),
     "shuffle": lambda: Function(shuffle),
@@ -89,7 +123,7 @@ def network(names):
     body = nn.Sequential(nn.Conv2d(3, WIDTH, 1), *(STEPS[name]() for name in names))
     model = nn.Sequential(body, nn.Conv2d(WIDTH, 4, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
     for module in model.modules():
-        if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
+        if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)) and module.weight is not None:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     return model.eval()
@@ -114,7 +148,7 @@ def test_every_step_alone_says_what_it_protects(name):
     graph = channels(network([name]), IMAGE)
     reasons = {group.protected for group in graph.groups if group.protected and "predictions" not in group.protected}
     words = {
-        "layer norm": "takes one mean over these channels",
+        "layer norm of pixels": "does not work along the channels alone",
         "constant": "add at add in 0.1 (Function) is not zero at zero",
         "slice": "has fixed bounds",
         "not understood": "flip (call_method) in 0.1 (Function) is not understood",
@@ -122,7 +156,14 @@ def test_every_step_alone_says_what_it_protects(name):
     assert len(reasons) == (name in words) and all(words[name] in reason for reason in reasons)
 
 
-TORCHVISION = ("resnext50_32x4d", "shufflenet_v2_x0_5", "mobilenet_v3_small", "regnet_y_400mf", "swin_t")
+TORCHVISION = (
+    "convnext_tiny",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "mobilenet_v3_small",
+    "regnet_y_400mf",
+    "swin_t",
+)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)

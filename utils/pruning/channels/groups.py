@@ -18,8 +18,9 @@ from torch import fx
 
 from models.yolo import DetectionModel
 from utils.errors import InputError
-from utils.pruning.channels.labels import Layer
-from utils.pruning.channels.tracing import ChannelTracer, ChannelWalk
+from utils.pruning.channels.labels import Carried, Layer
+from utils.pruning.channels.tracer import ChannelTracer
+from utils.pruning.channels.tracing import ChannelWalk
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class ChannelGraph:
     behind: dict[str, tuple] = field(
         default_factory=dict
     )  # convolution → (batch norm right behind it, its first channel there)
+    loose: dict[str, Carried] = field(default_factory=dict)  # parameter or buffer that no layer has → its channels
 
     @property
     def free_groups(self) -> "list[ChannelGroup]":
@@ -109,13 +111,14 @@ def trace_on(model: Any, example: torch.Tensor) -> ChannelGraph:
     """
     training = model.training
     try:
-        walk = ChannelWalk(traced_network(model.eval()), example.shape[-2:].numel())
+        own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+        walk = ChannelWalk(traced_network(model.eval()), example.shape[-2:].numel(), own)
         with torch.no_grad():
             walk.run(example)
     finally:
         model.train(training)
     behind = {name: place for name, place in walk.behind.items() if place}
-    return collect(walk.labels, walk.book.layers, behind)
+    return collect(walk.book, behind)
 
 
 def traced_network(model: Any) -> Any:
@@ -128,14 +131,16 @@ def traced_network(model: Any) -> Any:
     return traced
 
 
-def collect(labels: Any, layers: Any, behind: Any) -> ChannelGraph:
-    """Return the ChannelGraph of the layers that a walk recorded."""
+def collect(book: Any, behind: Any) -> ChannelGraph:
+    """Return the ChannelGraph of a LayerBook."""
+    labels, layers = book.labels, book.layers
     frozen: dict[int, str] = {}
     for label, reason in labels.reasons.items():
         frozen.setdefault(labels.root(label), reason)
     for layer in layers.values():
         layer.inputs, layer.outputs = labels.roots(layer.inputs), labels.roots(layer.outputs)
-    return ChannelGraph(layers, group_layers(layers, frozen, labels.ties), frozen, behind)
+    loose = {name: Carried(found.axis, labels.roots(found.vector)) for name, found in book.loose.items()}
+    return ChannelGraph(layers, group_layers(layers, frozen, labels.ties), frozen, behind, loose)
 
 
 def group_layers(layers: Any, frozen: Any, ties: Any) -> Any:

@@ -17,6 +17,7 @@ class Layer:
     area: float  # pixels that its products are made at (of the output; a transposed one's input) over image pixels
     depthwise: bool = False  # a convolution in as many groups as inputs: it gives its inputs' channels
     by_group: bool = False  # a convolution in groups that go as a whole, so that there are fewer of them after a cut
+    across: int | None = None  # axis, counted from the end, of the channels that a norm takes one mean over
 
     @property
     def is_conv(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from utils.pruning.channels.labels import Carried, Labels, Layer
 
@@ -19,6 +20,7 @@ class LayerBook:
         self.image_pixels = image_pixels
         self.labels = Labels()
         self.layers: dict[str, Layer] = {}
+        self.loose: dict[str, Carried] = {}
 
     def conv(
         self, name: str, conv: nn.Conv2d, source: Carried | None, given: torch.Tensor, value: torch.Tensor
@@ -77,10 +79,34 @@ class LayerBook:
         self, name: str, norm: Any, source: Carried | None, given: torch.Tensor, value: torch.Tensor
     ) -> Given:
         """Record a group norm: a group goes as a whole, so that the others keep their mean and deviation."""
-        if norm.num_groups == 1 or not norm.affine or source is None or source.axis != 1:
-            return f"{name} (GroupNorm) takes one mean over these channels"
+        if source is None or source.axis != 1:
+            return f"{name} (GroupNorm) works along another axis"
+        if norm.num_groups == 1:
+            return self.joint_norm(name, source, given)
+        if not norm.affine:
+            return f"{name} has no gamma and beta to silence a channel with"
         self.labels.tie_rows(source.vector.reshape(norm.num_groups, -1).T, "group norms")
         return Carried(1, self.remember(Layer(name, source.vector, source.vector, "norm", self.area(value))).outputs)
+
+    def layer_norm(
+        self, name: str, norm: Any, source: Carried | None, given: torch.Tensor, value: torch.Tensor
+    ) -> Given:
+        """Record a layer norm or RMS norm over the axis of the channels alone."""
+        if source is None or len(norm.normalized_shape) > 1 or not works_along(norm, source.axis, given.shape):
+            return f"{name} ({type(norm).__name__}) does not work along the channels alone"
+        return self.joint_norm(name, source, given)
+
+    def joint_norm(self, name: str, source: Carried, given: torch.Tensor) -> Carried:
+        """Record a norm that takes one mean over all channels: over those that stay, in the silenced network too."""
+        layer = Layer(name, source.vector, source.vector, "norm", self.area(given), across=source.axis - given.dim())
+        return Carried(source.axis, self.remember(layer).outputs)
+
+    def loose_tensor(self, name: str, axis: int, count: int) -> Carried:
+        """Record a parameter or buffer that the network's own code uses, with `count` channels along an axis."""
+        known = self.loose.get(name)
+        if known is None:
+            known = self.loose[name] = Carried(axis, self.labels.fresh(count))
+        return known
 
     def read(self, source: Carried | None, axis: int, count: int, name: str) -> np.ndarray:
         """Return the labels [count] of what a layer reads along an axis; frozen ones where they are not known."""
@@ -113,6 +139,22 @@ class LayerBook:
         return known
 
 
+def works_along(norm: Any, axis: int, shape: torch.Size) -> bool:
+    """Tell whether a layer norm treats a tensor of a shape as torch's does with the channels along an axis."""
+    if norm.normalized_shape != (shape[axis],):
+        return False
+    if type(norm) in (nn.LayerNorm, nn.RMSNorm):
+        return axis == len(shape) - 1
+    waves = torch.arange(shape.numel()).sin().view(shape).to(next(norm.parameters(), torch.empty(0)))
+    wanted = functional.layer_norm(waves.movedim(axis, -1), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    return torch.allclose(norm(waves), wanted.movedim(-1, axis), atol=1e-5)
+
+
+def rule_of(module: Any) -> Callable[..., Given] | None:
+    """Return the method of LayerBook that records a layer; None where it has no channels of its own."""
+    return RECORDED.get(nn.LayerNorm if isinstance(module, nn.LayerNorm) else type(module))
+
+
 RECORDED: dict[type, Callable[..., Given]] = {
     nn.Conv2d: LayerBook.conv,
     nn.ConvTranspose2d: LayerBook.transposed,
@@ -121,4 +163,6 @@ RECORDED: dict[type, Callable[..., Given]] = {
     nn.BatchNorm1d: LayerBook.norm,
     nn.InstanceNorm2d: LayerBook.norm,
     nn.GroupNorm: LayerBook.group_norm,
+    nn.LayerNorm: LayerBook.layer_norm,
+    nn.RMSNorm: LayerBook.layer_norm,
 }

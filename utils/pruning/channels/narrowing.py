@@ -1,5 +1,6 @@
 """How layers fall silent or lose channels."""
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -13,8 +14,25 @@ def silence_layer(module: Any, gone: torch.Tensor) -> None:
     outputs = 1 if isinstance(module, nn.ConvTranspose2d) else 0
     if module.weight is not None:
         module.weight.movedim(outputs, 0)[gone] = 0
-    if module.bias is not None:
+    if getattr(module, "bias", None) is not None:
         module.bias[gone] = 0
+
+
+def leave_out(norm: nn.Module, gone: torch.Tensor, axis: int) -> None:
+    """Make a norm over all channels pass zeros for the marked ones (bool vector), and take its mean over the others.
+
+    axis: of the channels. To zero them alone would not do: they would still count in the mean.
+    """
+    kept = torch.nonzero(~gone).flatten()
+    narrow = deepcopy(norm)
+    narrow_norm(narrow, ~gone)
+
+    def normed(_: nn.Module, given: Any, output: torch.Tensor) -> torch.Tensor:
+        """Return what the norm gives for the channels that stay, zeros between them."""
+        index = kept.to(output.device)
+        return torch.zeros_like(output).index_copy(axis, index, narrow(given[0].index_select(axis, index)))
+
+    norm.register_forward_hook(normed)
 
 
 def narrow(module: Any, layer: Layer, outputs: torch.Tensor, inputs: torch.Tensor) -> None:
@@ -53,8 +71,10 @@ def narrow_norm(norm: Any, keep: torch.Tensor) -> None:
     """Keep the marked channels of a norm, in place."""
     count = int(keep.sum())
     if isinstance(norm, nn.GroupNorm):
-        norm.num_groups = norm.num_groups * count // norm.num_channels
+        norm.num_groups = max(norm.num_groups * count // norm.num_channels, 1)
         norm.num_channels = count
+    elif isinstance(norm, (nn.LayerNorm, nn.RMSNorm)):
+        norm.normalized_shape = (count,)
     else:
         norm.num_features = count
         if norm.running_mean is not None:
@@ -66,6 +86,21 @@ def keep_weights(module: Any, weight: torch.Tensor | None, outputs: torch.Tensor
     """Give a layer a new weight, and of its bias the chosen part (bool vector or indices)."""
     if weight is not None:
         module.weight = nn.Parameter(weight.detach().clone(), requires_grad=module.weight.requires_grad)
-    if module.bias is not None:
+    if getattr(module, "bias", None) is not None:
         bias = module.bias[outputs].detach().clone()
         module.bias = nn.Parameter(bias, requires_grad=module.bias.requires_grad)
+
+
+def loose_tensor(model: nn.Module, name: str) -> torch.Tensor:
+    """Return a parameter or buffer by its name."""
+    parent, _, key = name.rpartition(".")
+    return getattr(model.get_submodule(parent), key)
+
+
+def narrow_tensor(model: nn.Module, name: str, axis: int, keep: torch.Tensor) -> None:
+    """Keep the marked channels (bool vector) along an axis of a parameter or buffer of a network, in place."""
+    parent, _, key = name.rpartition(".")
+    tensor = loose_tensor(model, name)
+    kept = tensor.detach().movedim(axis, 0)[keep].movedim(0, axis).contiguous()
+    kept = nn.Parameter(kept, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else kept
+    setattr(model.get_submodule(parent), key, kept)

@@ -13,7 +13,7 @@ from torch import nn
 
 from utils.pruning.channels.groups import ChannelGraph
 from utils.pruning.channels.masks import Masks
-from utils.pruning.channels.narrowing import narrow, silence_layer
+from utils.pruning.channels.narrowing import leave_out, loose_tensor, narrow, narrow_tensor, silence_layer
 
 
 def removed_labels(graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -34,9 +34,14 @@ def masked(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> A
 def silence(model: Any, graph: ChannelGraph, removed: np.ndarray) -> None:
     """Set weights and biases behind the removed labels to zero, gamma and beta of norms too, in place."""
     for layer in graph.layers.values():
-        gone = np.isin(layer.outputs, removed)
-        if gone.any():
-            silence_layer(model.get_submodule(layer.name), torch.from_numpy(gone))
+        gone, module = torch.from_numpy(np.isin(layer.outputs, removed)), model.get_submodule(layer.name)
+        if gone.any() and layer.across is not None:
+            leave_out(module, gone, layer.across)
+        elif gone.any():
+            silence_layer(module, gone)
+    for name, tensor in graph.loose.items():
+        gone = torch.from_numpy(np.isin(tensor.vector, removed))
+        loose_tensor(model, name).movedim(tensor.axis, 0)[gone] = 0
 
 
 def rebuild(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> Any:
@@ -51,6 +56,8 @@ def rebuild(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> 
     for layer in graph.layers.values():
         outputs, inputs = (torch.from_numpy(~np.isin(v, removed)) for v in (layer.outputs, layer.inputs))
         narrow(model.get_submodule(layer.name), layer, outputs, inputs)
+    for name, tensor in graph.loose.items():
+        narrow_tensor(model, name, tensor.axis, torch.from_numpy(~np.isin(tensor.vector, removed)))
     own_tensors(model, set(graph.layers))
     for layer in getattr(model, "model", ()):
         layer.np = sum(p.numel() for p in layer.parameters())

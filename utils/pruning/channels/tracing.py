@@ -8,7 +8,7 @@ from torch import fx, nn
 
 from models.yolo import Detect
 from utils.pruning.channels.labels import Carried, Layer
-from utils.pruning.channels.layers import RECORDED, LayerBook
+from utils.pruning.channels.layers import LayerBook, rule_of
 from utils.pruning.channels.moves import argument, fixed_axes, operation, settle, tie_bounds
 from utils.pruning.channels.operations import (
     CONCATS,
@@ -31,36 +31,13 @@ PREDICTIONS, IMAGE = "its outputs are the predictions", "these are the image's c
 Found = Carried | list["Carried | None"] | None  # of a tensor, of a tuple of tensors, of something without channels
 
 
-class ChannelTracer(fx.Tracer):
-    """Traces through all but torch.nn's own layers and Detect; a module that cannot be traced stays one opaque step."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        """Tell whether a module is one step of the graph."""
-        return isinstance(module, Detect) or super().is_leaf_module(module, name)
-
-    def call_module(self, module: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Trace into a module, or keep it as one step when its code depends on values."""
-        try:
-            return super().call_module(module, forward, args, kwargs)
-        except (fx.proxy.TraceError, TypeError, ValueError):
-            return self.create_proxy("call_module", self.path_of_module(module), args, kwargs)
-
-    def create_proxy(self, kind: str, target: Any, args: Any, *rest: Any, **named: Any) -> Any:
-        """Return the stand-in of a result; of a chunk or split whose pieces stand in the code one for each."""
-        whole: Any = super().create_proxy(kind, target, args, *rest, **named)
-        name, pieces = operation(whole.node), args[1] if len(args) > 1 else None
-        if name == "split" and isinstance(pieces, (tuple, list)):
-            return tuple(whole[i] for i in range(len(pieces)))
-        if name == "chunk" and isinstance(pieces, int):
-            return tuple(whole[i] for i in range(pieces))
-        return whole
-
-
 class ChannelWalk(fx.Interpreter):
     """Runs a traced network on a small image and carries labels along with every tensor."""
 
-    def __init__(self, traced: fx.GraphModule, image_pixels: int) -> None:
+    def __init__(self, traced: fx.GraphModule, image_pixels: int, own: set[str]) -> None:
+        """own: names of the network's parameters and buffers."""
         super().__init__(traced)
+        self.own = own
         self.book = LayerBook(image_pixels)
         self.labels = self.book.labels
         self.carried: dict[fx.Node, Found] = {}
@@ -77,9 +54,16 @@ class ChannelWalk(fx.Interpreter):
             self.freeze_inputs(node, PREDICTIONS)
         elif node.op == "placeholder":
             self.carried[node] = Carried(1, self.book.frozen(value.shape[1], IMAGE))
-        elif node.op != "get_attr":
+        elif node.op == "get_attr":
+            self.carried[node] = self.loose_vector(node, value)
+        else:
             self.carried[node] = self.carry(node, value)
         return value
+
+    def loose_vector(self, node: Any, value: Any) -> Found:
+        """Return what a parameter or buffer carries that has one axis of more than one number."""
+        axes = [axis for axis, size in enumerate(value.shape) if size > 1] if node.target in self.own else []
+        return self.book.loose_tensor(node.target, axes[0], value.shape[axes[0]]) if len(axes) == 1 else None
 
     def carry(self, node: Any, value: Any) -> Found:
         """Return what the result of an operation carries."""
@@ -88,7 +72,7 @@ class ChannelWalk(fx.Interpreter):
         if isinstance(module, Detect):
             self.detect(node, module)
             return None
-        if not inputs and type(module) not in RECORDED:
+        if not inputs and rule_of(module) is None:
             for reason in (self.why[n] for n in node.all_input_nodes if n in self.why):
                 self.why[node] = reason
             return None
@@ -125,8 +109,8 @@ class ChannelWalk(fx.Interpreter):
 
     def carry_module(self, node: Any, module: nn.Module, source: Carried | None, value: Any) -> Found:
         """Return what a layer's output carries; one that has channels of its own is remembered."""
-        if type(module) in RECORDED:
-            return self.record(node, module, source, value)
+        if rule := rule_of(module):
+            return self.record(node, rule, source, value)
         if source is not None:
             if isinstance(module, SPATIAL_LAYERS) and source.axis == 1:
                 return source
@@ -137,14 +121,14 @@ class ChannelWalk(fx.Interpreter):
                 return self.act(source, zero, f"{node.target} ({type(module).__name__})")
         return self.not_understood(node)
 
-    def record(self, node: Any, module: nn.Module, source: Carried | None, value: torch.Tensor) -> Found:
+    def record(self, node: Any, rule: Any, source: Carried | None, value: torch.Tensor) -> Found:
         """Return what a layer with weights gives, and write it into the book."""
-        name = str(node.target)
+        name, module = str(node.target), self.fetch_attr(node.target)
         if isinstance(module, nn.BatchNorm2d):
             self.note_behind(node)
         if isinstance(module, nn.Conv2d):
             self.sources[node] = [(name if len(node.users) == 1 else None, module.out_channels)]
-        given = RECORDED[type(module)](self.book, name, module, source, self.env[node.args[0]], value)
+        given = rule(self.book, name, module, source, self.env[node.args[0]], value)
         return self.not_understood(node, given) if isinstance(given, str) else given
 
     def act(self, source: Carried, at_zero: Any, how: str) -> Carried:
@@ -231,7 +215,7 @@ class ChannelWalk(fx.Interpreter):
     def combine(self, node: Any, value: Any) -> Found:
         """Return what a sum, product or quotient carries; two tensors of channels are tied, one by one."""
         operands = [*node.args[:2], *(node.kwargs[name] for name in ("other",) if name in node.kwargs)]
-        both = [self.spread(x, value) for x in operands]
+        both = self.meet(operands, value)
         known = [x for x in both if x is not None]
         product = node.target in PRODUCTS
         if len(known) == 2 and node.target not in QUOTIENTS:
@@ -245,6 +229,27 @@ class ChannelWalk(fx.Interpreter):
                 return self.not_understood(node, self.why.get(other, f"{self.words(node)} takes a fixed tensor"))
         loud = None if product or node.target in QUOTIENTS else f"{self.words(node)} is not zero at zero"
         return Carried(source.axis, source.vector, source.loud or loud)
+
+    def meet(self, operands: list[Any], value: Any) -> list[Carried | None]:
+        """Return what each operand carries; beside a map a loose tensor lies along the map's channels."""
+        both = [self.spread(x, value) for x in operands]
+        loose = [isinstance(x, fx.Node) and x.op == "get_attr" and x.target in self.own for x in operands]
+        maps = [found for found, alone in zip(both, loose) if found is not None and not alone]
+        if len(maps) != 1:
+            return both
+        return [self.beside(x, maps[0], value) if alone else found for x, found, alone in zip(operands, both, loose)]
+
+    def beside(self, node: Any, source: Carried, value: Any) -> Carried | None:
+        """Return what a loose tensor carries along a map's channels; None where it has one number for all of them."""
+        tensor = self.env[node]
+        axis = tensor.dim() - value.dim() + source.axis
+        if axis < 0 or tensor.shape[axis] == 1:
+            return None
+        found = self.book.loose_tensor(node.target, axis, tensor.shape[axis])
+        if found.axis != axis:
+            self.labels.freeze(found.vector, f"{node.target} is used along two axes")
+            return None
+        return Carried(source.axis, found.vector)
 
     def spread(self, operand: Any, value: Any) -> Carried | None:
         """Return what an operand carries, its axis counted in the result, to which it is spread."""
