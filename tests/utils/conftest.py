@@ -115,7 +115,7 @@ def tiny_yaml(tmp_path):
 class Balanced(HTMLParser):
     """Follows open elements and collects text."""
 
-    VOID = {"meta", "br"}
+    VOID = {"meta", "br", "img"}
 
     def __init__(self):
         super().__init__()

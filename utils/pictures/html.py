@@ -1,5 +1,6 @@
 """Pages made of the templates beside: all that is filled in is escaped, so that nothing from a file becomes markup."""
 
+from base64 import b64encode
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def environment() -> Environment:
     )
     found.filters |= {"short": short_name, "shown": shown}
     return found
+
+
+def as_address(jpeg: bytes) -> str:
+    """Return the bytes of a JPEG file as an address that holds them, so that a page needs no other file."""
+    return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
 
 
 def short_name(layer: str) -> str:

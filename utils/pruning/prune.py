@@ -77,11 +77,11 @@ def prune_checkpoint(options: PruneOptions) -> Cut | None:
     found = explore(task, options.task, scores, deeper_cuts(task, scores)) if options.sensitivity else {}
     timed = not options.noval or options.latency_ms is not None
     settings = {**asked_for(options, task), **found}
-    data, findings = measure_cut(task, cut, None if options.noval else evaluate, timed, settings)
+    data, findings, worse = measure_cut(task, cut, None if options.noval else evaluate, timed, settings)
     if options.dry_run:
         print("dry run: nothing is written")
     else:
-        write_result(out, data, findings)
+        write_result(out, data, findings, worse.picture)
         print(next_line(options, out, task.image_size))
     return cut
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from utils.pictures.charts import Dot, Figure, curve, histogram, scatter
-from utils.pictures.html import render, short_name, shown
+from utils.pictures.html import as_address, render, short_name, shown
 
 OPEN = 12  # charts of a kind that are shown at once; the others unfold
 
@@ -17,8 +17,11 @@ class Row(NamedTuple):
     left: str
 
 
-def page(findings: Mapping[str, Any]) -> str:
-    """Return the page (HTML text) for the mapping that utils.pruning.report.findings.collect returns."""
+def page(findings: Mapping[str, Any], picture: bytes | None = None) -> str:
+    """Return the page (HTML text) for the mapping that utils.pruning.report.findings.collect returns.
+
+    picture: of the worst photos, the bytes of a JPEG file; None: there is none.
+    """
     return render(
         "pruning.html",
         title=f"Pruning report: {findings['out']}",
@@ -30,6 +33,7 @@ def page(findings: Mapping[str, Any]) -> str:
         gammas=gammas(findings),
         sensitivity=sensitivity(findings),
         open=OPEN,
+        picture=picture and as_address(picture),
     )
 
 

@@ -33,6 +33,7 @@ def findings():
         "imgsz": 320,
         "command": "python prune.py --protect 'model.<0>'",
         "notes": ["P5 dropped"],
+        "worst": [],
         "measured_on": "72 images",
         "networks": [network("before"), network("after", map50=0.4)],
         "layers": [
@@ -72,6 +73,15 @@ def test_the_first_line_is_the_verdict_and_all_numbers_are_there(findings, read_
         "90%",
     ):
         assert words in text, words
+
+
+def test_the_worst_photos_are_told_and_shown(findings, read_html):
+    assert "Worst photos" not in page(findings)
+    findings["worst"] = ["worst photos: on 1 of 2 photos", "  photo  labels", "  a<b>.jpg  3"]
+    parser = read_html(page(findings, b"jpeg"))
+    assert "worst photos: on 1 of 2 photos" in parser.texts and "a<b>.jpg  3" in " ".join(parser.texts)
+    assert ("src", "data:image/jpeg;base64,anBlZw==") in parser.attributes
+    assert "<img" not in page(findings)
 
 
 def test_nothing_is_loaded_or_run(findings, read_html):

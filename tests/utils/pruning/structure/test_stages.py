@@ -156,3 +156,19 @@ def test_what_cannot_be_leaves_nothing_behind(prune, tmp_path, drawn_data, words
 def test_a_dry_run_writes_no_report(prune, tmp_path):
     prune("--percent", "0.3", "--noval", "--dry-run")
     assert not list(tmp_path.glob("out*"))
+
+
+def test_the_photos_that_get_worse_are_in_the_report(make_lively, tiny_cfg, label_by, tmp_path, capsys):
+    lively = make_lively(tiny_cfg)
+    lively.names = NAMES
+    save_checkpoint(tmp_path / "in.pt", finished_content(lively))
+    words = f"--weights {tmp_path}/in.pt --data {label_by(lively)} --imgsz 64 --device cpu --workers 0 --yes"
+    run = f"{words} --percent 0.5 --min-channels 2 --round 1 --out {tmp_path}/out.pt"
+    prune_checkpoint(parse(PruneOptions, run.split()))
+    lines, picture = findings(tmp_path)["worst"], tmp_path / "out_report/worst.jpg"
+    said = capsys.readouterr().out
+    assert "the cut network is worse than the dense one on" in lines[0] and "\n".join(lines) in said
+    assert f"the worst photos: {picture}" in said and picture.read_bytes().startswith(b"\xff\xd8")
+    assert "data:image/jpeg;base64," in (tmp_path / "out_report/report.html").read_text()
+    prune_checkpoint(parse(PruneOptions, [*run.split(), "--noval"]))
+    assert findings(tmp_path)["worst"] == [] and not picture.exists() and (tmp_path / "out_1_report/worst.jpg").exists()
