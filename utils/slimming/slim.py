@@ -22,6 +22,7 @@ from utils.slimming.hooks import TimeIsUp
 from utils.slimming.options import SlimOptions
 from utils.slimming.planning import planned_share
 from utils.slimming.report.page import commands
+from utils.slimming.report.worst import write_worst
 from utils.slimming.rules import broken, conclusion, goal_name, next_share, over, reached, refuse_start
 from utils.slimming.state import SlimRun, Step, unfinished
 from utils.slimming.steps import HYP, START, Pipeline, take_step
@@ -172,9 +173,15 @@ def deliver(pipeline: Pipeline, reason: str) -> None:
         write_together({out: data}, make_room)
         file = out
     time_again(pipeline)
+    run.state.worst = write_worst(run, pipeline.evaluator) if pipeline.reports else []
     run.finish(reason, file)
     pipeline.report()
-    for line in (f"\n{final_table(run)}", file, f"next: {commands(run.state.options, str(file))['export.py']}"):
+    for line in (
+        f"\n{final_table(run)}",
+        *run.state.worst,
+        file,
+        f"next: {commands(run.state.options, str(file))['export.py']}",
+    ):
         pipeline.console.say(line)
     pipeline.console.say(f"{reason}; {outcome(run)}")
 

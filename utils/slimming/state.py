@@ -91,6 +91,7 @@ class SlimState:
     start: Measurement
     steps: list[Step]  # finished attempts, kept and undone
     current: Step | None  # the attempt under way
+    worst: list[str] = field(default_factory=list)  # lines on the photos that the result gets wrong, the start not
 
     @property
     def kept(self) -> list[Step]:

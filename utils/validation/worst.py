@@ -1,7 +1,8 @@
 """The photos that a cut network gets wrong and the one before the cut does not: the worst as lines and as a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from utils.data.images import read_image
 from utils.data.loader import make_loader
 from utils.data.samples import Samples
 from utils.data.splits import load_split
+from utils.errors import InputError
+from utils.files.atomic import write_atomically
 from utils.files.paths import distinct_names, valid_text
 from utils.pictures.drawing import SHOWN_CONF
 from utils.pictures.pairs import Mark, Panel, Row, as_jpeg, draw_pairs
@@ -37,6 +40,28 @@ class Worst:
 
     lines: list[str]
     picture: bytes | None = None
+
+    def write(self, file: Path) -> list[str]:
+        """Write the picture if there is one; return the lines, the last of which then says where it is.
+
+        Raises InputError.
+        """
+        if self.picture is None:
+            return self.lines
+        write_atomically(file, self.picture, durable=False)
+        return [*self.lines, f"  picture: {valid_text(file)}"]
+
+
+def worst_lines(file: Path, compare: Callable[[], Worst]) -> list[str]:
+    """Write the picture of what `compare` finds; return its lines, or one line whatever goes wrong.
+
+    It ends a run that may have taken days, and nothing depends on it.
+    """
+    try:
+        return compare().write(file)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if isinstance(error, InputError) else repr(error)
+        return [f"worst photos: they could not be shown: {reason}"]
 
 
 def compare_networks(

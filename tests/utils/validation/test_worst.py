@@ -12,7 +12,7 @@ from utils.data.labels import Sample
 from utils.data.samples import Samples
 from utils.errors import InputError
 from utils.validation.mistakes import judge
-from utils.validation.worst import SHOWN, compare_networks, some_of, worst
+from utils.validation.worst import SHOWN, compare_networks, some_of, worst, worst_lines
 
 CPU = torch.device("cpu")
 NAMES = {0: "cell"}
@@ -100,3 +100,15 @@ def test_other_classes_are_refused(tiny_model, drawn_data):
     other.names = {0: "cat", 1: "dog", 2: "cow"}
     with pytest.raises(InputError, match="cat"):
         compare_networks(tiny_model, other, config, device=CPU, imgsz=64)
+
+
+def test_whatever_goes_wrong_is_one_line(photos, tmp_path):
+    def fail():
+        raise InputError("val.yaml: no val images\nmore")
+
+    assert worst_lines(tmp_path / "worst.jpg", fail) == [
+        "worst photos: they could not be shown: val.yaml: no val images"
+    ]
+    seen = ({photos[0]: judge(found, LABELS)} for found in (FOUND, FOUND[:0]))
+    assert worst_lines(tmp_path / "worst.jpg", lambda: worst(*seen, NAMES))[-1] == f"  picture: {tmp_path}/worst.jpg"
+    assert read((tmp_path / "worst.jpg").read_bytes()) is not None

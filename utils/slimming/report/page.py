@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from utils.benchmark.latency import CONDITIONS
 from utils.pictures.charts import Figure
-from utils.pictures.html import render, shown
+from utils.pictures.html import as_address, render, shown
 from utils.slimming.report.points import MEGA, SERIES, Point, delivered_point, newest_point, points_of, ratio, state_of
 from utils.slimming.report.sentences import accuracy_kept, comparison, duration, headline, story, tails
 from utils.slimming.report.svg import course_figure, latency_figure, norm_figures
@@ -43,10 +43,11 @@ COLUMNS = (
 )
 
 
-def page(run: SlimState, output: str | None) -> str:
+def page(run: SlimState, output: str | None, picture: bytes | None = None) -> str:
     """Return the page (HTML text) of a run's state.
 
     output: path of the best network so far, as a command would name it; None when there is none yet.
+    picture: of the worst photos, the bytes of a JPEG file; None: there is none.
     """
     points = points_of(run)
     best, start, done = delivered_point(points), points[0], run.finished
@@ -69,6 +70,8 @@ def page(run: SlimState, output: str | None) -> str:
         charts=charts,
         missing=missing,
         norms=norms(newest_point(points), start),
+        worst=run.worst,
+        picture=picture and as_address(picture),
         steps=[{"label": step.label, "state": state_of(step), "story": " ".join(story(step))} for step in attempts],
         settings=[(name, spelled(value)) for name, value in run.options.items()],
         next="Next" if done else "The best so far can be used already",

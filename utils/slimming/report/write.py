@@ -8,6 +8,7 @@ from utils.slimming.report.charts import draw_course, draw_latency, draw_norms
 from utils.slimming.report.page import page
 from utils.slimming.report.points import newest_point, points_of
 from utils.slimming.state import SlimState
+from utils.validation.worst import WORST
 
 PAGE, BEST = "slim.html", "slim.pt"
 
@@ -38,4 +39,6 @@ def write_page(state: SlimState, folder: Path) -> None:
     folder = Path(folder)
     best = folder / BEST
     output = state.output or (str(best) if best.is_file() else None)
-    write_atomically(folder / PAGE, page(state, output).encode())
+    picture = folder / WORST
+    worst = picture.read_bytes() if state.worst and picture.is_file() else None
+    write_atomically(folder / PAGE, page(state, output, worst).encode())
