@@ -13,7 +13,9 @@ class BenchmarkOptions:
     """Options of benchmark.py."""
 
     weights: list[str] = option(
-        ["yolov5s.pt"], "files to compare with the first: .pt, .onnx, .torchscript, exported folders", nargs="+"
+        ["yolov5s.pt"],
+        "files to compare with the first: .pt, .onnx, .torchscript, .tflite, exported folders",
+        nargs="+",
     )
     imgsz: list[str] = option(
         ["640"], "sizes in pixels: 640, or height,width such as 800,1280", "--img", "--img-size", nargs="+"

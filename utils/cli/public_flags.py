@@ -35,7 +35,6 @@ INSTEAD = {
     "--topk-all": "use --nms and --max-det",
     "--pt-only": "name the files to compare with --weights",
     "--hard-fail": "give --data: the mAP of each file is in the table",
-    "--include tflite": "for phones use --include ncnn, or --include onnx, which onnx2tf turns into .tflite",
     "--include edgetpu": "use --include onnx; onnx2tf and edgetpu_compiler make a file for the Edge TPU of it",
     "--include saved_model": ONNX2TF,
     "--include pb": ONNX2TF,
@@ -49,5 +48,5 @@ INSTEAD = {
     "--source screen": "record the screen to a video and give its path",
 }
 # What the names of files end in that only the public scripts read, in --weights.
-FILES = (".tflite", ".pb", ".mlmodel", ".mlpackage", "_saved_model", "_paddle_model", "_web_model")
+FILES = ("_edgetpu.tflite", ".pb", ".mlmodel", ".mlpackage", "_saved_model", "_paddle_model", "_web_model")
 INSTEAD_OF_FILE = "give the .pt that it was made of, or what export.py --include onnx makes of that"

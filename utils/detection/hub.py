@@ -43,7 +43,7 @@ def load_custom(
     """Return the model of a checkpoint on the user's disk, or at an address, or what export.py made of one.
 
     Args:
-        path: .pt file, or .onnx, .torchscript, or a folder of OpenVINO or ncnn.
+        path: .pt file, or .onnx, .torchscript, .tflite, or a folder of OpenVINO or ncnn.
         autoshape: True for a model that takes pictures (AutoShape), False for the DetectionModel or Runtime itself.
         _verbose: say on stderr what was loaded.
         device: "cpu", the number of a GPU, or a torch.device; None: a GPU if there is one.

@@ -12,7 +12,7 @@ class DetectOptions:
 
     weights: str | list[str] = option(
         "yolov5s.pt",
-        "checkpoint (.pt), or an exported .onnx, .torchscript or folder; several are an ensemble",
+        "checkpoint (.pt), or an exported .onnx, .torchscript, .tflite or folder; several are an ensemble",
         nargs="+",
     )
     source: str = option(

@@ -23,6 +23,7 @@ from utils.export.options import PACKAGES, ExportOptions
 from utils.export.parity import EXACT, FLOAT, HALF, INT8, Report, Suppressed, verify
 from utils.export.rknn import write_rknn
 from utils.export.tensorrt import EngineRuntime, engine_bytes
+from utils.export.tflite import write_tflite
 from utils.export.torchscript import torchscript_bytes
 from utils.export.yolov5 import stock_network
 from utils.files.atomic import folder_beside, naming
@@ -206,6 +207,13 @@ class ExportTask:
         options, path = self.options, folder / f"{self.stem()}_rknn.onnx"
         write_rknn(path, self.model, self.metadata, opset=options.opset, simplify=options.simplify)
         return path, self.verified(load_detector(path))
+
+    def make_tflite(self, folder: Path) -> tuple[Path, Report]:
+        """Write the TFLite file; return (path, Report)."""
+        images = self.calibration()
+        path = folder / f"{self.stem(bool(images))}.tflite"
+        write_tflite(path, self.model, self.metadata, images)
+        return path, self.verified(load_detector(path), quantized=bool(images))
 
     def make_yolov5(self, folder: Path) -> tuple[Path, Report]:
         """Write a model yaml of the public YOLOv5 and weights for it; return (path of the weights, Report)."""

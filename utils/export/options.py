@@ -15,6 +15,7 @@ PACKAGES = {  # that each format needs
     "ncnn": ("onnx", "pnnx", "ncnn"),
     "engine": ("onnx", "tensorrt"),
     "rknn": ("onnx", "onnxruntime"),
+    "tflite": ("litert_torch", "ai_edge_litert"),
     "yolov5": (),
 }
 
@@ -42,7 +43,7 @@ class ExportOptions:
     batch_size: int = option(1, "images that the file takes at once", "--batch", minimum=1)
     device: str = option("cpu", "cpu, or the number of a GPU")
     half: bool = option(False, "weights in FP16")
-    int8: bool = option(False, "ONNX and OpenVINO: compute in 8 bits, calibrated on the training images of --data")
+    int8: bool = option(False, "ONNX, OpenVINO, TFLite: compute in 8 bits, calibrated on the training images of --data")
     dynamic: bool = option(False, "ONNX, OpenVINO, TorchScript: batch and image size stay open")
     simplify: bool = option(False, "ONNX: let onnxslim shorten the graph")
     opset: int = option(OPSET, "ONNX: version of the operators", minimum=OPSETS[0], maximum=OPSETS[1])
@@ -68,8 +69,8 @@ class ExportOptions:
         if self.int8 and self.opset < INT8_OPSET:
             reason = f"eight bits with a scale for each channel are known from opset {INT8_OPSET} on"
             raise InputError(f"--opset {self.opset} --int8: {reason}; leave one of them out")
-        if self.int8 and not self.graphs:
-            raise InputError("--int8: has no effect without --include onnx or openvino")
+        if self.int8 and not {*self.graphs, "tflite"} & set(self.include):
+            raise InputError("--int8: has no effect without --include onnx, openvino or tflite")
         if self.nms and "onnx" not in self.include:
             raise InputError("--nms: has no effect without --include onnx")
         if self.half and "torchscript" in self.include and self.device == "cpu":
@@ -84,6 +85,8 @@ class ExportOptions:
                 raise InputError(f"--include {name}: {fixed}")
             if name != "engine" and name in self.include and self.batch_size > 1:
                 raise InputError(f"--batch-size {self.batch_size}: {name} takes one image at a time; leave it out")
+        if "tflite" in self.include:
+            self.check_tflite()
         if "rknn" not in self.include:
             return
         if self.half:
@@ -91,3 +94,10 @@ class ExportOptions:
         if not RKNN_OPSETS[0] <= self.opset <= RKNN_OPSETS[1]:
             limits = "{} to {}".format(*RKNN_OPSETS)
             raise InputError(f"--opset {self.opset}: RKNN-Toolkit2 reads {limits}; leave it out, {OPSET} is used then")
+
+    def check_tflite(self) -> None:
+        """Raise InputError for flags that TFLite files do not know."""
+        if self.half or self.dynamic:
+            raise InputError("--include tflite: files are of fixed size, FP32 or INT8; leave out --half and --dynamic")
+        if self.batch_size > 1:
+            raise InputError(f"--batch-size {self.batch_size}: tflite takes one image at a time; leave it out")

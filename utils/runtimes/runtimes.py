@@ -1,4 +1,4 @@
-"""One way to call a detector, whatever file it is in: .pt, .onnx, .torchscript, or a folder of OpenVINO or ncnn."""
+"""One way to call a detector: .pt, .onnx, .torchscript, .tflite, or a folder of OpenVINO or ncnn."""
 
 import json
 import warnings
@@ -23,11 +23,12 @@ from utils.runtimes.interface import Runtime, fixed_shape
 from utils.runtimes.maps import Scales, decode_maps
 from utils.runtimes.metadata import FACTS, read_cost, read_names_and_stride, read_scales, read_shape
 from utils.runtimes.packages import need
+from utils.runtimes.tflite import TfliteRuntime
 
 OPENVINO_SUFFIX = "_openvino_model"  # of the folder that holds .xml, .bin and metadata.yaml
 NCNN_SUFFIX = "_ncnn_model"  # of the folder that holds the files of NCNN_FILES and metadata.yaml
 NCNN_FILES = ("model.ncnn.param", "model.ncnn.bin")  # network, weights
-EXPORTED = (".onnx", ".torchscript")  # files
+EXPORTED = (".onnx", ".torchscript", ".tflite")  # files
 FOLDERS = (OPENVINO_SUFFIX, NCNN_SUFFIX)
 NETWORK_FLAGS = ("visualize", "sparsity", "cfg")  # that one checkpoint has
 PYTORCH_FLAGS = ("augment", "half", *NETWORK_FLAGS)
@@ -40,8 +41,10 @@ def load_detector(
 
     Args:
         path: a checkpoint, or one of the files and folders that export.py writes; files also by name in weights/.
-        device: torch.device or its name; ONNX files run on the CPU unless it is a GPU they support, folders always.
-        threads: computing threads of ONNX Runtime, OpenVINO, ncnn; None: their own choice. PyTorch's are set by torch.
+        device: torch.device or its name; ONNX files run on the CPU unless it is a GPU they support, .tflite files
+            and folders always.
+        threads: computing threads of ONNX Runtime, OpenVINO, ncnn, LiteRT; None: their own choice. PyTorch's are set by
+            torch.
         half: let a .pt file compute in FP16.
 
     Raises InputError for a missing file, a package that is not installed, and a file of another detector.
@@ -52,6 +55,7 @@ def load_detector(
         ".pt": partial(TorchRuntime, path, device, half=half),
         ".onnx": partial(OnnxRuntime, path, device, threads),
         ".torchscript": partial(ScriptRuntime, path, device),
+        ".tflite": partial(TfliteRuntime, path, threads),
         OPENVINO_SUFFIX: partial(OpenVinoRuntime, path, threads),
         NCNN_SUFFIX: partial(NcnnRuntime, path, threads),
     }

@@ -19,7 +19,7 @@ class ValidationOptions:
     check_photos: bool = option(False, "decode every photo while the data set is scanned, not only its head and end")
     weights: str | list[str] = option(
         "yolov5s.pt",
-        "checkpoint (.pt), or an exported .onnx, .torchscript or folder; several are an ensemble",
+        "checkpoint (.pt), or an exported .onnx, .torchscript, .tflite or folder; several are an ensemble",
         nargs="+",
     )
     cfg: str = option("", "model yaml, only for a weight file that holds tensors alone (a state dict)")

@@ -209,6 +209,9 @@ def test_sizes_off_the_stride_are_rounded_and_said(weights, capsys):
         (["onnx", "ncnn"], {"int8": True, "data": "x.yaml"}, ["--include ncnn", "--int8"]),
         (["ncnn"], {"batch_size": 2}, ["--batch-size 2", "one image"]),
         (["rknn"], {"batch_size": 2}, ["--batch-size 2", "rknn", "one image"]),
+        (["tflite"], {"batch_size": 2}, ["--batch-size 2", "tflite", "one image"]),
+        (["tflite"], {"half": True}, ["--include tflite", "--half"]),
+        (["tflite"], {"dynamic": True}, ["--include tflite", "--dynamic"]),
         (["rknn"], {"half": True}, ["--include rknn --half", "leave --half out"]),
         (["rknn"], {"dynamic": True}, ["--include rknn", "--dynamic"]),
         (["rknn"], {"opset": 11}, ["--opset 11", "12 to 19"]),
@@ -249,10 +252,12 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(monkeypatch, ca
         ("ncnn", "pnnx"),
         ("ncnn", "ncnn"),
         ("engine", "tensorrt"),
+        ("tflite", "litert_torch"),
+        ("tflite", "ai_edge_litert"),
     ],
 )
 def test_a_missing_package_is_named_with_its_command_before_anything_is_written(weights, monkeypatch, include, module):
-    for optional in ("openvino", "pnnx"):  # whether they are there or not
+    for optional in ("openvino", "pnnx", "litert_torch"):  # whether they are there or not
         monkeypatch.setitem(sys.modules, optional, sys.modules.get(optional, sys))
     monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
     with pytest.raises(InputError, match=f"--include {include}: needs .* {module}; pip install {module}"):

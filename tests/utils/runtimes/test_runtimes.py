@@ -147,7 +147,7 @@ def test_the_file_of_another_detector_is_named(exported, tmp_path, change, expec
     [
         ("broken.onnx", "not a readable ONNX file"),
         ("broken.torchscript", "not a readable TorchScript file"),
-        ("broken.tflite", "must end in .pt, .onnx"),
+        ("broken.pb", "must end in .pt, .onnx"),
         ("nowhere.onnx", "no such weight file"),
         ("x_openvino_model", "holds 0 .xml files"),
         ("x_ncnn_model/", "no model.ncnn.param and no model.ncnn.bin"),
