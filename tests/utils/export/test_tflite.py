@@ -12,6 +12,7 @@ from utils.export.head import export_network
 from utils.export.options import ExportOptions
 from utils.export.parity import FLOAT, INT8, comparison_images, deviation, shortcomings
 from utils.export.tflite import PixelsLast, quantize, range_of, write_tflite
+from utils.files.checkpoint import load_checkpoint
 from utils.runtimes.metadata import describe_model
 from utils.runtimes.runtimes import TorchRuntime, load_detector
 
@@ -22,7 +23,7 @@ SHAPE = 64, 96
 def file(small_weights, tmp_path_factory):
     """Return the path of the small network as a .tflite file in float."""
     pytest.importorskip("litert_torch")
-    model, path = TorchRuntime(small_weights).model, tmp_path_factory.mktemp("tflite") / "small.tflite"
+    model, path = load_checkpoint(small_weights).network, tmp_path_factory.mktemp("tflite") / "small.tflite"
     write_tflite(path, model, describe_model(model, SHAPE))
     return path
 
