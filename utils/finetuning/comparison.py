@@ -1,15 +1,33 @@
-"""The photos that a fine-tuned network gets wrong and its teacher does not."""
+"""A run beside its teacher: what to expect at its start, at its end the photos that only the teacher gets right."""
 
+from models.cost import count_gflops
+from models.yolo import DetectionModel
 from utils.data.choice import match_classes
 from utils.data.config import label_rules, load_data
+from utils.data.samples import Samples
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.finetuning.options import FinetuneOptions
+from utils.sparsity.expectation import outlook
 from utils.training.checkpoints import weights_to_use
 from utils.training.loaders import worker_count
 from utils.training.loop import Hook
 from utils.training.run import Run
 from utils.validation.worst import WORST, Worst, compare_networks, worst_lines
+
+
+class Outlook(Hook):
+    """Says at the start of a run what is to be expected of it."""
+
+    def __init__(self, teacher: DetectionModel | None) -> None:
+        """teacher: what the share of the FLOPs that is left is one of; None: it is not known."""
+        self.teacher = teacher
+
+    def opening_lines(self, run: Run, samples: Samples) -> list[str]:
+        """Return what is to be expected of the run."""
+        size, teacher = run.settings.imgsz, self.teacher
+        left = count_gflops(run.model, size) / count_gflops(teacher, size) if teacher else None
+        return outlook(samples, run.total_steps, left)
 
 
 class WorstPhotos(Hook):

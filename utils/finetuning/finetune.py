@@ -13,7 +13,7 @@ from utils.errors import blaming
 from utils.files.checkpoint import load_checkpoint
 from utils.files.downloads import find_weights
 from utils.files.hyp import load_hyp
-from utils.finetuning.comparison import WorstPhotos
+from utils.finetuning.comparison import Outlook, WorstPhotos
 from utils.finetuning.distillation import Distillation
 from utils.finetuning.options import FinetuneOptions
 from utils.training.distributed import process_group
@@ -36,8 +36,10 @@ def finetune(options: FinetuneOptions) -> Run:
 
 def finetuning_hooks(options: FinetuneOptions, say: Callable[[str], None]) -> list[Hook]:
     """Return the hooks of finetune_pruned.py: those of distillation_hooks, and what compares with the teacher."""
-    compared = options.teacher and not options.noplots
-    return [*distillation_hooks(options, say), *([WorstPhotos(options)] if compared else [])]
+    hooks = distillation_hooks(options, say)
+    teacher = next((hook.teacher for hook in hooks if isinstance(hook, Distillation)), None)
+    compared = [WorstPhotos(options)] if options.teacher and not options.noplots else []
+    return [*hooks, Outlook(teacher), *compared]
 
 
 def distillation_hooks(options: FinetuneOptions, say: Callable[[str], None] = print) -> list[Hook]:

@@ -14,6 +14,7 @@ from utils.benchmark.latency import measure_latency, milliseconds
 from utils.cli.device import select_device
 from utils.data.choice import match_classes
 from utils.data.config import label_rules, load_data
+from utils.data.splits import load_split
 from utils.files.checkpoint import load_checkpoint
 from utils.pruning.budget import cost_and_share
 from utils.pruning.channels.groups import trace_channels
@@ -25,10 +26,15 @@ from utils.pruning.choice.search import bisect, file_megabytes
 from utils.pruning.choice.selection import largest_share, select_by_cost
 from utils.pruning.pipeline import PruningTask, prepare, score
 from utils.pruning.recipe import Recipe
+from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.options import SMALLEST_STEP, SlimOptions
 from utils.slimming.rules import goal_limit, goal_name
 from utils.slimming.state import Measurement, Step
+from utils.sparsity.expectation import outlook
+from utils.sparsity.fading import CHOOSE_UNTIL, FADE_UNTIL
 from utils.sparsity.goal import Goal
+from utils.training.optim import Schedule
+from utils.training.train import CPU_BATCH
 from utils.validation.measure import check_classes
 
 SLACK = 1.1  # times the share of a step: so much it may remove when that reaches the goal
@@ -88,6 +94,20 @@ def planned_share(
     if cost.of(masks(1 - planned)) >= (1 - SMALLEST_STEP / 2) * cost.total:
         return None
     return planned, rates
+
+
+def prospects(options: SlimOptions, evaluator: CheckpointEvaluator) -> list[str]:
+    """Return lines on what is to be expected of a step's sparse training, of its fine-tuning where there is none.
+
+    Raises InputError when the training photos cannot be read.
+    """
+    samples, _ = load_split(evaluator.config, "train", max(options.workers, 1), progress=False)
+    batch = options.batch_size if options.batch_size > 0 else CPU_BATCH
+    epochs = options.sparse_epochs or options.finetune_epochs
+    steps = Schedule.of(evaluator.hyp, epochs, -(-len(samples) // batch), batch).total_steps()
+    left = max(1 - options.share, options.flops or 0.0)
+    fade = round((FADE_UNTIL - CHOOSE_UNTIL) * steps) if options.sparse_epochs else None
+    return outlook(samples, steps, left, fade)
 
 
 def step_goal(options: SlimOptions, step: Step) -> Goal:

@@ -20,7 +20,7 @@ from utils.pruning.choice.milliseconds import Rates, fit_rates
 from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import TimeIsUp
 from utils.slimming.options import SlimOptions
-from utils.slimming.planning import planned_share
+from utils.slimming.planning import planned_share, prospects
 from utils.slimming.report.page import commands
 from utils.slimming.report.worst import write_worst
 from utils.slimming.rules import broken, conclusion, goal_name, next_share, over, reached, refuse_start
@@ -85,6 +85,7 @@ def start_run(options: SlimOptions, console: Console, latency: Callable[..., dic
         save_checkpoint(Path(place) / START, finished_content(model))
         start = evaluator.measure(Path(place) / START, Path(place))
         refuse_start(options, start)
+        prospect = prospects(options, evaluator)
         folder = new_run(options.project, options.name)
         shutil.copytree(Path(place) / START.parent, folder / START.parent)
     for name, content in ((HYP, hyp), (SETTINGS, options.settings())):
@@ -94,6 +95,8 @@ def start_run(options: SlimOptions, console: Console, latency: Callable[..., dic
     run.save()
     pipeline = Pipeline(options, run, evaluator, console, reports)
     console.run_begins(run, goes_on=False)
+    for line in prospect:
+        console.say(line)
     pipeline.report()
     return pipeline
 

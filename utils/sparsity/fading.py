@@ -9,17 +9,20 @@ import numpy as np
 import torch
 
 from models.yolo import DetectionModel
+from utils.data.samples import Samples
 from utils.errors import InputError, blaming
 from utils.pruning.choice.limits import Limits
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.choice.selection import CEILING_SLACK, largest_share, select_by_cost
 from utils.pruning.scores.parameters import ChannelParameters
+from utils.sparsity.expectation import flops_left, outlook
 from utils.sparsity.goal import Goal
 from utils.sparsity.penalties import GammaHook
 from utils.training.loop import Run
 
 COURSE = ("seen", "delay", "waiting", "baseline", "best_unfaded", "best_faded")  # that a resumed fade needs
 LATEST = 0.8  # of the run: the fade waits no longer for accuracy
+CHOOSE_UNTIL, FADE_UNTIL = 0.3, 0.6  # of the run: channels are chosen, and are at zero
 MUCH = 0.1  # of the mAP50-95 before the fade: who loses more is told what helps
 
 
@@ -40,8 +43,8 @@ class FadeOut(GammaHook):
         self,
         goal: Goal,
         limits: Limits = Limits(),
-        choose_until: float = 0.3,
-        fade_until: float = 0.6,
+        choose_until: float = CHOOSE_UNTIL,
+        fade_until: float = FADE_UNTIL,
         max_drop: float | None = None,
         baseline: Any = None,
         say: Callable[[str], object] | None = None,
@@ -98,6 +101,11 @@ class FadeOut(GammaHook):
             self.baseline = run.processes.broadcast(start.map if run.processes.main else None)
         if self.say and self.faded(run) < 1:
             self.say(self.plan_line(run))
+
+    def opening_lines(self, run: Run, samples: Samples) -> list[str]:
+        """Return what is to be expected of the run."""
+        fading = round((self.fade_until - self.choose_until) * run.total_steps)
+        return outlook(samples, run.total_steps, flops_left(self.goal), fading)
 
     def plan_line(self, run: Run) -> str:
         """Return in words when the channels go, as far as it is known."""

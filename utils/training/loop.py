@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from torch.nn.parallel import DistributedDataParallel
 
 from models.yolo import DetectionModel
+from utils.data.samples import Samples
 from utils.training.faults.memory import Piece, explained, fitting, images_of, pieces
 from utils.training.faults.setbacks import (
     Buffers,
@@ -48,6 +49,10 @@ class Hook:
 
     def prepare(self, model: DetectionModel) -> None:
         """The network is known, nothing is written yet: the moment to raise InputError for what cannot work with it."""
+
+    def opening_lines(self, run: Run, samples: Samples) -> list[str]:
+        """Return lines for the user, shown in rank 0 before start; samples: the training images."""
+        return []
 
     def start(self, run: "Run") -> None:
         """All is built, and restored when the run is resumed; run.epoch is the first epoch to do."""

@@ -1,7 +1,7 @@
 """Optimizers, the plan of learning rates and accumulation, and the moving average of the weights."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +76,12 @@ class Schedule:
     warmup_momentum: float
     warmup_bias_lr: float
     cos_lr: bool = False
+
+    @classmethod
+    def of(cls, hyp: Mapping[str, Any], epochs: int, batches: int, batch_size: int, cos_lr: bool = False) -> "Schedule":
+        """Return the Schedule of a run with these hyper-parameters."""
+        names = ("lr0", "lrf", "momentum", "warmup_epochs", "warmup_momentum", "warmup_bias_lr")
+        return cls(epochs, batches, batch_size, **{name: hyp[name] for name in names}, cos_lr=cos_lr)
 
     @property
     def warmup(self) -> int:

@@ -115,7 +115,10 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
         hooks += recorders
         if checkpoint is not None:
             restore(run, checkpoint, hooks)
-        for line in opening_lines(run):
+        for line in [
+            *opening_lines(run),
+            *(line for hook in hooks for line in hook.opening_lines(run, splits["train"])),
+        ]:
             plan.say(line)
         plan.say(f"{run.folder.path}: {len(loader.dataset)} training images, epochs {run.epoch} to {run.epochs - 1}")
         train_epochs(plan, run, loader, val_loader, hooks)
@@ -209,18 +212,7 @@ def build_run(plan: Plan, model: DetectionModel, batches: int, folder: RunFolder
     keep_inputs(model)
     if options.sync_bn:
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    schedule = Schedule(
-        options.epochs,
-        batches,
-        options.batch_size,
-        hyp["lr0"],
-        hyp["lrf"],
-        hyp["momentum"],
-        hyp["warmup_epochs"],
-        hyp["warmup_momentum"],
-        hyp["warmup_bias_lr"],
-        options.cos_lr,
-    )
+    schedule = Schedule.of(hyp, options.epochs, batches, options.batch_size, options.cos_lr)
     gain = QUAD if options.quad else 1
     settings = RunSettings(options.imgsz, options.seed, plan.amp, options.multi_scale, options.patience, gain)
     decay = scaled_decay(hyp["weight_decay"], options.batch_size)

@@ -28,6 +28,7 @@ def test_what_only_the_teacher_sees_is_told_and_drawn(taught, capsys):
     run = finetune(taught("blue", "green", "red"))
     said, picture = capsys.readouterr().out, run.folder.path / "worst.jpg"
     assert "worst photos: the cut network is worse than the teacher one on 4 of 4 photos" in said
+    assert "expect: 8 photos of " in said and "about 100% of the FLOPs stay" in said
     assert f"picture: {picture}" in said and picture.read_bytes().startswith(b"\xff\xd8")
 
 
@@ -39,6 +40,6 @@ def test_a_teacher_of_other_classes_is_not_compared(taught, capsys):
 
 def test_without_a_teacher_or_pictures_nothing_is_compared(taught):
     given = taught("blue", "green", "red", noplots=True)
-    assert [type(hook).__name__ for hook in finetuning_hooks(given, print)] == ["Distillation"]
+    assert [type(hook).__name__ for hook in finetuning_hooks(given, print)] == ["Distillation", "Outlook"]
     given.teacher = ""
-    assert finetuning_hooks(given, print) == []
+    assert [type(hook).__name__ for hook in finetuning_hooks(given, print)] == ["Outlook"]

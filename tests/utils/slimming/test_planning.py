@@ -1,21 +1,25 @@
 """How much a step removes: its share, what the goal lacks, what the limits allow."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from models.cost import count_gflops, count_parameters
 from models.yolo import DetectionModel
+from utils.data.config import load_data
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.hyp import load_hyp
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.choice.search import file_megabytes
 from utils.pruning.pipeline import make_cut, score
 from utils.slimming.options import SlimOptions
-from utils.slimming.planning import planned_share, pruning_task, step_cut, step_goal
+from utils.slimming.planning import planned_share, prospects, pruning_task, step_cut, step_goal
 from utils.slimming.state import Measurement, Step
 from utils.sparsity.goal import Goal
+from utils.training.optim import Schedule
 
 
 @pytest.fixture
@@ -93,3 +97,16 @@ def test_the_limits_bound_a_step(network):
     guarded = plan(network, max_drop=0.01, std_guard=1.0)
     assert 0 < guarded < 0.5
     assert plan(network, max_drop=0.01, std_guard=9.0) is None
+
+
+def test_a_run_says_what_it_expects_of_a_step(drawn_data):
+    evaluator = SimpleNamespace(config=load_data(drawn_data), hyp=load_hyp("hyp.scratch-low.yaml"))
+    options = SlimOptions(batch_size=4, sparse_epochs=100, flops=0.6, share=0.5, workers=0)
+    steps = Schedule.of(evaluator.hyp, 100, 2, 4).total_steps()
+    lines = prospects(options, evaluator)
+    assert lines[0].startswith("expect: 8 photos of 3 classes, 12 objects, ") and lines[0].endswith(
+        "60% of the FLOPs stay"
+    )
+    assert f"{steps} optimizer steps, {round(0.3 * steps)} of them for the fade" in lines[0]
+    assert "few photos a class (2.67)" in lines[-1]
+    assert "fade" not in prospects(replace(options, sparse_epochs=0, batch_size=-1), evaluator)[0]

@@ -3,10 +3,13 @@
 from copy import deepcopy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from tests.utils.sparsity.steps import make_run, network, start, step
+from utils.data.labels import Sample
+from utils.data.samples import Samples
 from utils.errors import InputError
 from utils.pruning.channels.groups import trace_channels
 from utils.pruning.choice.costs import NetworkCost
@@ -73,6 +76,14 @@ def test_when_the_channels_go_is_said_beforehand():
     run.step = 190
     fade.start(run)
     assert len(lines) == 2  # over
+
+
+def test_what_is_to_be_expected_is_said_beforehand():
+    rows = [np.array([[kind, 0.5, 0.5, 0.1, 0.1]], np.float32) for kind in (0, 1, 2)]
+    samples = Samples.of([Sample("a.png", (8, 8), rows[index % 3], None) for index in range(60)])
+    first, second = FadeOut(Goal("channels", 0.5), ANY).opening_lines(make_run(network(), total_steps=200), samples)
+    assert "200 optimizer steps, 60 of them for the fade; about 63% of the FLOPs stay" in first
+    assert "70 photos of 3 classes, 137 steps" in second
 
 
 def test_patience_counts_from_the_end_of_the_fade_and_for_what_is_reached_since():

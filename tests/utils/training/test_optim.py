@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from utils.files.hyp import load_hyp
 from utils.training.optim import ModelEMA, Schedule, accumulation, build_optimizer, lr_factor, ramp, scaled_decay
 
 
@@ -108,3 +109,10 @@ def test_average_covers_running_statistics_and_wants_no_gradient(tiny_model):
     ema.update(tiny_model)
     assert not torch.equal(before, ema.model.model[0].bn.running_mean)
     assert not any(p.requires_grad for p in ema.model.parameters()) and not ema.model.training
+
+
+def test_a_schedule_takes_its_numbers_from_the_hyper_parameters():
+    hyp = load_hyp("hyp.scratch-low.yaml")
+    found = Schedule.of(hyp, 5, 4, 16, cos_lr=True)
+    assert (found.epochs, found.batches, found.batch_size, found.cos_lr) == (5, 4, 16, True)
+    assert all(getattr(found, name) == hyp[name] for name in ("lr0", "lrf", "momentum", "warmup_bias_lr"))
