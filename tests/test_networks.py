@@ -178,6 +178,37 @@ def test_torchvision_networks_lose_a_third_of_their_flops(name):
     assert sum(p.numel() for p in narrow.parameters()) < sum(p.numel() for p in model.parameters())
 
 
+def test_a_convolution_in_groups_loses_what_is_asked_for():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1, groups=4), nn.Conv2d(8, 2, 1)).eval()
+    widths = {whole: channels(model, IMAGE, whole).groups[0].width for whole in (None, True, False)}
+    assert widths == {None: 4, True: 4, False: 2}
+    for whole, groups, each in ((True, 3, 2), (False, 4, 1)):
+        graph = channels(model, IMAGE, whole)
+        narrow = cut(model, graph, {"0": np.arange(widths[whole]) > 0}, IMAGE)
+        assert (narrow[1].groups, narrow[1].weight.shape[1]) == (groups, each)
+
+
+def test_backbone_and_head_of_a_box_detector_are_cut_and_put_back():
+    class Maps(nn.Module):
+        def __init__(self, detector):
+            super().__init__()
+            self.backbone, self.head = detector.backbone, detector.head
+
+        def forward(self, images):
+            return self.head(list(self.backbone(images).values()))
+
+    torch.manual_seed(0)
+    build = torchvision.models.detection.ssdlite320_mobilenet_v3_large
+    detector = build(weights=None, weights_backbone=None, num_classes=3).eval()
+    whole, image = Maps(detector), torch.rand(1, 3, 320, 320)
+    graph = channels(whole, image)
+    narrow = cut(whole, graph, select(whole, graph, score(whole, graph), 0.3), image)
+    detector.backbone, detector.head = narrow.backbone, narrow.head
+    assert sum(p.numel() for p in narrow.parameters()) < sum(p.numel() for p in whole.parameters())
+    with torch.no_grad():
+        assert set(detector(list(image))[0]) == {"boxes", "scores", "labels"}
+
+
 def test_code_that_cannot_be_followed_is_said():
     class Unpredictable(nn.Module):
         def __init__(self):

@@ -24,14 +24,19 @@ __all__ = ["ChannelGraph", "Masks", "channels", "cut", "score", "select"]
 AGREEMENT = 1e-3  # largest difference of outputs, as a share of the largest output
 
 
-def channels(model: nn.Module, example: torch.Tensor) -> ChannelGraph:
+def channels(model: nn.Module, example: torch.Tensor, whole_groups: bool | None = None) -> ChannelGraph:
     """Return which channels of a network may go, and which go together.
 
-    example: a batch [1, C, H, W] as the network takes it. Raises InputError when torch.fx cannot follow the network's
-    code, with the reason.
+    Args:
+        model: the network.
+        example: a batch [1, C, H, W] as the network takes it.
+        whole_groups: what a convolution in groups loses: whole groups (True), the same places of every group (False),
+            or whichever is finer (None).
+
+    Raises InputError when torch.fx cannot follow the network's code, with the reason.
     """
     try:
-        return trace_on(model, example)
+        return trace_on(model, example, whole_groups)
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{type(model).__name__}: torch.fx cannot follow its code: {one_line(str(error))}") from error
 

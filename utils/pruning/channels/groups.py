@@ -19,6 +19,7 @@ from torch import fx
 from models.yolo import DetectionModel
 from utils.errors import InputError
 from utils.pruning.channels.labels import Carried, Layer
+from utils.pruning.channels.layers import LayerBook
 from utils.pruning.channels.tracer import ChannelTracer
 from utils.pruning.channels.tracing import ChannelWalk
 
@@ -104,21 +105,23 @@ def trace_channels(model: Any, image_size: int | None = None, channels: int = 3)
     return trace_on(model, torch.zeros(1, channels, size, size, device=first.device, dtype=first.dtype))
 
 
-def trace_on(model: Any, example: torch.Tensor) -> ChannelGraph:
+def trace_on(model: Any, example: torch.Tensor, whole_groups: bool | None = None) -> ChannelGraph:
     """Return the ChannelGraph of a network that takes a batch [1, C, H, W] like the example.
 
+    whole_groups: what a convolution in groups loses, whole ones or the same places of all; None: whichever is finer.
     Raises what torch.fx raises for code that it cannot follow.
     """
     training = model.training
     try:
         own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
-        walk = ChannelWalk(traced_network(model.eval()), example.shape[-2:].numel(), own)
+        book = LayerBook(example.shape[-2:].numel(), whole_groups)
+        walk = ChannelWalk(traced_network(model.eval()), book, own)
         with torch.no_grad():
             walk.run(example)
     finally:
         model.train(training)
     behind = {name: place for name, place in walk.behind.items() if place}
-    return collect(walk.book, behind)
+    return collect(book, behind)
 
 
 def traced_network(model: Any) -> Any:

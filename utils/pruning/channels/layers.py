@@ -16,8 +16,9 @@ Given = Carried | str  # what a layer's output carries, or why nothing is known 
 class LayerBook:
     """Records every layer that a walk comes to, with the labels that it reads and gives."""
 
-    def __init__(self, image_pixels: int) -> None:
-        self.image_pixels = image_pixels
+    def __init__(self, image_pixels: int, whole_groups: bool | None = None) -> None:
+        """whole_groups: what a convolution in groups loses, whole ones or places of all; None: whichever is finer."""
+        self.image_pixels, self.whole_groups = image_pixels, whole_groups
         self.labels = Labels()
         self.layers: dict[str, Layer] = {}
         self.loose: dict[str, Carried] = {}
@@ -25,14 +26,12 @@ class LayerBook:
     def conv(
         self, name: str, conv: nn.Conv2d, source: Carried | None, given: torch.Tensor, value: torch.Tensor
     ) -> Given:
-        """Record a convolution of `given` [B, c_in, h, w] to `value` [B, c_out, H, W].
-
-        One in groups loses whole groups, or the same places of every group, whichever is finer.
-        """
+        """Record a convolution of `given` [B, c_in, h, w] to `value` [B, c_out, H, W]."""
         groups = conv.groups
         inputs = self.read(source, 1, conv.in_channels, name)
         depthwise = groups == conv.in_channels and groups > 1
-        by_group = depthwise or groups > conv.in_channels // groups
+        finer = groups > conv.in_channels // groups
+        by_group = depthwise or (finer if self.whole_groups is None else self.whole_groups)
         if depthwise:
             outputs = np.repeat(inputs, conv.out_channels // groups)
         else:

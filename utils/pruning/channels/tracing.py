@@ -34,11 +34,10 @@ Found = Carried | list["Carried | None"] | None  # of a tensor, of a tuple of te
 class ChannelWalk(fx.Interpreter):
     """Runs a traced network on a small image and carries labels along with every tensor."""
 
-    def __init__(self, traced: fx.GraphModule, image_pixels: int, own: set[str]) -> None:
+    def __init__(self, traced: fx.GraphModule, book: LayerBook, own: set[str]) -> None:
         """own: names of the network's parameters and buffers."""
         super().__init__(traced)
-        self.own = own
-        self.book = LayerBook(image_pixels)
+        self.own, self.book = own, book
         self.labels = self.book.labels
         self.carried: dict[fx.Node, Found] = {}
         self.why: dict[fx.Node, str] = {}  # node whose result has channels that nothing is known of → why
