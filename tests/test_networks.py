@@ -85,6 +85,11 @@ def last(x, norm):
     return norm(x.movedim(1, -1)).movedim(-1, 1)
 
 
+def attend(x, attention):
+    tokens = x.flatten(2).transpose(1, 2)
+    return x + attention(tokens, tokens, tokens)[0].transpose(1, 2).unflatten(2, (16, 16))
+
+
 STEPS = {
     "convolution": lambda: nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.BatchNorm2d(WIDTH), nn.SiLU()),
     "groups of places": lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding=1, groups=2),
@@ -112,6 +117,9 @@ STEPS = {
     ),
     "pixels": lambda: Function(lambda x: functional.pixel_unshuffle(functional.pixel_shuffle(x, 2), 2)),
     "tokens": lambda: Function(tokens, first=nn.Linear(WIDTH, 6), second=nn.Linear(6, WIDTH)),
+    "heads": lambda: Function(attend, attention=nn.MultiheadAttention(WIDTH, 4, batch_first=True)),
+    "places of heads": lambda: Function(attend, attention=nn.MultiheadAttention(WIDTH, 2, batch_first=True)),
+    "unit length": lambda: Function(lambda x: functional.normalize(x)),
     "constant": lambda: Function(lambda x: x + 1),
     "slice": lambda: Function(lambda x, conv: conv(x[:, 3:]), conv=nn.Conv2d(WIDTH - 3, WIDTH, 1)),
     "not understood": lambda: Function(lambda x: x.flip(1)),

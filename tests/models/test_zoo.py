@@ -41,13 +41,8 @@ STRIDES = {
     "yolov5n-light": P3_TO_P5,
 }
 # What may not be cut besides the predictions, and why. All else, depth-wise and ghost channels included, may.
-ATTENTION = "model.8.m.tr.0.ma (call_module) is not understood"  # it needs all that it reads
-PROTECTED = {
-    "yolov5s-transformer": {
-        "model.8.cv1.conv": ATTENTION,
-        **{f"model.8.m.tr.0.{name}": ATTENTION for name in ("q", "k", "v", "fc2")},
-    }
-}
+RESHAPE = "reshape (call_method) in model.8.m (TransformerBlock) has room for just as many"  # the width is a constant
+PROTECTED = {"yolov5s-transformer": {"model.8.cv1.conv": RESHAPE}}
 
 
 # Counting by hand, for 80 classes: weights without bias and a batch norm's gamma and beta, block by block.

@@ -13,16 +13,21 @@ class Layer:
     name: str
     inputs: np.ndarray  # [c_in] labels
     outputs: np.ndarray  # [c_out] labels
-    kind: str  # "conv", "transposed conv", "linear" or "norm"
+    kind: str  # "conv", "transposed conv", "linear", "attention" or "norm"
     area: float  # pixels that its products are made at (of the output; a transposed one's input) over image pixels
-    depthwise: bool = False  # a convolution in as many groups as inputs: it gives its inputs' channels
-    by_group: bool = False  # a convolution in groups that go as a whole, so that there are fewer of them after a cut
+    depthwise: bool = False  # a convolution in as many groups as inputs, or attention: it gives its inputs' channels
+    by_group: bool = False  # its groups or heads go as a whole, so that there are fewer of them after a cut
     across: int | None = None  # axis, counted from the end, of the channels that a norm takes one mean over
 
     @property
     def is_conv(self) -> bool:
         """Whether it is a convolution, not a transposed one."""
         return self.kind == "conv"
+
+    @property
+    def is_attention(self) -> bool:
+        """Whether it is torch's attention: it gives the channels that it reads."""
+        return self.kind == "attention"
 
     @property
     def is_norm(self) -> bool:
@@ -41,6 +46,11 @@ class Carried:
     axis: int
     vector: np.ndarray  # [size of the axis] labels
     loud: str | None = None  # what makes a silent channel something else than zero, or None: it is zero here
+
+    def through(self, at_zero: torch.Tensor, how: str) -> "Carried":
+        """Return what an operation on each number carries that gives `at_zero` for zeros; how: the operation."""
+        loud = None if torch.equal(at_zero, torch.zeros(1)) else f"{how} is not zero at zero"
+        return Carried(self.axis, self.vector, self.loud or loud)
 
     def positions(self, shape: torch.Size) -> torch.Tensor:
         """Return int64 [shape]: for every number of a tensor its index along the axis."""

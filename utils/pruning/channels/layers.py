@@ -100,6 +100,32 @@ class LayerBook:
         layer = Layer(name, source.vector, source.vector, "norm", self.area(given), across=source.axis - given.dim())
         return Carried(source.axis, self.remember(layer).outputs)
 
+    def attention(
+        self, name: str, layer: nn.MultiheadAttention, sources: Any, tokens: torch.Tensor, weights_read: bool
+    ) -> Given:
+        """Record torch's attention: whole heads go, or the same places of every head, whichever is finer.
+
+        Query, key, value and what it gives are as wide as its heads together, so that they lose the same channels.
+
+        Args:
+            name: of the layer.
+            layer: the layer.
+            sources: what query, key and value carry.
+            tokens: the query [..., C].
+            weights_read: whether the network reads the attention weights, which are a mean over the heads.
+        """
+        each, axis = layer.embed_dim // layer.num_heads, tokens.dim() - 1
+        whole = layer.num_heads > each
+        if not layer._qkv_same_embed_dim or layer.bias_k is not None or layer.add_zero_attn or whole and weights_read:
+            return f"{name} (MultiheadAttention) has no heads or places that could go alone"
+        query, key, value = (self.read(source, axis, layer.embed_dim, name) for source in sources)
+        self.labels.tie_rows(np.stack((query, key, value)), "attention")
+        table = query.reshape(layer.num_heads, each)
+        self.labels.tie_rows(table.T if whole else table, "heads")
+        area = tokens[..., 0].numel() / self.image_pixels
+        layer_found = Layer(name, query, query, "attention", area, depthwise=True, by_group=whole)
+        return Carried(axis, self.remember(layer_found).outputs)
+
     def loose_tensor(self, name: str, axis: int, count: int) -> Carried:
         """Record a parameter or buffer that the network's own code uses, with `count` channels along an axis."""
         known = self.loose.get(name)

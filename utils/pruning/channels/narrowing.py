@@ -11,6 +11,11 @@ from utils.pruning.channels.labels import Layer
 
 def silence_layer(module: Any, gone: torch.Tensor) -> None:
     """Set the weights and biases behind the marked outputs (bool vector) of a layer to zero, in place."""
+    if isinstance(module, nn.MultiheadAttention):
+        module.in_proj_weight.unflatten(0, (3, -1))[:, gone] = 0
+        if module.in_proj_bias is not None:
+            module.in_proj_bias.unflatten(0, (3, -1))[:, gone] = 0
+        module = module.out_proj
     outputs = 1 if isinstance(module, nn.ConvTranspose2d) else 0
     if module.weight is not None:
         module.weight.movedim(outputs, 0)[gone] = 0
@@ -45,8 +50,31 @@ def narrow(module: Any, layer: Layer, outputs: torch.Tensor, inputs: torch.Tenso
     elif isinstance(module, nn.Linear):
         keep_weights(module, module.weight[outputs][:, inputs], outputs)
         module.in_features, module.out_features = int(inputs.sum()), int(outputs.sum())
+    elif isinstance(module, nn.MultiheadAttention):
+        narrow_attention(module, layer, outputs)
     else:
         narrow_norm(module, outputs)
+
+
+def narrow_attention(layer: nn.MultiheadAttention, traced: Layer, keep: torch.Tensor) -> None:
+    """Keep the marked channels of every projection of torch's attention, in place.
+
+    It divides by the root of a head's width, so the query makes up for what narrower heads change of that.
+    """
+    before, count = layer.head_dim, int(keep.sum())
+    if traced.by_group:
+        layer.num_heads = count // before
+    layer.head_dim = count // layer.num_heads
+    for name in ("in_proj_weight", "in_proj_bias"):
+        whole = getattr(layer, name)
+        if whole is not None:
+            parts = whole.detach().unflatten(0, (3, -1))[:, keep]
+            parts = parts[..., keep] if name == "in_proj_weight" else parts
+            parts[0] *= (layer.head_dim / before) ** 0.5
+            setattr(layer, name, nn.Parameter(parts.flatten(0, 1), requires_grad=whole.requires_grad))
+    layer.embed_dim = layer.kdim = layer.vdim = count
+    keep_weights(layer.out_proj, layer.out_proj.weight[keep][:, keep], keep)
+    layer.out_proj.in_features = layer.out_proj.out_features = count
 
 
 def narrow_conv(conv: nn.Conv2d, layer: Layer, outputs: torch.Tensor, inputs: torch.Tensor) -> None:

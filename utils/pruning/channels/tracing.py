@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn import functional
 
 from models.yolo import Detect
 from utils.pruning.channels.labels import Carried, Layer
@@ -99,15 +100,19 @@ class ChannelWalk(fx.Interpreter):
         if node.target in MOVES:
             return self.move(node, source)
         if node.target in ELEMENTWISE:
-            return self.act(source, self.apply(node, torch.zeros(1)), self.words(node))
+            return source.through(self.apply(node, torch.zeros(1)), self.words(node))
         if node.target in REDUCTIONS:
             return self.reduce(node, source, value)
         if node.target in SPATIAL and source.axis == 1 and value.shape[1] == len(source.vector):
+            return source
+        if node.target is functional.normalize and not source.loud:  # zeros add nothing to a vector's length
             return source
         return self.not_understood(node)
 
     def carry_module(self, node: Any, module: nn.Module, source: Carried | None, value: Any) -> Found:
         """Return what a layer's output carries; one that has channels of its own is remembered."""
+        if isinstance(module, nn.MultiheadAttention):
+            return self.attention(node, module)
         if rule := rule_of(module):
             return self.record(node, rule, source, value)
         if source is not None:
@@ -117,7 +122,7 @@ class ChannelWalk(fx.Interpreter):
                 return self.move(node, source)
             if is_activation(module):
                 zero = torch.zeros(1) if keeps_zero(module) else torch.ones(1)
-                return self.act(source, zero, f"{node.target} ({type(module).__name__})")
+                return source.through(zero, f"{node.target} ({type(module).__name__})")
         return self.not_understood(node)
 
     def record(self, node: Any, rule: Any, source: Carried | None, value: torch.Tensor) -> Found:
@@ -130,10 +135,15 @@ class ChannelWalk(fx.Interpreter):
         given = rule(self.book, name, module, source, self.env[node.args[0]], value)
         return self.not_understood(node, given) if isinstance(given, str) else given
 
-    def act(self, source: Carried, at_zero: Any, how: str) -> Carried:
-        """Return what an operation on each number carries that gives `at_zero` for zeros."""
-        loud = None if torch.equal(at_zero, torch.zeros(1)) else f"{how} is not zero at zero"
-        return Carried(source.axis, source.vector, source.loud or loud)
+    def attention(self, node: Any, module: nn.MultiheadAttention) -> Found:
+        """Return what torch's attention gives: its tokens, and weights [tokens, tokens] without channels."""
+        read = node.args[:3]
+        sources = [self.carried.get(x) for x in read]
+        if {*node.all_input_nodes} != {*read} or not all(isinstance(x, Carried) for x in sources):
+            return self.not_understood(node)
+        weights_read = any(user.args[1:] != (0,) for user in node.users)
+        given = self.book.attention(str(node.target), module, sources, self.env[read[0]], weights_read)
+        return self.not_understood(node, given) if isinstance(given, str) else [given, None]
 
     def passes_all(self, node: Any, module: nn.Module | None) -> bool:
         """Tell whether an operation gives back the very tensor that it got, whatever is in it."""

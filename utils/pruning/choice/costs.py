@@ -107,8 +107,10 @@ class NetworkCost:
         """Return the cost in FLOPs of the layers of a ChannelGraph alone, for an image of so many pixels."""
         functions = {}
         for layer in graph.layers.values():
-            if not layer.is_norm:
-                module = model.get_submodule(layer.name)
+            module = model.get_submodule(layer.name)
+            if layer.is_attention:
+                functions[layer.name] = projections(2 * layer.area * pixels)
+            elif not layer.is_norm:
                 each = 2 * layer.area * pixels * module.weight[0, 0].numel()
                 functions[layer.name] = product(each, layer, module)
         return cls("FLOPs", graph, functions)
@@ -119,7 +121,9 @@ class NetworkCost:
         functions = {}
         for layer in graph.layers.values():
             module = model.get_submodule(layer.name)
-            if not layer.is_norm:
+            if layer.is_attention:
+                functions[layer.name] = projections(1, module.in_proj_bias is not None)
+            elif not layer.is_norm:
                 functions[layer.name] = product(module.weight[0, 0].numel(), layer, module, module.bias is not None)
             else:
                 functions[layer.name] = lambda inputs, outputs: 2 * outputs
@@ -131,6 +135,11 @@ def product(each: float, layer: Layer, module: Any, bias: bool = False) -> Calla
     """Return the function that gives a layer's cost from the channels that stay, `each` for one pair of them."""
     groups = getattr(module, "groups", 1)
     return lambda inputs, outputs: (each * layer.fan_in(inputs, groups) + bias) * outputs
+
+
+def projections(each: float, bias: bool = False) -> Callable[..., float]:
+    """Return the function that gives the cost of the projections of query, key, value and output of attention."""
+    return lambda inputs, outputs: 4 * each * (inputs + bias) * outputs
 
 
 def touched_layers(graph: ChannelGraph, layers: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from utils.pruning.channels.groups import ChannelGraph
 def filters(model: Any, graph: ChannelGraph) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield (name, weights [c_out, c_in · k · k]) of every convolution and linear layer, in float64."""
     for layer in graph.layers.values():
-        if not layer.is_norm:
+        if not layer.is_norm and not layer.is_attention:
             weight = model.get_submodule(layer.name).weight.detach().double()
             yield layer.name, weight.movedim(int(layer.kind == "transposed conv"), 0).flatten(1)
 
