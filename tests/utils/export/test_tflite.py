@@ -51,7 +51,7 @@ def test_files_give_what_the_checkpoint_gives_in_the_public_layout(file, small_w
     assert runtime.cost[0] == TorchRuntime(small_weights).cost[0]
     assert shortcomings(FLOAT, deviation(TorchRuntime(small_weights)(images), runtime(images))) == []
     assert runtime.input["shape"].tolist() == [1, 64, 96, 3]
-    assert runtime.interpreter.get_tensor(runtime.output["index"])[..., :4].max() < 10  # no pixels
+    assert runtime.interpreter.get_tensor(runtime.output["index"])[..., :2].max() < 1.5  # centres are no pixels
     with zipfile.ZipFile(file) as archive:  # as the public code reads it
         facts = ast.literal_eval(archive.read(archive.namelist()[0]).decode())
     assert int(facts["stride"]) == 32 and "triangle" in facts["names"]
