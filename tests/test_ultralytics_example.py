@@ -18,6 +18,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from utils.pruning.channels.rebuild import masked
+
 os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": tempfile.mkdtemp()}
 ultralytics = pytest.importorskip("ultralytics", exc_type=ImportError)
 
@@ -86,6 +88,14 @@ def predictions(network):
     return given[0] if isinstance(given, tuple) else given
 
 
+def difference(layers, others):
+    """Return the largest difference of what two networks give behind their branches, as a share of the largest."""
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        pairs = [*zip(layers(image), others(image), strict=True)]
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
+
+
 def chosen(example, network, flops=0.4):
     graph = example.traced(network)
     return graph, example.chosen(network, graph, example.score(example.Layers(network), graph), flops)
@@ -117,19 +127,8 @@ def test_the_network_taken_apart_gives_the_same(example, name):
 def test_the_narrower_network_gives_what_the_masked_one_gives(example, name):
     network = unrolled(example, network_of(name))
     graph, keep = chosen(example, network)
-    silent = deepcopy(network)
-    silent.model = example.cut(example.Layers(network), graph, {}, torch.rand(1, 3, 64, 64)).model
-    for module in silent.model.modules():
-        assert not isinstance(module, nn.BatchNorm2d) or module.weight.any()
-    removed = np.concatenate([group.labels[~keep[group.name]] for group in graph.free_groups if group.name in keep])
-    for layer in graph.layers.values():
-        if layer.is_norm:
-            gone = torch.from_numpy(np.isin(layer.outputs, removed))
-            norm = example.Layers(silent).get_submodule(layer.name)
-            norm.weight.data[gone], norm.bias.data[gone] = 0.0, 0.0
-    wanted = predictions(silent)
-    assert not torch.allclose(wanted, predictions(network), rtol=1e-3)
-    assert torch.allclose(predictions(example.narrowed(network, graph, keep)), wanted, rtol=1e-4, atol=1e-3)
+    silent, narrow = masked(example.Layers(network), graph, keep), example.narrowed(network, graph, keep)
+    assert difference(example.Layers(narrow), silent) < 1e-5 < 1e-3 < difference(example.Layers(network), silent)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,8 +161,8 @@ def test_channels_that_faded_are_cut_at_no_cost(example, tmp_path):
     network, graph, keep = example.faded(tmp_path / "whole.pt", 0.4, settings)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     assert sum(int((norm.weight == 0).sum()) for norm in norms) > 500
-    whole, narrow = predictions(network), predictions(example.narrowed(network, graph, keep))
-    assert torch.allclose(narrow, whole, rtol=1e-4, atol=1e-3)
+    narrow = example.narrowed(network, graph, keep)
+    assert difference(example.Layers(narrow), example.Layers(network.eval())) < 1e-5
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ class Layers(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.model = network.model
+        self.model, self.training = network.model, network.training
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Map images [B, 3, H, W] to the maps behind every branch of the head."""
@@ -203,15 +203,12 @@ def traced(network: nn.Module) -> ChannelGraph:
 
 
 def chosen(network: nn.Module, graph: ChannelGraph, scores: dict[str, np.ndarray], flops: float) -> Masks:
-    """Return the Masks that take away a share of the FLOPs of an unrolled network by scores {group: [width]}.
-
-    Branches for classes take the width of the weights' unless a yaml could state it, a multiple of 8: four more go.
-    """
+    """Return the Masks that take away a share of the FLOPs of an unrolled network by scores {group: [width]}."""
     keep = select(Layers(network), graph, scores, flops, LIMITS)
     for last in (f"model.{len(network.model) - 1}.{branch}.0.2" for branch in ("cv3", "one2one_cv3")):
         labels = graph.layers[last].inputs if last in graph.layers else np.empty(0)
         for name in (group.name for group in graph.free_groups if np.isin(group.labels, labels).any()):
-            if keep[name].sum() % 8 == 0:
+            if keep[name].sum() % 8 == 0:  # a branch as wide as one of a yaml may be is not built as the weights' is
                 keep[name][np.argsort(np.where(keep[name], scores[name], np.inf))[:4]] = False
     return keep
 
