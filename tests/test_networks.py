@@ -208,7 +208,7 @@ def test_backbone_and_head_of_a_box_detector_are_cut_and_put_back():
     torch.manual_seed(0)
     build = torchvision.models.detection.ssdlite320_mobilenet_v3_large
     detector = build(weights=None, weights_backbone=None, num_classes=3).eval()
-    whole, image = Maps(detector), torch.rand(1, 3, 320, 320)
+    whole, image = Maps(detector).eval(), torch.rand(1, 3, 320, 320)
     graph = channels(whole, image)
     narrow = cut(whole, graph, select(whole, graph, score(whole, graph), 0.3), image)
     detector.backbone, detector.head = narrow.backbone, narrow.head
