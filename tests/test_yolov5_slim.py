@@ -75,7 +75,7 @@ def test_keywords_are_the_fields_of_the_options_with_their_defaults(name, option
         ("train", {"rect": 1}, "rect: 1 must be of type bool"),
         ("train", {"freeze": [0, "a"]}, "freeze: [0, 'a'] must be of type int"),
         ("train", {"weights": ["a.pt"]}, "weights: ['a.pt'] must be of type str"),
-        ("train", {"optimizer": "sgd"}, "optimizer: 'sgd' must be one of SGD, Adam, AdamW"),
+        ("train", {"optimizer": "sgd"}, "optimizer: 'sgd' must be one of SGD, Adam, AdamW, auto"),
         ("train", {"epochs": 0}, "--epochs 0: must be at least 1"),
         ("sparsify", {"sr": 0.005}, "--sr 0.005: has no effect without --st"),
         ("prune", {"flops": 0.5, "params": 0.5}, "only one budget at a time"),

@@ -52,7 +52,7 @@ def test_a_goal_in_time_is_reached_in_steps_of_time(place, tmp_path):
         return {name: modelled(model) for name, model in models.items()}
 
     limit = 0.8 * modelled(load_checkpoint(start(place, "start.pt")).model)
-    options = settings(place, tmp_path, latency_ms=limit, runtime="onnx", share=0.15)
+    options = settings(place, tmp_path, latency_ms=limit, runtime="onnx", share=0.15, optimizer="SGD")
     state = slim(options, latency=latency, fit=lambda *args: rates, reports=False).state
     assert len(state.steps) == 2 and all(step.kept and step.rates == rates for step in state.steps)
     assert 0.95 * limit < state.networks[-1].goal_ms <= limit

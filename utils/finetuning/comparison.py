@@ -1,12 +1,13 @@
 """A run beside its teacher: what to expect at its start, at its end the photos that only the teacher gets right."""
 
+from pathlib import Path
+
 from models.cost import count_gflops
 from models.yolo import DetectionModel
 from utils.data.choice import match_classes
 from utils.data.config import label_rules, load_data
 from utils.data.samples import Samples
 from utils.files.checkpoint import load_checkpoint
-from utils.files.downloads import find_weights
 from utils.finetuning.options import FinetuneOptions
 from utils.sparsity.expectation import outlook
 from utils.training.checkpoints import weights_to_use
@@ -33,9 +34,9 @@ class Outlook(Hook):
 class WorstPhotos(Hook):
     """Shows at the end of a run what the teacher sees on the val photos and the weights to use do not."""
 
-    def __init__(self, options: FinetuneOptions) -> None:
-        """options: with a teacher."""
-        self.options = options
+    def __init__(self, options: FinetuneOptions, teacher: Path) -> None:
+        """teacher: its checkpoint."""
+        self.options, self.teacher = options, teacher
 
     def closing_lines(self, run: Run) -> list[str]:
         """Write worst.jpg into the folder of the run; return lines about it."""
@@ -44,7 +45,7 @@ class WorstPhotos(Hook):
     def compare(self, run: Run) -> Worst:
         """Return the Worst photos. Raises InputError when the teacher knows other classes, or nothing can be read."""
         options, file = self.options, weights_to_use(run)
-        teacher, student = (load_checkpoint(each).network for each in (find_weights(options.teacher), file))
+        teacher, student = (load_checkpoint(each).network for each in (self.teacher, file))
         config = load_data(options.data, label_rules(options))
         return compare_networks(
             teacher,

@@ -32,6 +32,7 @@ from utils.pruning.report.write import command_line, evaluate_stored, measure_cu
 from utils.pruning.scores.parameters import gamma_scores
 from utils.pruning.structure.head_use import suggest
 from utils.pruning.structure.stages import drop_silent, drop_some_scales, drop_weakest, keep_some_classes
+from utils.teaching.options import TAUGHT_BY
 from utils.validation.measure import check_classes, whole_strides
 
 MOST = 0.9  # of the mAP50-95: a cut without a budget that leaves less is not made unasked
@@ -142,11 +143,13 @@ def read_task(options: PruneOptions) -> PruningTask:
 
 
 def load(options: PruneOptions) -> DetectionModel:
-    """Return the network of --weights. Raises InputError."""
+    """Return the network of --weights; what is cut from it says so, to be taught by it. Raises InputError."""
     cfg = find_file(options.cfg, "models", "models/hub", what="model yaml") if options.cfg else None
-    model = load_checkpoint(find_weights(options.weights), cfg).network
+    checkpoint = load_checkpoint(find_weights(options.weights), cfg)
+    model = checkpoint.network
     if cfg:
         say_differences(model, cfg, print)
+    model.yaml = {TAUGHT_BY: str(checkpoint.path.resolve()), **model.yaml}
     return model
 
 

@@ -83,13 +83,18 @@ class SlimOptions:
         None, "epochs of sparse training in a step, if not --epochs; 0: cut by --criterion at once", minimum=0
     )
     finetune_epochs: int | None = option(None, "epochs of fine-tuning in a step, if not --epochs", minimum=1)
-    teacher: str = option("", "checkpoint that teaches in fine-tuning; the one that the run started with if not given")
+    teacher: str = option("", "checkpoint that teaches; the one that the run started with if not given")
     distill_output: float = like(FinetuneOptions, "distill_output")
     distill_feature: float = like(FinetuneOptions, "distill_feature")
     unlabelled: str = like(FinetuneOptions, "unlabelled")
-    no_distill: bool = option(False, "fine-tune without a teacher")
+    no_distill: bool = option(False, "train without a teacher")
     hyp: str = like(TrainOptions, "hyp")
-    lr0: float | None = option(None, "first learning rate, instead of that in --hyp", minimum=1e-12, maximum=1e3)
+    lr0: float | None = option(
+        None,
+        "first learning rate, instead of that in --hyp; of SGD if no --optimizer is given",
+        minimum=1e-12,
+        maximum=1e3,
+    )
     criterion: str = like(CutFlags, "criterion")
     compensate: str = like(CutFlags, "compensate")
     calib: int = like(CutFlags, "calib")
@@ -100,7 +105,7 @@ class SlimOptions:
     imgsz: int = like(TrainOptions, "imgsz")
     batch_size: int = like(TrainOptions, "batch_size")
     activation: str = like(TrainOptions, "activation")
-    optimizer: str = like(TrainOptions, "optimizer")
+    optimizer: str = like(TrainOptions, "optimizer", default="auto")
     cache: str | None = like(TrainOptions, "cache")
     amp: str = like(TrainOptions, "amp")
     device: str = like(TrainOptions, "device")
@@ -115,7 +120,9 @@ class SlimOptions:
     name: str = option("exp", "folder of this run; one that is unfinished is continued")
 
     def __post_init__(self):
-        """Give both phases of a step their epochs."""
+        """Give both phases of a step their epochs; a learning rate that is given is of a definite optimizer."""
+        if self.lr0 is not None and self.optimizer == "auto":
+            self.optimizer = "SGD"
         usual = EPOCHS if self.epochs is None else self.epochs
         self.sparse_epochs = usual if self.sparse_epochs is None else self.sparse_epochs
         self.finetune_epochs = usual if self.finetune_epochs is None else self.finetune_epochs
@@ -145,7 +152,7 @@ class SlimOptions:
                 "brings them to zero; leave them out, or give --sparse-epochs 0"
             )
         if self.no_distill and (self.teacher or self.unlabelled):
-            raise InputError("--no-distill: fine-tuning has no teacher; leave out --teacher and --unlabelled")
+            raise InputError("--no-distill: there is no teacher; leave out --teacher and --unlabelled")
         if self.runtime != CutFlags.runtime and self.latency_ms is None:
             raise InputError(f"--runtime {self.runtime}: has no effect without --latency-ms")
         if self.sweep:

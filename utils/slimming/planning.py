@@ -33,7 +33,8 @@ from utils.slimming.state import Measurement, Step
 from utils.sparsity.expectation import outlook
 from utils.sparsity.fading import CHOOSE_UNTIL, FADE_UNTIL
 from utils.sparsity.goal import Goal
-from utils.training.optim import Schedule
+from utils.training.optim import NOMINAL_BATCH, Schedule
+from utils.training.pace import AUTO, chosen
 from utils.training.train import CPU_BATCH
 from utils.validation.measure import check_classes
 
@@ -41,21 +42,28 @@ SLACK = 1.1  # times the share of a step: so much it may remove when that reache
 MARGIN = 0.001  # below the largest cut possible, because sparse training chooses with other scores
 
 
-def pruning_task(options: SlimOptions, file: Path, guarded: bool = True) -> PruningTask:
-    """Return the PruningTask of a checkpoint, as SlimOptions want it.
+def chosen_recipe(options: SlimOptions, guarded: bool = True) -> Recipe:
+    """Return the Recipe of SlimOptions.
 
     guarded: whether --std-guard holds; sparse training sees to it in its own way, so the cut after it does not.
     """
-    model = load_checkpoint(file).network
-    limits = replace(options.limits, std_guard=options.std_guard if guarded else None)
-    recipe = Recipe(
+    return Recipe(
         criterion=options.criterion,
-        limits=limits,
+        limits=replace(options.limits, std_guard=options.std_guard if guarded else None),
         compensate=options.compensate,
         calib=options.calib,
         seed=options.seed,
     )
-    config = None
+
+
+def untrained_recipe(options: SlimOptions) -> Recipe:
+    """Return the Recipe that keeps most without any training, whatever SlimOptions say of criteria."""
+    return replace(chosen_recipe(options), criterion="taylor", power=0.5, compensate="lstsq")
+
+
+def pruning_task(options: SlimOptions, file: Path, recipe: Recipe) -> PruningTask:
+    """Return the PruningTask of a checkpoint, cut as a Recipe says, on the data and device of SlimOptions."""
+    model, config = load_checkpoint(file).network, None
     if recipe.needs_images:
         config = match_classes(load_data(options.data, label_rules(options)), model.names)
         check_classes(model, config)
@@ -75,7 +83,7 @@ def planned_share(
     Rates are needed for a goal in time. latency, fit: how networks are timed, and Rates found. Returns None when the
     limits of the cut allow next to nothing.
     """
-    task = pruning_task(options, file)
+    task = pruning_task(options, file, chosen_recipe(options))
     scores, rates, size = score(task), None, task.image_size
     if goal_name(options) == "latency_ms":
         rates = fit(task.graph, task.model, size, options.runtime, np.random.default_rng(options.seed))
@@ -104,7 +112,9 @@ def prospects(options: SlimOptions, evaluator: CheckpointEvaluator) -> list[str]
     samples, _ = load_split(evaluator.config, "train", max(options.workers, 1), progress=False)
     batch = options.batch_size if options.batch_size > 0 else CPU_BATCH
     epochs = options.sparse_epochs or options.finetune_epochs
-    steps = Schedule.of(evaluator.hyp, epochs, -(-len(samples) // batch), batch).total_steps()
+    batches = -(-len(samples) // batch)
+    nominal = chosen(batches * epochs, batch)[1] if options.optimizer == AUTO else NOMINAL_BATCH
+    steps = Schedule.of(evaluator.hyp, epochs, batches, batch, nominal).total_steps()
     left = max(1 - options.share, options.flops or 0.0)
     fade = round((FADE_UNTIL - CHOOSE_UNTIL) * steps) if options.sparse_epochs else None
     return outlook(samples, steps, left, fade)

@@ -3,33 +3,34 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from utils.boxes.metrics import fitness
+from utils.errors import InputError
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import checkpoint_bytes, finished_content, load_checkpoint
 from utils.files.paths import RunFolder
-from utils.finetuning.finetune import distillation_hooks
-from utils.finetuning.options import FinetuneOptions
 from utils.pruning.pipeline import make_cut, score
+from utils.pruning.recipe import Recipe
 from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import ProgressHook
 from utils.slimming.options import TEACHING, TRAINING, SlimOptions
-from utils.slimming.planning import pruning_task, step_cut, step_goal
+from utils.slimming.planning import chosen_recipe, pruning_task, step_cut, step_goal, untrained_recipe
 from utils.slimming.report.write import write_page, write_report
-from utils.slimming.state import SlimRun, SlimState, Step
+from utils.slimming.state import Measurement, SlimRun, SlimState, Step
 from utils.slimming.terminal import Console
 from utils.sparsity.guard import GuardedFadeOut
 from utils.sparsity.preview import PreviewHook
+from utils.teaching.hooks import teaching_hooks
+from utils.teaching.options import NONE, TeachingOptions
 from utils.training.loop import Hook
-from utils.training.options import TrainOptions
 from utils.training.train import train
-
-Options = TypeVar("Options", bound=TrainOptions)
 
 START = Path("start", "start.pt")
 HYP = "hyp.yaml"
 PRUNED = "pruned.pt"
+AT_ONCE = "cut-at-once.pt"
+FINDS_NOTHING = 0.01  # mAP50-95 of a network that has nothing to keep
+KEPT = 0.9  # of the mAP50-95 before a step: a cut that keeps less is compared with one without any training
 FOLDERS = {"sparse": "sparse", "finetune": "finetuned"}  # phase → folder of its training
 
 
@@ -90,69 +91,85 @@ def sparse_phase(pipeline: Pipeline, step: Step) -> None:
     fade = GuardedFadeOut(goal, options.limits, options.std_guard, max_drop=options.max_drop, baseline=baseline)
     # Before the channels are gone a preview would cost time only; from then on it costs none.
     hooks = [fade, PreviewHook(goal, options.sparse_epochs, options.limits)]
-    training = training_options(pipeline, TrainOptions, "sparse", weights=pipeline.newest, epochs=options.sparse_epochs)
+    training = taught_options(pipeline, "sparse", pipeline.newest, options.sparse_epochs)
     training_phase(pipeline, "sparse", training, hooks)
     measured_phase(pipeline, "sparse", RunFolder(pipeline.step_folder / FOLDERS["sparse"]).best_sparse)
 
 
 def cut_phase(pipeline: Pipeline, step: Step) -> None:
-    """Write the narrower network."""
+    """Write the narrower network: cut from what sparse training left, or at once where that keeps more."""
     pipeline.run.enter("cut")
-    sparse = step.sparse
+    options, sparse = pipeline.options, step.sparse
     source = pipeline.folder / sparse.file if sparse else pipeline.newest
-    task = pruning_task(pipeline.options, source, guarded=not pipeline.options.sparse_epochs)
+    recipe = chosen_recipe(options, guarded=not options.sparse_epochs)
+    found = cut_and_measure(pipeline, step, source, recipe, PRUNED)
+    before = pipeline.run.state.networks[-1].map
+    if sparse and before > FINDS_NOTHING and found.map < KEPT * before:
+        found = better_at_once(pipeline, step, found)
+    end_phase(pipeline, "pruned", found)
+
+
+def cut_and_measure(pipeline: Pipeline, step: Step, source: Path, recipe: Recipe, name: str) -> Measurement:
+    """Cut a checkpoint as the step wants it, write the result under a name in its folder, and measure it."""
+    task = pruning_task(pipeline.options, source, recipe)
     cut = make_cut(task, step_cut(step, task, score(task)))
-    write_atomically(pipeline.step_folder / PRUNED, checkpoint_bytes(finished_content(cut.after)))
-    measured_phase(pipeline, "pruned", pipeline.step_folder / PRUNED)
+    write_atomically(pipeline.step_folder / name, checkpoint_bytes(finished_content(cut.after)))
+    return pipeline.evaluator.measure(pipeline.step_folder / name, pipeline.folder)
+
+
+def better_at_once(pipeline: Pipeline, step: Step, found: Measurement) -> Measurement:
+    """Return the better of the cut after sparse training and one of as much without it, its weights refitted.
+
+    A few optimizer steps may be too few to teach what the faded channels did; least squares then does better.
+    """
+    try:
+        other = cut_and_measure(pipeline, step, pipeline.newest, untrained_recipe(pipeline.options), AT_ONCE)
+    except InputError as error:
+        pipeline.console.say(f"  a cut at once was not tried: {error}")
+        return found
+    better = fitness(other.map50, other.map) > fitness(found.map50, found.map)
+    pipeline.console.say(
+        f"  a cut at once, without the sparse training, weights refitted: mAP50-95 {other.map:.4f} against "
+        f"{found.map:.4f} after it; {'it is taken' if better else 'the latter stays'}"
+    )
+    return other if better else found
 
 
 def finetune_phase(pipeline: Pipeline) -> None:
-    """Train the narrower network further, with the start or --teacher as teacher."""
-    options = pipeline.options
-    teaching = {} if options.no_distill else {name: getattr(options, name) for name in TEACHING}
-    if teaching:
-        teaching["teacher"] = options.teacher or str(pipeline.folder / START)
-    training = training_options(
-        pipeline,
-        FinetuneOptions,
-        "finetune",
-        weights=pipeline.step_folder / PRUNED,
-        epochs=options.finetune_epochs,
-        **teaching,
-    )
-    hooks = distillation_hooks(training, say=lambda line: None)
-    training_phase(pipeline, "finetune", training, hooks)
+    """Train the narrower network further."""
+    weights = pipeline.folder / pipeline.run.state.current.pruned.file
+    training = taught_options(pipeline, "finetune", weights, pipeline.options.finetune_epochs)
+    training_phase(pipeline, "finetune", training)
     measured_phase(pipeline, "finetuned", RunFolder(pipeline.step_folder / FOLDERS["finetune"]).best)
 
 
-def training_options(pipeline: Pipeline, kind: type[Options], phase: str, weights: Path, **more: Any) -> Options:
-    """Return options of class `kind` for the training of a phase: those that SlimOptions have too, and more.
+def taught_options(pipeline: Pipeline, phase: str, weights: Path, epochs: int) -> TeachingOptions:
+    """Return the options for the training of a phase: those that SlimOptions have too; the start or --teacher teaches.
 
     Anchors stay: the network was trained with them, and the teacher has the same.
     """
-    place = RunFolder(pipeline.step_folder / FOLDERS[phase])
-    chosen = {key: getattr(pipeline.options, key) for key in TRAINING}
-    return kind(
-        weights=str(weights),
-        hyp=str(pipeline.folder / HYP),
+    place, options = RunFolder(pipeline.step_folder / FOLDERS[phase]), pipeline.options
+    chosen = {key: getattr(options, key) for key in (*TRAINING, *(() if options.no_distill else TEACHING))}
+    teacher = NONE if options.no_distill else options.teacher or str(pipeline.folder / START)
+    chosen |= {"teacher": teacher, "weights": str(weights), "epochs": epochs, "hyp": str(pipeline.folder / HYP)}
+    return TeachingOptions(
         project=str(pipeline.step_folder),
         name=place.path.name,
         exist_ok=True,
         noplots=True,
         noautoanchor=True,
         **chosen,
-        **more,
     )
 
 
-def training_phase(pipeline: Pipeline, name: str, options: TrainOptions, hooks: Sequence[Hook]) -> None:
+def training_phase(pipeline: Pipeline, name: str, options: TeachingOptions, hooks: Sequence[Hook] = ()) -> None:
     """Train as options say, or go on where that was interrupted, or do nothing when it was finished."""
     pipeline.run.enter(name, options.epochs)
     last = RunFolder(Path(options.project) / options.name).last
     if last.is_file():
         if load_checkpoint(last).finished:
             return
-        options = type(options)(resume=str(last))  # which knows the rest
+        options = TeachingOptions(resume=str(last))  # which knows the rest
     pipeline.console.phase_begins(pipeline.run)
     pipeline.report(write_page)
     with pipeline.console.bar(pipeline.run) as move:
@@ -162,12 +179,17 @@ def training_phase(pipeline: Pipeline, name: str, options: TrainOptions, hooks: 
             move(done, accuracy)
             pipeline.report(write_page)
 
-        train(options, hooks=[*hooks, ProgressHook(pipeline.options, pipeline.run, show)], transfer=False, quiet=True)
+        hooks = [*hooks, ProgressHook(pipeline.options, pipeline.run, show)]
+        train(options, hooks=hooks, make_hooks=teaching_hooks, transfer=False, quiet=True)
 
 
 def measured_phase(pipeline: Pipeline, key: str, file: Path) -> None:
     """Measure what a phase made, and say that it is over."""
-    found = pipeline.evaluator.measure(file, pipeline.folder)
+    end_phase(pipeline, key, pipeline.evaluator.measure(file, pipeline.folder))
+
+
+def end_phase(pipeline: Pipeline, key: str, found: Measurement) -> None:
+    """Note what a phase made, and say that it is over."""
     pipeline.console.phase_ends(pipeline.run, found)
     pipeline.run.leave(key, found)
     pipeline.report(write_page)

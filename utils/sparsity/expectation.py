@@ -53,9 +53,10 @@ MEASURED = (  # after the cut or fine-tuned, seeds together; see docs/RESULTS.md
     Measured(Case(205, 3, 262, 0.63), 0.603, (0.0, 0.01)),
     Measured(Case(205, 3, 262, 0.39), 0.603, (0.0, 0.05)),
     Measured(Case(205, 3, 262, 0.25), 0.603, (0.01, 0.04)),
+    Measured(Case(120, 3, 480, 0.5), 0.591, (0.0, 0.02)),
+    Measured(Case(120, 3, 480, 0.33), 0.591, (0.01, 0.03)),
+    Measured(Case(120, 3, 480, 0.2), 0.591, (0.04, 0.08)),
     Measured(Case(70, 3, 137, 0.63), 0.586, (0.02, 0.03)),
-    Measured(Case(160, 1, 200, 0.59), 0.718, (0.03, 0.03)),
-    Measured(Case(160, 1, 200, 0.37), 0.718, (0.1, 0.16)),
     Measured(Case(128, 80, 86, 0.8), 0.296, (0.17, 0.17)),
     Measured(Case(128, 80, 86, 0.63), 0.296, (0.28, 0.29)),
 )

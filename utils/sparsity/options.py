@@ -5,10 +5,11 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from utils.benchmark.options import RUNTIMES
-from utils.cli.options import option
+from utils.cli.options import like, option
 from utils.errors import InputError
 from utils.pruning.options import PruneOptions
 from utils.sparsity.schedules import PENALTIES, SCHEDULES
+from utils.teaching.options import TeachingOptions
 from utils.training.options import COMPARED, TrainOptions
 
 FLAGS = {"channels": "--target", "FLOPs": "--target-flops", "time": "--target-latency"}  # kind of a goal → its flag
@@ -19,11 +20,13 @@ USUAL_SHARE = 0.5  # of the channels go in the cut that is previewed when no goa
 
 
 @dataclass
-class SparsityOptions(TrainOptions):
-    """Options of train_sparsity.py: those of train.py and how gammas are driven to zero."""
+class SparsityOptions(TeachingOptions):
+    """Options of train_sparsity.py: those of train.py, who teaches, and how gammas are driven to zero."""
 
     cfg_decides: ClassVar[bool] = False
+    starts_taught: ClassVar[bool] = True
     cfg: str = option("", COMPARED)
+    optimizer: str = like(TrainOptions, "optimizer", default="auto")
     st: bool = option(False, "sparse training; without it nothing differs from train.py", "--sparse")
     sr: str | None = option(
         None, f"strength of the L1 penalty on gamma, {USUAL_STRENGTH} if not given; auto: --target says how far to go"
@@ -42,6 +45,11 @@ class SparsityOptions(TrainOptions):
     )
     round: int = option(PruneOptions.round, "widths that stay are multiples of this, as in prune.py", minimum=1)
     preview_period: int = option(5, "measure the cut, its channels masked, every so many epochs; 0: never", minimum=0)
+
+    @property
+    def classic(self) -> bool:
+        """Whether a penalty of a given strength acts, or none: beside labels alone, at SGD's rates."""
+        return not (self.st and self.sr == AUTO)
 
     @property
     def strength(self) -> float | str:
@@ -63,7 +71,8 @@ class SparsityOptions(TrainOptions):
     def check_use(self) -> None:
         """Raise InputError for a flag of sparse training without --st."""
         own = {field.name: field for field in fields(self) if field.name not in TrainOptions.__dataclass_fields__}
-        idle = [name for name, field in own.items() if name != "st" and getattr(self, name) != field.default]
+        usual = {name: field.default for name, field in own.items()} | {"st": self.st}
+        idle = [name for name, value in usual.items() if getattr(self, name) != value]
         if idle and not self.st and not self.resume:  # runs of earlier versions stored --sr with plain training too
             flag = f"--{idle[0].replace('_', '-')} {getattr(self, idle[0])}"
             raise InputError(f"{flag}: has no effect without --st; add --st, or leave it out for plain training")

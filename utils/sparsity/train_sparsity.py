@@ -12,6 +12,7 @@ from utils.sparsity.goal import Goal
 from utils.sparsity.options import AUTO, USUAL_SHARE, SparsityOptions, opening_notes
 from utils.sparsity.penalties import GammaPenalty
 from utils.sparsity.preview import PreviewHook
+from utils.teaching.hooks import teaching_hooks
 from utils.training.loop import Hook
 from utils.training.run import Run
 from utils.training.train import train
@@ -35,7 +36,7 @@ def advised_hooks(options: SparsityOptions, say: Callable[[str], None]) -> list[
         require_objects(config, "val", "--max-drop", max(options.workers, 1))
     for line in opening_notes(options):
         say(line)
-    return [*hooks, CutAdvice(hooks, options.data, PruneOptions.round)]
+    return [*hooks, *teaching_hooks(options, say), CutAdvice(hooks, options.data, PruneOptions.round)]
 
 
 def sparsity_hooks(options: SparsityOptions, say: Callable[[str], None] | None = None) -> list[Hook]:

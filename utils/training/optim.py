@@ -14,14 +14,14 @@ WARMUP_ITERATIONS = 100  # at least
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
-def accumulation(batch_size: int) -> int:
-    """Return how many batches make one optimizer step."""
-    return max(round(NOMINAL_BATCH / batch_size), 1)
+def accumulation(batch_size: int, nominal_batch: int = NOMINAL_BATCH) -> int:
+    """Return how many batches make one optimizer step of about `nominal_batch` images."""
+    return max(round(nominal_batch / batch_size), 1)
 
 
-def scaled_decay(weight_decay: float, batch_size: int) -> float:
+def scaled_decay(weight_decay: float, batch_size: int, nominal_batch: int = NOMINAL_BATCH) -> float:
     """Return the weight decay for the images that one optimizer step really sees."""
-    return weight_decay * batch_size * accumulation(batch_size) / NOMINAL_BATCH
+    return weight_decay * batch_size * accumulation(batch_size, nominal_batch) / NOMINAL_BATCH
 
 
 def build_optimizer(
@@ -76,12 +76,22 @@ class Schedule:
     warmup_momentum: float
     warmup_bias_lr: float
     cos_lr: bool = False
+    nominal_batch: int = NOMINAL_BATCH  # images per optimizer step, where a batch has not more
 
     @classmethod
-    def of(cls, hyp: Mapping[str, Any], epochs: int, batches: int, batch_size: int, cos_lr: bool = False) -> "Schedule":
+    def of(
+        cls,
+        hyp: Mapping[str, Any],
+        epochs: int,
+        batches: int,
+        batch_size: int,
+        nominal_batch: int = NOMINAL_BATCH,
+        cos_lr: bool = False,
+    ) -> "Schedule":
         """Return the Schedule of a run with these hyper-parameters."""
         names = ("lr0", "lrf", "momentum", "warmup_epochs", "warmup_momentum", "warmup_bias_lr")
-        return cls(epochs, batches, batch_size, **{name: hyp[name] for name in names}, cos_lr=cos_lr)
+        rates = {name: hyp[name] for name in names}
+        return cls(epochs, batches, batch_size, **rates, cos_lr=cos_lr, nominal_batch=nominal_batch)
 
     @property
     def warmup(self) -> int:
@@ -90,9 +100,9 @@ class Schedule:
 
     def accumulate(self, iteration: int) -> int:
         """Return how many batches an optimizer step waits for: from 1 to the nominal batch during the warm-up."""
-        full = NOMINAL_BATCH / self.batch_size
+        full = self.nominal_batch / self.batch_size
         if iteration > self.warmup:
-            return accumulation(self.batch_size)
+            return accumulation(self.batch_size, self.nominal_batch)
         return max(round(ramp(iteration, self.warmup, 1.0, full)), 1)
 
     def learning_rates(self, iteration: int) -> Any:
@@ -118,7 +128,7 @@ class Schedule:
     def steps_per_epoch(self) -> tuple[list[int], int]:
         """Return (optimizer steps in each epoch of the warm-up, a list; in every later one)."""
         warm = min(self.warmup // self.batches + 1, self.epochs)
-        later = math.ceil(self.batches / accumulation(self.batch_size))
+        later = math.ceil(self.batches / accumulation(self.batch_size, self.nominal_batch))
         return [len(self.steps_in(epoch)) for epoch in range(warm)], later
 
     def total_steps(self) -> int:

@@ -8,7 +8,7 @@ from utils.cli.options import check, option
 from utils.errors import InputError
 from utils.training.resume import NEWEST, resolve
 
-OPTIMIZERS = ("SGD", "Adam", "AdamW")
+OPTIMIZERS = ("SGD", "Adam", "AdamW", "auto")
 LOGGERS = ("tensorboard", "mlflow", "wandb", "clearml", "comet")
 LARGEST_SEED = 2**32 - 1
 COMPARED = "model yaml: only compared, unless the weights hold tensors alone, or there are none"  # --cfg, elsewhere
@@ -46,7 +46,14 @@ class TrainOptions:
     multi_scale: bool = option(False, "vary the image size by a half up and down")
     activation: str = option("", "give the network another activation, such as nn.ReLU: quicker, most of all in INT8")
     single_cls: bool = option(False, "treat all classes as one")
-    optimizer: str = option("SGD", "optimizer", choices=OPTIMIZERS)
+    optimizer: str = option(
+        "SGD", "optimizer; auto: SGD, or in a run of few steps AdamW with more and smaller ones", choices=OPTIMIZERS
+    )
+    nominal_batch: int | None = option(
+        None,
+        "images that an optimizer step gathers from smaller batches; 64 if neither this nor --optimizer auto is given",
+        minimum=1,
+    )
     sync_bn: bool = option(False, "batch norm statistics over all GPUs")
     workers: int = option(8, "processes that load images, for each training process", minimum=0)
     logger: list[str] = option(["tensorboard"], "where numbers go besides results.csv", nargs="+", choices=LOGGERS)
@@ -65,6 +72,11 @@ class TrainOptions:
         "mixed precision; auto: on GPUs, and on a CPU that is measured to be faster with it",
         choices=("auto", "on", "off"),
     )
+
+    @property
+    def classic(self) -> bool:
+        """Whether what is left to "auto" is as in the classic way of training."""
+        return False
 
     @classmethod
     def from_given(cls, **given: Any) -> "TrainOptions":

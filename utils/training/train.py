@@ -39,8 +39,9 @@ from utils.training.logs.summary import opening_lines
 from utils.training.loop import SMALLEST_STRIDES, Hook, fit, notify, seed_everything
 from utils.training.machine.batch_size import fitting_batch
 from utils.training.machine.precision import faster_in_bfloat16
-from utils.training.optim import ModelEMA, Schedule, build_optimizer, scaled_decay
+from utils.training.optim import NOMINAL_BATCH, ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.options import TrainOptions
+from utils.training.pace import settle_optimizer
 from utils.training.plan import Plan, make_plan, stored_options
 from utils.training.resume import resolve
 from utils.training.run import Run, RunSettings
@@ -104,6 +105,8 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
     if checkpoint is None and not plan.options.noautoanchor:
         rng = np.random.default_rng(plan.options.seed)
         check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say)
+    if checkpoint is None:
+        plan = settle_optimizer(plan, len(loader))
     run = build_run(plan, model, len(loader), run_folder(plan))
     run.measure = partial(measured, plan, loader=val_loader)
     recorders = recording_hooks(plan, loader)
@@ -212,10 +215,11 @@ def build_run(plan: Plan, model: DetectionModel, batches: int, folder: RunFolder
     keep_inputs(model)
     if options.sync_bn:
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    schedule = Schedule.of(hyp, options.epochs, batches, options.batch_size, options.cos_lr)
+    nominal = options.nominal_batch or NOMINAL_BATCH  # none is stored in runs of earlier versions
+    schedule = Schedule.of(hyp, options.epochs, batches, options.batch_size, nominal, options.cos_lr)
     gain = QUAD if options.quad else 1
     settings = RunSettings(options.imgsz, options.seed, plan.amp, options.multi_scale, options.patience, gain)
-    decay = scaled_decay(hyp["weight_decay"], options.batch_size)
+    decay = scaled_decay(hyp["weight_decay"], options.batch_size, nominal)
     return Run(
         model,
         build_optimizer(model, options.optimizer, hyp["lr0"], hyp["momentum"], decay),

@@ -12,14 +12,16 @@ import torch
 import yaml
 
 from models.yolo import DetectionModel
-from tests.utils.finetuning.students import CPU, named, stirred, wide_config
+from tests.utils.teaching.students import CPU, named, stirred, wide_config
 from tests.utils.training.runs import options
 from utils.data.unlabelled import scan_unlabelled
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.paths import ROOT, RunFolder
-from utils.finetuning.finetune import UnlabelledImages, distillation_hooks, finetune
+from utils.finetuning.finetune import finetune
 from utils.finetuning.options import FinetuneOptions
+from utils.teaching.hooks import teaching_hooks
+from utils.teaching.unlabelled import UnlabelledImages
 from utils.training.distributed import ProcessGroup
 from utils.training.loop import Hook
 from utils.training.options import TrainOptions
@@ -54,7 +56,7 @@ def same_weights(one, two):
 def test_without_a_teacher_nothing_differs(tmp_path, drawn_data, tiny_yaml):
     given = options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, epochs=1)
     plain = TrainOptions(**{key: getattr(given, key) for key in (field.name for field in fields(TrainOptions))})
-    assert distillation_hooks(given) == []
+    assert teaching_hooks(given) == []
     assert same_weights(finetune(given).model, train(plain, transfer=False).model)
 
 
@@ -70,7 +72,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, drawn_data, tiny_yaml
     assert "unlabelled: 3 images, 1 corrupt" in capsys.readouterr().out
     cut = options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, name="cut", **shared)
     with pytest.raises(KeyboardInterrupt):
-        train(replace(cut, noautoanchor=True), hooks=[*distillation_hooks(cut), PowerCut()], transfer=False)
+        train(replace(cut, noautoanchor=True), hooks=[*teaching_hooks(cut), PowerCut()], transfer=False)
     last = RunFolder(tmp_path / "runs" / "cut").last
     resumed = finetune(FinetuneOptions(resume=str(last)))
     assert same_weights(whole.model, resumed.model) and same_weights(whole.ema.model, resumed.ema.model)
@@ -88,7 +90,7 @@ def test_a_teacher_that_is_gone_on_resume(tmp_path, drawn_data, tiny_yaml, teach
 
     given = options(tmp_path, drawn_data, tiny_yaml, FinetuneOptions, teacher=str(teacher_file), distill_feature=0.0)
     with pytest.raises(KeyboardInterrupt):
-        train(given, hooks=[*distillation_hooks(given), PowerCut()], transfer=False)
+        train(given, hooks=[*teaching_hooks(given), PowerCut()], transfer=False)
     teacher_file.unlink()
     with pytest.raises(InputError, match=r"^--teacher .*teacher.pt: no such weight file"):
         finetune(FinetuneOptions(resume=str(RunFolder(tmp_path / "runs" / "exp").last)))
@@ -122,12 +124,14 @@ def test_unlabelled_images_of_an_epoch(tmp_path, folder):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"unlabelled": "more"}, "--unlabelled more: only a teacher can judge these; give --teacher"),
+        ({"unlabelled": "more", "teacher": "none"}, "--unlabelled more: has no effect with --teacher none"),
+        ({"unlabelled": "more"}, "--unlabelled more: only a teacher can judge; none is known"),
         ({"unlabelled": "more", "teacher": "t.pt", "rect": True}, "--rect and --unlabelled exclude each other"),
         ({"unlabelled": "more", "teacher": "t.pt", "batch_size": -1}, "--batch-size -1: give a number"),
-        ({"teacher": "t.pt", "distill_output": 0.0, "distill_feature": 0.0}, "nothing is left that --teacher"),
+        ({"teacher": "t.pt", "distill_output": 0.0, "distill_feature": 0.0}, "nothing is left to teach"),
         ({"distill_output": -1.0}, "--distill-output -1.0: must be at least 0"),
-        ({"distill_feature": 0.5}, "--distill-feature 0.5: has no effect without --teacher"),
+        ({"distill_feature": 0.5}, "--distill-feature 0.5: only a teacher can judge; none is known"),
+        ({"teacher": ""}, "--teacher '': must be a checkpoint, auto, or none"),
         ({"teacher": "nosuch.pt"}, "--teacher nosuch.pt: no such weight file"),
     ],
 )

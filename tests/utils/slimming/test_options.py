@@ -26,7 +26,7 @@ from utils.slimming.options import SlimOptions
         ("--steps 1 --runtime onnx", "--runtime onnx: has no effect without --latency-ms"),
         (
             "--steps 1 --no-distill --teacher a.pt",
-            "--no-distill: fine-tuning has no teacher; leave out --teacher and --unlabelled",
+            "--no-distill: there is no teacher; leave out --teacher and --unlabelled",
         ),
         ("--steps 1 --weights a.pt b.pt", "--weights a.pt b.pt: 2 files; give one, or --sweep to try all"),
         ("--sweep --flops 0.3", "--flops: --shares are the goals of a --sweep; leave it out"),

@@ -16,7 +16,7 @@ from utils.pruning.choice.milliseconds import Rates
 from utils.pruning.choice.search import file_megabytes
 from utils.pruning.pipeline import make_cut, score
 from utils.slimming.options import SlimOptions
-from utils.slimming.planning import planned_share, prospects, pruning_task, step_cut, step_goal
+from utils.slimming.planning import chosen_recipe, planned_share, prospects, pruning_task, step_cut, step_goal
 from utils.slimming.state import Measurement, Step
 from utils.sparsity.goal import Goal
 from utils.training.optim import Schedule
@@ -85,7 +85,7 @@ def test_a_goal_in_time_is_a_share_of_the_milliseconds(network):
     step = Step(1, 1, share, 1 - share, rates=found)
     goal = step_goal(options, step)
     assert (goal.kind, goal.left, goal.image_size, goal.runtime) == ("time", 1 - share, 64, "onnx")
-    task = pruning_task(options, network[0])
+    task = pruning_task(options, network[0], chosen_recipe(options))
     narrow = make_cut(task, step_cut(step, task, score(task))).after
     assert 0.5 * whole < modelled(narrow) <= options.latency_ms
     assert step_goal(options, Step(1, 1, 0.4, 0.6)) == Goal("FLOPs", 0.6)

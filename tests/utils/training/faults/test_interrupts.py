@@ -11,10 +11,10 @@ import torch
 from utils.errors import Terminated
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
 from utils.files.paths import RunFolder
-from utils.finetuning.finetune import distillation_hooks
 from utils.finetuning.options import FinetuneOptions
 from utils.sparsity.options import SparsityOptions
 from utils.sparsity.train_sparsity import advised_hooks
+from utils.teaching.hooks import teaching_hooks
 from utils.training.loop import Hook
 from utils.training.options import TrainOptions
 from utils.training.train import train
@@ -81,7 +81,7 @@ def test_hooks_go_on_where_they_were(given, tmp_path, tiny_model, script):
         make_hooks, kind = advised_hooks, SparsityOptions
         given |= {"st": True, "sr": "auto", "target": 0.1, "round": 1}
     else:
-        make_hooks, kind = distillation_hooks, FinetuneOptions
+        make_hooks, kind = teaching_hooks, FinetuneOptions
         given |= {"teacher": str(start), "unlabelled": str(tmp_path / "set/images/val")}
     whole = train(kind(**given, name="whole"), make_hooks=make_hooks)
     with pytest.raises(Terminated):

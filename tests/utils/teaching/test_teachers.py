@@ -2,14 +2,15 @@
 
 import math
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
 
-from tests.utils.finetuning.students import logit, make_run, named, one_cell, train_on
+from tests.utils.teaching.students import logit, make_run, named, one_cell, train_on
 from utils.errors import InputError
-from utils.finetuning.distillation import Distillation, Shared, output_loss
 from utils.pruning.structure.head import drop_scales, keep_classes
+from utils.teaching.distillation import Distillation, Shared, output_loss
 
 
 def test_classes_are_matched_by_name(tiny_cfg):
@@ -26,7 +27,7 @@ def test_a_teacher_may_know_more(tiny_config):
     student, _ = drop_scales(keep_classes(teacher, [2]), ["P4"])
     shared = Shared.of(teacher, student, "t")
     assert shared.scales == [0, 2] and shared.outputs == [0, 1, 2, 3, 4, 7]
-    hook = Distillation(teacher, "t", 1.0, 1.0)
+    hook = Distillation(teacher, Path("t.pt"), 1.0, 1.0)
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     run, loader = make_run(student, images, epochs=1)
     train_on(run, loader, hook)
@@ -51,7 +52,7 @@ def other_anchors(config):
 def test_who_cannot_teach(tiny_cfg, change, words):
     student = named(tiny_cfg, "a", "b", "c")
     with pytest.raises(InputError, match="^--teacher t.pt: ") as error:
-        Distillation(change(student), "--teacher t.pt", 1.0, 1.0).prepare(student)
+        Distillation(change(student), Path("t.pt"), 1.0, 1.0).prepare(student)
     assert str(error.value).endswith(words) and "\n" not in str(error.value)
 
 
@@ -61,10 +62,10 @@ def test_a_teacher_of_other_classes_teaches_those_that_both_know(tiny_cfg):
     assert shared.classes == [0, 2]
     raw = [torch.arange(8.0).expand(1, 2, 1, 1, 8)] * 2
     assert shared.choose(raw)[0][0, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 6, 7]
-    hook = Distillation(teacher, "t", 1.0, 0.0, lines.append)
+    hook = Distillation(teacher, Path("t.pt"), 1.0, 0.0, lines.append)
     run, loader = make_run(student, torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8), epochs=1)
     train_on(run, loader, hook)
-    assert lines == ["t: teaches a, c; it does not know b"]
+    assert lines == ["--teacher t.pt: teaches a, c; it does not know b"]
 
 
 def test_a_teacher_of_one_class_is_sure_of_it(tiny_cfg):

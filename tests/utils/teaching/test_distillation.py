@@ -2,14 +2,15 @@
 
 import math
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
 
 from models.yolo import DetectionModel
-from tests.utils.finetuning.students import CPU, HYP, logit, make_run, one_cell, stirred, train_on, wide_config
+from tests.utils.teaching.students import CPU, HYP, logit, make_run, one_cell, stirred, train_on, wide_config
 from utils.boxes.loss import DetectionLoss
-from utils.finetuning.distillation import DetectInputs, Distillation, attention_loss, divergence, output_loss
+from utils.teaching.distillation import DetectInputs, Distillation, attention_loss, divergence, output_loss
 from utils.training.loop import Hook, fit
 from utils.training.start import lay_out
 
@@ -163,7 +164,7 @@ def test_the_student_is_pulled_to_the_teacher(tiny_model, tiny_cfg, gains):
             losses.append(run.log["train/distill_loss"])
 
     before = deepcopy(teacher).eval()
-    hook = Distillation(teacher, "teacher", *gains)
+    hook = Distillation(teacher, Path("teacher.pt"), *gains)
     train_on(run, loader, hook, Unlabelled(images[1:]), Log())
     assert losses[-1] < 0.75 * losses[0], losses
     assert not run.model.model[-1]._forward_pre_hooks and set(hook.state_dict()) == {"means"}
@@ -180,7 +181,7 @@ def test_the_loss_is_a_sum_over_images(tiny_model, tiny_cfg):
     for batch in (images, images.repeat(2, 1, 1, 1)):
         run, _ = make_run(deepcopy(tiny_model), images)
         run.model.eval().model[-1].train()
-        hook = Distillation(deepcopy(teacher), "teacher", 2.0, 0.5)
+        hook = Distillation(deepcopy(teacher), Path("teacher.pt"), 2.0, 0.5)
         hook.prepare(run.model)
         hook.start(run)
         hook.before_epoch(run)
@@ -195,7 +196,7 @@ def test_the_loss_is_a_sum_over_images(tiny_model, tiny_cfg):
 def test_mixed_precision(tiny_model, tiny_cfg):
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     run, loader = make_run(tiny_model, images, epochs=1, amp=torch.bfloat16)
-    train_on(run, loader, Distillation(DetectionModel(wide_config(tiny_cfg)), "teacher", 1.0, 1.0))
+    train_on(run, loader, Distillation(DetectionModel(wide_config(tiny_cfg)), Path("teacher.pt"), 1.0, 1.0))
     assert 0 < run.log["train/distill_loss"] < 10
     assert lay_out(tiny_model, CPU).model[0].conv.weight.dtype == torch.float32
 

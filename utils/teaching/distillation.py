@@ -17,6 +17,7 @@ objectness times its surest class of those that both know.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from utils.boxes.geometry import ciou
 from utils.boxes.loss import Picked
 from utils.data.choice import folded
 from utils.errors import InputError
+from utils.teaching.options import TAUGHT_BY
 from utils.training.loop import Hook, Run
 from utils.training.start import lay_out
 
@@ -176,37 +178,62 @@ class Distillation(Hook):
     def __init__(
         self,
         teacher: DetectionModel,
-        name: str,
+        file: Path,
         output_gain: float,
         feature_gain: float,
         say: Callable[[str], object] = print,
+        optional: bool = False,
     ) -> None:
         """Let a teacher take the place of the labels, of the features, or of both.
 
         Args:
             teacher: DetectionModel; it is fused in place.
-            name: what messages call it.
+            file: that it was read from.
             output_gain, feature_gain: of the two losses; 0 leaves one out.
-            say: gets a line when the teacher knows some of the classes only.
+            say: gets a line when the teacher knows some of the classes only, and when it cannot teach at all.
+            optional: whether a teacher that cannot teach this network is left out instead of raising.
         """
-        self.say = say
-        self.teacher, self.name = teacher.eval().requires_grad_(False).fuse(), name
+        self.say, self.optional = say, optional
+        self.teacher, self.file = teacher.eval().requires_grad_(False).fuse(), file
+        self.name = f"--teacher {file}"
+        self.shared: Shared | None = None
         self.gains = output_gain, feature_gain
         self.means = torch.zeros(2)  # of the two losses in this epoch
 
     def prepare(self, model: DetectionModel) -> None:
-        """Find what the two networks have in common. Raises InputError when the teacher cannot teach this one."""
-        self.shared = Shared.of(self.teacher, model, self.name)
+        """Find what the two networks have in common, and note in the model who teaches it.
+
+        Raises InputError when the teacher cannot teach this one, unless it is optional.
+        """
+        self.shared = self.common(model)
+        if self.shared is None:
+            return
+        model.yaml = {**model.yaml, TAUGHT_BY: str(self.file.resolve())}
         if self.shared.classes is not None and self.gains[0]:
             taught = [model.names[index] for index in self.shared.classes]
             others = [name for index, name in model.names.items() if index not in self.shared.classes]
             self.say(f"{self.name}: teaches {some_names(taught)}; it does not know {some_names(others)}")
 
+    def common(self, model: DetectionModel) -> Shared | None:
+        """Return what teacher and model share; None when that is nothing and the teacher is optional."""
+        try:
+            return Shared.of(self.teacher, model, self.name)
+        except InputError as error:
+            if not self.optional:
+                raise
+            self.say(f"no teacher: {error}")
+            return None
+
     def start(self, run: Run) -> None:
         """Move the teacher to where the student is, and listen in on both."""
+        self.features: list[DetectInputs] = []
+        self.shared = self.shared and self.common(run.model)  # whose anchors may have been changed
+        if self.shared is None:
+            return
         self.teacher = lay_out(self.teacher, run.device)
         self.teacher.model[-1].train()  # raw outputs, without decoding
-        self.features = [DetectInputs(model) for model in (run.model, self.teacher)] if self.gains[1] else []
+        if self.gains[1]:
+            self.features = [DetectInputs(model) for model in (run.model, self.teacher)]
 
     def before_epoch(self, run: Run) -> None:
         """Begin the means of the epoch."""
@@ -214,6 +241,8 @@ class Distillation(Hook):
 
     def extra_loss(self, run: Run, images: torch.Tensor, raw: list[torch.Tensor]) -> torch.Tensor | None:
         """Return the sum of both losses over the images."""
+        if self.shared is None:
+            return None
         with torch.no_grad(), run.autocast():
             taught = self.shared.choose(self.teacher(images))
         parts = [raw[0].new_zeros((), dtype=torch.float32)] * 2
@@ -228,12 +257,14 @@ class Distillation(Hook):
 
     def after_epoch(self, run: Run) -> None:
         """Log the losses."""
+        if self.shared is None:
+            return
         output, feature = self.means.tolist()
         run.log |= {"train/distill_loss": output + feature, "distill/output": output, "distill/feature": feature}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the means of the epoch so far."""
-        return {"means": self.means}
+        return {"means": self.means} if self.shared else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the means, which runs of before have not."""
