@@ -24,15 +24,16 @@ def settle_optimizer(plan: Plan, batches: int) -> Plan:
     """
     options = plan.options
     total = batches * options.epochs
-    optimizer, nominal = ("SGD", NOMINAL_BATCH)
+    optimizer, nominal = "SGD", NOMINAL_BATCH
     if options.optimizer != AUTO:
         optimizer = options.optimizer
     elif not options.classic:
         optimizer, nominal = chosen(total, options.batch_size)
-    settled = replace(options, optimizer=optimizer, nominal_batch=options.nominal_batch or nominal)
+    nominal = options.nominal_batch or nominal
+    settled = replace(options, optimizer=optimizer, nominal_batch=nominal)
     if options.optimizer != AUTO or optimizer == "SGD":
         return replace(plan, options=settled)
-    hyp, size = adamw_rates(plan.hyp), max(settled.nominal_batch, options.batch_size)
+    hyp, size = adamw_rates(plan.hyp), max(nominal, options.batch_size)
     plan.say(
         f"optimizer: AdamW at {hyp['lr0']:g}, about {total * options.batch_size // size:,} steps of {size} images, "
         f"because {total // accumulation(options.batch_size):,} of {NOMINAL_BATCH} are few for SGD"

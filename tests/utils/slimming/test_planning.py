@@ -102,7 +102,7 @@ def test_the_limits_bound_a_step(network):
 def test_a_run_says_what_it_expects_of_a_step(drawn_data):
     evaluator = SimpleNamespace(config=load_data(drawn_data), hyp=load_hyp("hyp.scratch-low.yaml"))
     options = SlimOptions(batch_size=4, sparse_epochs=100, flops=0.6, share=0.5, workers=0)
-    steps = Schedule.of(evaluator.hyp, 100, 2, 4).total_steps()
+    steps = Schedule.of(evaluator.hyp, 100, 2, 4, nominal_batch=4).total_steps()
     lines = prospects(options, evaluator)
     assert lines[0].startswith("expect: 8 photos of 3 classes, 12 objects, ") and lines[0].endswith(
         "60% of the FLOPs stay"
