@@ -1,10 +1,11 @@
 """Training against the reference step: python benchmarks/training_step.py --data bccd.yaml --imgsz 320.
 
-Both take turns on the same images, one thread each. What counts is the processor's time, of the processes that load
-images too, so other programs on the machine matter little. A ratio of 1.5 says that the reference takes 1.5 times as
-long. With --parts it says where the time of the project's own step goes.
+Both take turns on the same images, each in a process and one thread of its own. What counts is the processor's time, of
+the processes that load images too, so other programs on the machine matter little. A ratio of 1.5 says that the
+reference takes 1.5 times as long. With --parts it says where the time of the project's own step goes.
 """
 
+import multiprocessing
 import os
 import resource
 import statistics
@@ -28,6 +29,7 @@ from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
 from utils.data import augment  # noqa: E402
 from utils.data.loader import collate  # noqa: E402
+from utils.errors import InputError  # noqa: E402
 from utils.files.paths import RunFolder  # noqa: E402
 from utils.training.loaders import scan_splits, training_loader  # noqa: E402
 from utils.training.loop import Hook, begin_epoch, prepare, train_epoch  # noqa: E402
@@ -92,40 +94,71 @@ class Ours:
         train_epoch(self.run, self.run.model, self.loader, [Hook()])
 
 
-def turns(rounds: int, *ways: Callable[[], None]) -> list[list[float]]:
-    """Return the processor's seconds of each way in each round, the ways in turns."""
-    spent: list[list[float]] = [[] for _ in ways]
-    for number in range(rounds + 1):
-        for way, seconds in zip(ways, spent, strict=True):
+class Measured:
+    """A process of its own that trains one way when it is told to, as each program has its memory for itself."""
+
+    def __init__(self, way: str, options: Any, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(way, options, workers, theirs))
+        self.process.start()
+
+    def __call__(self, work: str) -> tuple[float, float]:
+        """Do "load" or "epoch"; return the processor's milliseconds an image, and the most memory so far in MB.
+
+        Raises InputError when the training could not be built.
+        """
+        self.pipe.send(work)
+        answer = self.pipe.recv()
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    def end(self) -> None:
+        """Let the process end."""
+        self.pipe.send("")
+        self.process.join()
+
+
+def serve(way: str, options: Any, workers: int, pipe: Any) -> None:
+    """Train as told, in the process of a Measured."""
+    multiprocessing.set_start_method("fork", force=True)  # of those that load images, as in a program of its own
+    single_thread()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            ours = Ours(options, workers, folder)
+        except InputError as error:
+            return pipe.send(error)
+        training: Any = as_reference(ours, options, workers) if way == "reference" else ours
+        while work := pipe.recv():
             before = cpu_time()
-            way()
-            if number:
-                seconds.append(cpu_time() - before)
-    return spent
+            getattr(training, work)()
+            milliseconds = 1000 * (cpu_time() - before) / len(ours.samples)
+            pipe.send((milliseconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def as_reference(ours: Ours, options: Any, workers: int) -> ReferenceTraining:
+    """Return the reference's training of the same network on the same images."""
+    model = ours.run.ema.model.requires_grad_(True)
+    return ReferenceTraining(model, ours.samples, ours.plan.hyp, options.imgsz, options.batch_size, workers)
 
 
 def compare(options: Any, workers: int) -> None:
     """Print the rows of a number of workers."""
-    with tempfile.TemporaryDirectory() as folder:
-        ours = Ours(options, workers, folder)
-        reference = ReferenceTraining(
-            ours.run.ema.model.requires_grad_(True),
-            ours.samples,
-            ours.plan.hyp,
-            options.imgsz,
-            options.batch_size,
-            workers,
+    ways = [Measured(way, options, workers) for way in ("reference", "here")]
+    for work, words in (("load", "loading alone"), ("epoch", "training")):
+        rounds = [[way(work) for way in ways] for _ in range(options.rounds + 1)]
+        spent = [[milliseconds for milliseconds, _ in each] for each in rounds[1:]]  # the first is a warm-up
+        ratios = [slow / fast for slow, fast in spent]
+        each = [statistics.median(milliseconds) for milliseconds in zip(*spent, strict=True)]
+        memory = " | ".join(f"{peak:.0f}" for _, peak in rounds[-1])
+        print(
+            f"| {words}, workers {workers} | {each[0]:.1f} | {each[1]:.1f} | {statistics.median(ratios):.2f} "
+            f"| {min(ratios):.2f} to {max(ratios):.2f} | {memory} |",
+            flush=True,
         )
-        for name in ("load", "epoch"):
-            slow, fast = turns(options.rounds, getattr(reference, name), getattr(ours, name))
-            ratios = [a / b for a, b in zip(slow, fast, strict=True)]
-            each = [1000 * statistics.median(seconds) / len(ours.samples) for seconds in (slow, fast)]
-            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-            words = {"load": "loading alone", "epoch": "training"}[name]
-            ratio = statistics.median(ratios)
-            print(
-                f"| {words}, workers {workers} | {each[0]:.1f} | {each[1]:.1f} | {ratio:.2f} | {spread} |", flush=True
-            )
+    for way in ways:
+        way.end()
 
 
 class Clock:
@@ -186,15 +219,20 @@ def step(state: Any) -> None:
     state.optimizer.zero_grad(set_to_none=True)
 
 
-def main(options: StepOptions) -> None:
-    """Print the table."""
+def single_thread() -> None:
+    """Let this process compute in one thread, from a fixed seed."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     torch.manual_seed(0)
+
+
+def main(options: StepOptions) -> None:
+    """Print the table."""
+    single_thread()
     print(f"{processor()}, {os.cpu_count()} cores, {date.today()}; {options.cfg} at {options.imgsz}\n")
     if options.parts:
         return parts(options)
-    print("| | reference, CPU ms an image | here | ratio | spread |\n|---|---|---|---|---|")
+    print("| | reference, CPU ms an image | here | ratio | spread | reference, peak MB | here |\n" + "|---" * 7 + "|")
     for workers in map(int, options.workers.split(",")):
         compare(options, workers)
 
