@@ -83,7 +83,7 @@ def test_keywords_are_the_fields_of_the_options_with_their_defaults(name, option
         ("slim", {"flops": 0.5, "params": 0.5}, "exclude each other"),
         ("slim", {"sweep": True, "shares": (0.3, 0.5)}, "start slim.py with it"),
         ("val", {"weights": 3.5, "data": {}}, "data: {} must be of type str"),
-        ("export", {"include": ["tflite"]}, "include: ['tflite'] must be one of onnx"),
+        ("export", {"include": ["keras"]}, "include: ['keras'] must be one of onnx"),
     ],
 )
 def test_wrong_keywords_are_told_in_one_line(name, given, message, capsys):
