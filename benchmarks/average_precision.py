@@ -7,7 +7,6 @@ which val.py's table uses. All get the same boxes from memory, all run on one th
 import contextlib
 import io
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,14 @@ from faster_coco_eval import COCOeval_faster
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.boxes.geometry import xyxy2xywh  # noqa: E402  (the path comes first)
+from benchmarks.timing.rows import Row, command, computing, in_turns, table  # noqa: E402  (the path comes first)
+from utils.boxes.geometry import xyxy2xywh  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
 from utils.runtimes.packages import has  # noqa: E402
 from utils.validation.evaluate import Tally  # noqa: E402
 
+SCRIPT = "benchmarks/average_precision.py"
 SIDE, LABELS = 640, 7  # pixels; labels an image, as COCO has them
 Image = tuple[torch.Tensor, torch.Tensor]  # detections [n, 6] xyxy, score, class; labels [m, 5] class, xyxy
 Numbers = tuple[float, float]  # mAP50-95, mAP50
@@ -38,7 +39,7 @@ class PrecisionOptions:
     images: int = option(5000, "images", minimum=1)
     detections: int = option(100, "detections an image", minimum=1)
     classes: int = option(80, "classes", minimum=1)
-    repeats: int = option(3, "how often each is timed; the fastest counts", minimum=1)
+    rounds: int = option(3, "times that each is measured, in turns", minimum=1)
 
 
 def draw(options: PrecisionOptions) -> list[Image]:
@@ -103,34 +104,33 @@ def left_top(boxes: torch.Tensor) -> list[list[float]]:
     return boxes.tolist()
 
 
+def ways(options: PrecisionOptions, images: list[Image]) -> dict[str, Callable[[], Numbers]]:
+    """Return {name: what measures the images}, the reference first."""
+    calls: dict[str, Callable[[], Numbers]] = {}
+    if has("pycocotools"):
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        calls["pycocotools"] = coco(images, options.classes, COCO, COCOeval)
+    calls["faster-coco-eval, --save-json"] = coco(images, options.classes, faster_coco_eval.COCO, COCOeval_faster)
+    return calls | {"the table of val.py": lambda: own(images)}
+
+
+def rows(options: PrecisionOptions) -> list[Row]:
+    """Return the rows of all ways; those behind the first have it as their reference."""
+    torch.set_num_threads(1)
+    images = draw(options)
+    with contextlib.redirect_stdout(io.StringIO()):
+        calls = ways(options, images)
+        numbers = [call() for call in calls.values()]
+        times = in_turns(options.rounds, *(lambda call=call: computing(call) for call in calls.values()))
+    names = [f"{name}, mAP50-95 {found[0]:.4f}, mAP50 {found[1]:.4f}" for name, found in zip(calls, numbers)]
+    return [Row(name, "CPU s", here, times[0], next(iter(calls))) for name, here in zip(names[1:], times[1:])]
+
+
 def main(options: PrecisionOptions) -> None:
     """Print the table."""
-    torch.set_num_threads(1)
-    images, quiet = draw(options), io.StringIO()
-    calls: dict[str, Callable[[], Numbers]] = {}
-    with contextlib.redirect_stdout(quiet):
-        if has("pycocotools"):
-            from pycocotools.coco import COCO
-            from pycocotools.cocoeval import COCOeval
-
-            calls["pycocotools"] = coco(images, options.classes, COCO, COCOeval)
-        calls["faster-coco-eval"] = coco(images, options.classes, faster_coco_eval.COCO, COCOeval_faster)
-    calls["own"] = lambda: own(images)
-    print(f"{options.images} images, {options.detections} detections each, {options.classes} classes, processor time")
-    print("| | seconds | times as fast as the first | mAP50-95 | mAP50 |\n|---|---|---|---|---|")
-    first = None
-    for name, call in calls.items():
-        times = []
-        for _ in range(options.repeats):
-            start = time.process_time()
-            with contextlib.redirect_stdout(quiet):
-                numbers = call()
-            times.append(time.process_time() - start)
-        first = first or min(times)
-        print(
-            f"| {name} | {min(times):.2f} | {first / min(times):.1f} | {numbers[0]:.4f} | {numbers[1]:.4f} |",
-            flush=True,
-        )
+    print(table(rows(options), command(SCRIPT, options)))
 
 
 if __name__ == "__main__":

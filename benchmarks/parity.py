@@ -42,7 +42,7 @@ COCO_PLACES = (0, 1, 2, 8)  # of these among its twelve numbers
 class ParityOptions:
     """Options of this benchmark."""
 
-    folder: str = option("../shared/data", "folder with weights/ and coco128/")
+    folder: str = option("data", "folder with weights/ and coco128/")
 
 
 def flags(settings):

@@ -1,6 +1,7 @@
-"""Seconds and memory that a cut takes, for YOLOv5 n to x: python benchmarks/pruning_time.py [--percent 0.5] [--peer].
+"""Seconds that a cut takes, for YOLOv5 n to x: python benchmarks/pruning_time.py [--percent 0.5] [--peer].
 
 --peer also lets torch-pruning (PyPI) remove the same share by batch norm scale, globally, and save with torch.save.
+With --parts it says where the time goes, and what memory is needed.
 Networks are untrained, whose gammas are drawn at random here: that makes the choice arbitrary but not the work.
 """
 
@@ -16,7 +17,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cost import count_gflops, count_parameters  # noqa: E402  (the path comes first)
+from benchmarks.timing.rows import Row, command, computing, in_turns, table  # noqa: E402  (the path comes first)
+from models.cost import count_gflops, count_parameters  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
@@ -30,6 +32,7 @@ from utils.pruning.choice.selection import select_by_cost  # noqa: E402
 from utils.pruning.scores.parameters import gamma_scores  # noqa: E402
 from utils.runtimes.packages import need  # noqa: E402
 
+SCRIPT = "benchmarks/pruning_time.py"
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # Linux; elsewhere memory is not measured
 
 
@@ -39,27 +42,41 @@ class BenchmarkOptions:
 
     percent: float = option(0.5, "share of the channels that goes", minimum=0, below=1)
     models: list[str] = option(["n", "s", "m", "l", "x"], "sizes", nargs="+", choices=("n", "s", "m", "l", "x"))
-    clock: str = option(
-        "wall",
-        "seconds as they pass, or only those of computing, whatever else the machine does",
-        choices=("wall", "cpu"),
-    )
     peer: bool = option(False, "compare with torch-pruning")
+    rounds: int = option(3, "times that each is measured, in turns", minimum=1)
+    parts: bool = option(False, "say where the time goes instead")
+
+
+def rows(options):
+    """Return a row for each network."""
+    torch.set_num_threads(1)
+    return [whole(size, options) for size in options.models]
+
+
+def whole(size, options):
+    """Return the row of a network: CPU seconds of the whole cut."""
+    model = make_model(size)
+    ways = (cut, cut_by_peer) if options.peer else (cut,)
+    calls = (lambda way=way: computing(lambda: way(model, options.percent)) for way in ways)
+    here, *reference = in_turns(options.rounds, *calls)
+    against = "torch-pruning" if options.peer else ""
+    return Row(f"a cut of yolov5{size}", "CPU s", here, *reference, against=against)
 
 
 def main(options):
-    """Cut each network and print what it took."""
-    clock = {"wall": time.perf_counter, "cpu": time.process_time}[options.clock]
+    """Print the table, or what each part took."""
+    if not options.parts:
+        return print(table(rows(options), command(SCRIPT, options)))
     print(
-        f"{'model':<24}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8} seconds"
+        f"{'model':<24}{'trace':>8}{'score':>8}{'select':>8}{'rebuild':>9}{'write':>8}{'all':>8} CPU seconds"
         f"{'memory':>10} of the model's"
         f"{'FLOPs left':>12}"
     )
     for size in options.models:
         model = make_model(size)
-        report(f"yolov5{size}", model, cut, options.percent, clock)
+        report(f"yolov5{size}", model, cut, options.percent)
         if options.peer:
-            report(f"yolov5{size}, torch-pruning", model, cut_by_peer, options.percent, clock)
+            report(f"yolov5{size}, torch-pruning", model, cut_by_peer, options.percent)
 
 
 def make_model(size):
@@ -71,10 +88,10 @@ def make_model(size):
     return model
 
 
-def report(name, model, way, percent, clock):
+def report(name, model, way, percent):
     """Print one row: the seconds of each part, the peak of memory beyond what was held, as a share of the model's."""
-    before, start = reset_memory(), clock()
-    narrow, times = way(model, percent, clock)
+    before, start = reset_memory(), time.process_time()
+    narrow, times = way(model, percent)
     parts = [b - a for a, b in zip([start, *times], times)]
     size = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     memory = "-" if before is None else f"{(read_memory('VmHWM') - before) / size:.2f}"
@@ -83,21 +100,21 @@ def report(name, model, way, percent, clock):
     print(f"{name:<24}{words}{memory:>18}{'':16}{left:11.0%}  {count_parameters(narrow):,} parameters", flush=True)
 
 
-def cut(model, percent, clock):
+def cut(model, percent):
     """Return (narrow network, [time after tracing, scoring, selecting, rebuilding, writing])."""
     graph = trace_channels(model)
-    times = [clock()]
+    times = [time.process_time()]
     scores = gamma_scores(model, graph)
-    times.append(clock())
+    times.append(time.process_time())
     keep = select_by_cost(scores, ChannelCost(graph.channel_counts()), 1 - percent, Limits(8, 0.9, 8))
-    times.append(clock())
+    times.append(time.process_time())
     narrow = rebuild(model, graph, keep)
-    times.append(clock())
+    times.append(time.process_time())
     checkpoint_bytes(finished_content(narrow))
-    return narrow, [*times, clock()]
+    return narrow, [*times, time.process_time()]
 
 
-def cut_by_peer(model, percent, clock):
+def cut_by_peer(model, percent):
     """Return the same of torch-pruning; scoring, selecting and rebuilding are one step there, listed as rebuilding."""
     peer = need("torch_pruning", "--peer")
     model = deepcopy(model)
@@ -114,11 +131,11 @@ def cut_by_peer(model, percent, clock):
         round_to=8,
         ignored_layers=[detect],
     )
-    times = [clock()] * 3
+    times = [time.process_time()] * 3
     pruner.step()
-    times.append(clock())
+    times.append(time.process_time())
     torch.save(deepcopy(model).half(), io.BytesIO())
-    return model, [*times, clock()]
+    return model, [*times, time.process_time()]
 
 
 def reset_memory():

@@ -31,7 +31,7 @@ STRIDE, PAD, GREY = 32, 0.5, 114
 class ResizingOptions:
     """Options of this benchmark."""
 
-    folder: str = option("../shared/data", "folder with weights/ and coco128/")
+    folder: str = option("data", "folder with weights/ and coco128/")
     split: str = option("val2017", "folder of images in coco128/images")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from utils.cli.options import option  # noqa: E402  (the path comes first)
-from utils.cli.start import run  # noqa: E402  (the path comes first)
+from benchmarks.timing.rows import Row, command, in_turns, table  # noqa: E402  (the path comes first)
+from utils.cli.options import option  # noqa: E402
+from utils.cli.start import run  # noqa: E402
+
+SCRIPT = "benchmarks/shared_cache.py"
 
 PART = """
 import os, sys
@@ -39,8 +43,7 @@ def wait():
 with connected(group, torch.device("cpu")):
     samples, _ = load_split(load_data(data), "train", progress=False)
     more = {"once": group.once_a_machine} if way == "shared" else {}
-    cache = None if way == "none" else "ram"
-    dataset = DetectionDataset(samples, imgsz, cache=cache, progress=False, **more)
+    dataset = DetectionDataset(samples, imgsz, cache="ram", progress=False, **more)
     loader = make_loader(dataset, 8, workers, rank=group.rank, world_size=group.world_size)
     for number, _ in enumerate(loader):
         if number == len(loader) // 2:
@@ -62,10 +65,11 @@ class SharedCacheOptions:
     imgsz: int = option(640, "their side in pixels")
     processes: str = option("1,2,4", "how many processes torchrun starts")
     workers: int = option(2, "workers of each")
+    rounds: int = option(2, "times that each is measured, in turns", minimum=1)
 
 
 def measure(data: Path, options: SharedCacheOptions, processes: int, way: str) -> float:
-    """Return the MB of all processes; way: none, own or shared."""
+    """Return the MB of all processes; way: own or shared."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     part = data.with_name("part.py")
     part.write_text(PART)
@@ -76,23 +80,35 @@ def measure(data: Path, options: SharedCacheOptions, processes: int, way: str) -
     return float(done.stdout.split()[-1])
 
 
+def draw(folder: Path, options: SharedCacheOptions) -> Path:
+    """Fill a folder with grey photos and a label for each; return the data yaml."""
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir()
+    for index in range(options.photos):
+        image = np.full((options.imgsz, options.imgsz, 3), index % 256, np.uint8)
+        cv2.imwrite(f"{folder}/images/{index}.jpg", image)
+        (folder / f"labels/{index}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    data = folder / "data.yaml"
+    data.write_text("train: images\nnc: 1\n")
+    return data
+
+
+def rows(options: SharedCacheOptions) -> list[Row]:
+    """Return a row for each number of processes."""
+    found = []
+    with tempfile.TemporaryDirectory() as work:
+        data = draw(Path(work), options)
+        for number in map(int, options.processes.split(",")):
+            calls = (partial(measure, data, options, number, way) for way in ("shared", "own"))
+            here, reference = in_turns(options.rounds, *calls)
+            name = f"--cache ram, {number} process{'es' * (number > 1)} of {options.workers} workers"
+            found.append(Row(name, "MB in all", here, reference, "a copy in each"))
+    return found
+
+
 def main(options: SharedCacheOptions) -> None:
     """Print the table."""
-    pixels = options.photos * options.imgsz**2 * 3 / 2**20
-    print(f"{options.photos} photos of {options.imgsz} px, {pixels:.0f} MB of pixels, {options.workers} workers each\n")
-    print("| processes | no cache, MB | a cache in each, MB | one cache, MB |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as work:
-        data = Path(work) / "data.yaml"
-        data.write_text("train: images\nnc: 1\n")
-        for kind in ("images", "labels"):
-            (Path(work) / kind).mkdir()
-        for index in range(options.photos):
-            image = np.full((options.imgsz, options.imgsz, 3), index % 256, np.uint8)
-            cv2.imwrite(f"{work}/images/{index}.jpg", image)
-            (Path(work) / f"labels/{index}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-        for processes in map(int, options.processes.split(",")):
-            sizes = [measure(data, options, processes, way) for way in ("none", "own", "shared")]
-            print(f"| {processes} | {' | '.join(f'{size:.0f}' for size in sizes)} |", flush=True)
+    print(table(rows(options), command(SCRIPT, options)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 The ways take turns within one run, so that they are compared under the same conditions.
 """
 
-import statistics
 import sys
 import time
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402  (the path comes first)
+import numpy as np  # noqa: E402  (the path comes first)
+import torch  # noqa: E402
 
+from benchmarks.timing.rows import Row, command, table  # noqa: E402
 from models.yolo import DetectionModel  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
@@ -26,6 +27,7 @@ from utils.training.distributed import ProcessGroup  # noqa: E402
 from utils.training.loop import Hook  # noqa: E402
 from utils.training.optim import ModelEMA, build_optimizer  # noqa: E402
 
+SCRIPT = "benchmarks/sparsity_step.py"
 STEPS = 10**6  # of the run that the measured steps are of
 PHASES = {"scoring": 0.0, "fading": 0.45, "faded": 0.9}  # of --sr auto, and how much of the run is done in each
 
@@ -40,45 +42,52 @@ class BenchmarkOptions:
     rounds: int = option(10, "steps of each way", minimum=1)
 
 
-def main(options):
-    """Time whole steps (forward, backward, optimizer, hook) and the hook alone."""
+def begin(options):
+    """Return (state of a training, images of its steps)."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = DetectionModel(ROOT / "models" / options.cfg).train().to(memory_format=torch.channels_last)
     images = torch.rand(options.batch_size, 3, options.imgsz, options.imgsz).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, "SGD", 1e-4, 0.9, 0.0)
-    state = SimpleNamespace(
-        model=model,
-        optimizer=optimizer,
-        lr=1e-4,
-        ema=ModelEMA(model),
-        step=0,
-        total_steps=STEPS,
-        processes=ProcessGroup(),
-    )
+    group = {"ema": ModelEMA(model), "step": 0, "total_steps": STEPS, "processes": ProcessGroup()}
+    return SimpleNamespace(model=model, optimizer=optimizer, lr=1e-4, **group), images
+
+
+def step(state, images, hook):
+    """Do a step with a hook; return (CPU seconds of network and gradients, of optimizer and hook)."""
+    start = time.process_time()
+    sum(raw.square().mean() for raw in state.model(images)).backward()
+    spent = time.process_time()
+    hook.before_step(state)
+    state.optimizer.step()
+    hook.after_step(state)
+    state.optimizer.zero_grad()
+    return spent - start, time.process_time() - spent
+
+
+def rows(options):
+    """Return the row of each penalty: the median step and what its hook adds in each round, against that step alone."""
+    state, images = begin(options)
     hooks = {"none": Hook(), **{f"--sr, {penalty}": GammaPenalty(0.005, penalty) for penalty in PENALTIES}}
     hooks |= {f"--sr auto, {phase}": FadeOut(Goal("channels", 0.5)) for phase in PHASES}
     steps = {f"--sr auto, {phase}": round(share * STEPS) for phase, share in PHASES.items()}
-    whole, alone = ({name: [] for name in hooks} for _ in range(2))
+    spent = {name: [] for name in hooks}
     for hook in hooks.values():
-        hook.prepare(model)
+        hook.prepare(state.model)
         hook.start(state)
     for _ in range(options.rounds):
         for name, hook in hooks.items():
             state.step = steps.get(name, 0)
-            start = time.perf_counter()
-            sum(raw.square().mean() for raw in model(images)).backward()
-            spent = time.perf_counter()
-            hook.before_step(state)
-            optimizer.step()
-            hook.after_step(state)
-            optimizer.zero_grad()
-            stop = time.perf_counter()
-            whole[name].append(stop - start)
-            alone[name].append(stop - spent)
-    base = statistics.median(alone["none"])
-    for name in hooks:
-        step, extra = statistics.median(whole[name]), statistics.median(alone[name]) - base
-        print(f"{name:<20}{step * 1000:8.1f} ms a step, {extra * 1000:6.2f} ms for the penalty: {extra / step:7.2%}")
+            spent[name].append(step(state, images, hook))
+    network = np.median([first for first, _ in spent["none"]])
+    times = {name: [1000 * (network + second) for _, second in found] for name, found in spent.items()}
+    plain = times.pop("none")
+    return [Row(f"a step with {name}", "CPU ms", found, plain, "without a penalty") for name, found in times.items()]
+
+
+def main(options):
+    """Print the table."""
+    print(table(rows(options), command(SCRIPT, options)))
 
 
 if __name__ == "__main__":

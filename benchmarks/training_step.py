@@ -8,7 +8,6 @@ reference takes 1.5 times as long. With --parts it says where the time of the pr
 import multiprocessing
 import os
 import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.reference_step import ReferenceTraining  # noqa: E402
+from benchmarks.timing.rows import Row, command, table  # noqa: E402
 from utils.cli.options import option  # noqa: E402
 from utils.cli.start import run  # noqa: E402
 from utils.data import augment  # noqa: E402
@@ -37,6 +37,8 @@ from utils.training.machine.processor import processor  # noqa: E402
 from utils.training.options import TrainOptions  # noqa: E402
 from utils.training.plan import make_plan  # noqa: E402
 from utils.training.train import build_run, choose_network, fit_sizes  # noqa: E402
+
+SCRIPT = "benchmarks/training_step.py"
 
 
 @dataclass
@@ -143,22 +145,17 @@ def as_reference(ours: Ours, options: Any, workers: int) -> ReferenceTraining:
     return ReferenceTraining(model, ours.samples, ours.plan.hyp, options.imgsz, options.batch_size, workers)
 
 
-def compare(options: Any, workers: int) -> None:
-    """Print the rows of a number of workers."""
-    ways = [Measured(way, options, workers) for way in ("reference", "here")]
+def compare(options: Any, workers: int) -> list[Row]:
+    """Return the rows of a number of workers: processor's time, and the peak memory so far."""
+    ways, found = [Measured(way, options, workers) for way in ("here", "reference")], []
     for work, words in (("load", "loading alone"), ("epoch", "training")):
-        rounds = [[way(work) for way in ways] for _ in range(options.rounds + 1)]
-        spent = [[milliseconds for milliseconds, _ in each] for each in rounds[1:]]  # the first is a warm-up
-        ratios = [slow / fast for slow, fast in spent]
-        each = [statistics.median(milliseconds) for milliseconds in zip(*spent, strict=True)]
-        memory = " | ".join(f"{peak:.0f}" for _, peak in rounds[-1])
-        print(
-            f"| {words}, workers {workers} | {each[0]:.1f} | {each[1]:.1f} | {statistics.median(ratios):.2f} "
-            f"| {min(ratios):.2f} to {max(ratios):.2f} | {memory} |",
-            flush=True,
-        )
+        rounds = [[way(work) for way in ways] for _ in range(options.rounds + 1)][1:]  # the first is a warm-up
+        for unit, place in (("CPU ms an image", 0), ("MB at most", 1)):
+            here, reference = ([each[way][place] for each in rounds] for way in (0, 1))
+            found.append(Row(f"{words}, workers {workers}", unit, here, reference, "reference_step.py"))
     for way in ways:
         way.end()
+    return found
 
 
 class Clock:
@@ -191,6 +188,8 @@ def item(ours: Ours, index: int, rng: Any, clock: Clock) -> Any:
 
 def parts(options: Any) -> None:
     """Print the milliseconds an image that each part of the project's step takes, and its share."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
     with tempfile.TemporaryDirectory() as folder:
         ours, rng = Ours(options, 0, folder), np.random.default_rng(0)
         state, clock, model = ours.run, Clock(), ours.run.model.train()
@@ -226,15 +225,17 @@ def single_thread() -> None:
     torch.manual_seed(0)
 
 
+def rows(options: StepOptions) -> list[Row]:
+    """Return the rows of all numbers of workers."""
+    return [row for workers in map(int, options.workers.split(",")) for row in compare(options, workers)]
+
+
 def main(options: StepOptions) -> None:
     """Print the table."""
-    single_thread()
-    print(f"{processor()}, {os.cpu_count()} cores, {date.today()}; {options.cfg} at {options.imgsz}\n")
     if options.parts:
+        print(f"{processor()}, {os.cpu_count()} cores, {date.today()}; {options.cfg} at {options.imgsz}\n")
         return parts(options)
-    print("| | reference, CPU ms an image | here | ratio | spread | reference, peak MB | here |\n" + "|---" * 7 + "|")
-    for workers in map(int, options.workers.split(",")):
-        compare(options, workers)
+    print(table(rows(options), command(SCRIPT, options)))
 
 
 if __name__ == "__main__":

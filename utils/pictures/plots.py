@@ -19,6 +19,7 @@ FEW_CELLS = 30  # up to so many classes, the numbers of the confusion matrix can
 NAMED = 100  # up to so many classes, their names fit along an axis
 DRAWN_BOXES = 1000
 RIDGES = 30  # lines of a ridge at most
+GLYPH = 0.62  # mean width of a letter of a name, in sizes of its font
 OVERLAP = 3.0  # how many lines high its highest peak is
 DPI = 150
 
@@ -65,7 +66,12 @@ def plot_confusion(file: Path, matrix: np.ndarray, names: Mapping[int, str], sho
     labels = [*names.values(), "background"]
     shares = matrix / np.maximum(matrix.sum(0, keepdims=True), 1)
     side = min(max(0.5 * len(labels), 6), 14)
-    figure = Figure(figsize=(side * 1.15, side))
+    size = min(9, 500 / len(labels))
+    # A border by estimate: to measure it, everything would be laid out twice, the slowest part of the picture.
+    border = 0.7 + GLYPH * size / 72 * max(map(len, labels)) * (len(labels) <= NAMED)
+    width, height = side * 1.15 + border, side + border
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(left=border / width, bottom=border / height, right=0.94, top=1 - 0.8 / height)
     axes = figure.add_subplot()
     figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), fraction=0.045, pad=0.02)
     if len(labels) <= FEW_CELLS + 1:
@@ -73,12 +79,11 @@ def plot_confusion(file: Path, matrix: np.ndarray, names: Mapping[int, str], sho
             tone = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{shares[row, column]:.2f}", ha="center", va="center", color=tone, fontsize=8)
     if len(labels) <= NAMED:
-        size = min(9, 500 / len(labels))
         axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size)
         axes.set_yticks(range(len(labels)), labels, fontsize=size)
     title = titled("Confusion matrix, shares of the actual class", shown)
     axes.set(xlabel="Actual", ylabel="Predicted", title=title)
-    write_figure(file, figure, dpi=DPI, bbox_inches="tight")
+    write_figure(file, figure, dpi=DPI)
 
 
 def plot_labels(file: Path, labels: Sequence[np.ndarray], names: Mapping[int, str]) -> None:
@@ -184,7 +189,7 @@ def titled(title: str, shown: str) -> str:
 
 def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     """Return a figure and its axes from 0 to 1."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6))
     axes = figure.add_subplot()
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1.02))
     return figure, axes
@@ -202,6 +207,7 @@ def _finish(figure: Figure, axes: Axes, file: Path, title: str) -> None:
     axes.set_title(title)
     lines = len(axes.get_legend_handles_labels()[0])
     if lines > 1:
+        figure.set_layout_engine("constrained")
         figure.legend(loc="outside right upper", fontsize=8)
     elif lines:
         axes.legend(loc="upper right")
