@@ -61,6 +61,9 @@ def cpu_time() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
+LATE = 10**6  # an epoch behind the warm-up and near the end, where steps are small
+
+
 class Ours:
     """Epochs as train.py does them."""
 
@@ -74,13 +77,14 @@ class Ours:
             workers=workers,
             device="cpu",
             amp="off",
+            epochs=LATE + 1000,
         )
         plan, model = choose_network(make_plan(given, quiet=True), None, True, False)
         self.plan = fit_sizes(plan, model)
         self.samples = scan_splits(self.plan)["train"][: options.images]
         self.loader = training_loader(self.plan, self.samples, model.size_multiple)
         self.run = build_run(self.plan, model, len(self.loader), RunFolder(Path(folder)))
-        self.run.epoch = 10**6  # behind the warm-up
+        self.run.epoch = LATE
 
     def load(self) -> None:
         """Load the images of an epoch, and do nothing with them."""
