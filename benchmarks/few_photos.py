@@ -5,9 +5,11 @@ Photos are drawn from the training split by seed 0; the validation split measure
 --out from an earlier start is not trained again.
 """
 
+import io
 import json
 import random
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,14 @@ from utils.cli.options import option  # noqa: E402  (the path comes first)
 from utils.cli.start import run  # noqa: E402
 from utils.data.config import load_data  # noqa: E402
 from utils.data.splits import load_split  # noqa: E402
-from yolov5_slim import finetune, prune, sparsify, train  # noqa: E402
+from utils.finetuning.finetune import finetune  # noqa: E402
+from utils.finetuning.options import FinetuneOptions  # noqa: E402
+from utils.pruning.options import PruneOptions  # noqa: E402
+from utils.pruning.prune import prune_checkpoint  # noqa: E402
+from utils.sparsity.options import SparsityOptions  # noqa: E402
+from utils.sparsity.train_sparsity import train_sparsity  # noqa: E402
+from utils.training.options import TrainOptions  # noqa: E402
+from utils.training.train import train  # noqa: E402
 
 FINAL = "final.json"
 
@@ -52,7 +61,6 @@ def main(options: BenchmarkOptions) -> None:
         "cache": "ram",
         "noval": True,
         "noplots": True,
-        "quiet": True,
         "project": str(out),
         "exist_ok": True,
     }
@@ -81,23 +89,29 @@ def subset(options: BenchmarkOptions, out: Path) -> Path:
 def measure_seed(options: BenchmarkOptions, out: Path, shared: dict[str, Any]) -> None:
     """Print the rows of one seed: dense, the control, and every share after the cut and fine-tuned."""
     seed, epochs = shared["seed"], options.epochs
-    dense = trained(train, out, f"dense-{seed}", weights=options.weights, epochs=epochs, **shared)
-    trained(train, out, f"control-{seed}", weights=dense, epochs=2 * epochs, **shared)
+    dense = trained(train, TrainOptions, out, f"dense-{seed}", weights=options.weights, epochs=epochs, **shared)
+    trained(train, TrainOptions, out, f"control-{seed}", weights=dense, epochs=2 * epochs, **shared)
     for left in options.left:
         goal: dict[str, Any] = {"st": True, "sr": "auto", "target_flops": left, "epochs": epochs}
-        sparse = trained(sparsify, out, f"{left:.0%}-sparse-{seed}", weights=dense, **goal, **shared)
+        sparse = trained(
+            train_sparsity, SparsityOptions, out, f"{left:.0%}-sparse-{seed}", weights=dense, **goal, **shared
+        )
         narrow = out / f"{left:.0%}-{seed}.pt"
         if not narrow.is_file():
-            some = {key: shared[key] for key in ("data", "imgsz", "workers", "quiet")}
-            prune(weights=sparse, flops=left, noval=True, out=str(narrow), **some)
-        trained(finetune, out, f"{left:.0%}-fine-tuned-{seed}", weights=narrow, epochs=epochs, **shared)
+            some = {key: shared[key] for key in ("data", "imgsz", "workers")}
+            with redirect_stdout(io.StringIO()):
+                prune_checkpoint(PruneOptions(weights=str(sparse), flops=left, noval=True, out=str(narrow), **some))
+        trained(
+            finetune, FinetuneOptions, out, f"{left:.0%}-fine-tuned-{seed}", weights=narrow, epochs=epochs, **shared
+        )
 
 
-def trained(function: Any, out: Path, name: str, **given: Any) -> Path:
+def trained(function: Any, kind: Any, out: Path, name: str, weights: Path | str, **given: Any) -> Path:
     """Train unless that is done; print the row; return the checkpoint to use."""
     final = out / name / FINAL
     if not final.is_file():
-        function(name=name, **given)
+        with redirect_stdout(io.StringIO()):
+            function(kind(name=name, weights=str(weights), **given))
     found = json.loads(final.read_text(encoding="utf-8"))
     print(f"| {given['seed']} | {name.rsplit('-', 1)[0]} | {found['map50']:.3f} / {found['map']:.3f} |", flush=True)
     return out / name / "weights" / found["weights"]
