@@ -60,8 +60,10 @@ def find_teacher(options: TeachingOptions, say: Callable[[str], None]) -> tuple[
         with blaming("--teacher"):
             file = find_weights(options.teacher)
             return file, load_checkpoint(file).network
-    if options.teacher == NONE or options.classic or not options.weights:
+    if options.teacher == NONE or options.classic or not (options.weights or options.resume):
         return None
+    if options.resume:  # the run noted who teaches it; what it began with may be gone
+        return remembered(load_checkpoint(options.resume), say)
     cfg = find_file(options.cfg, "models", "models/hub", what="model yaml") if options.cfg else None
     start = load_checkpoint(find_weights(options.weights), cfg)
     known = remembered(start, say)

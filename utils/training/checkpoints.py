@@ -121,6 +121,8 @@ def put_back(run: Run, checkpoint: Checkpoint, hooks: Sequence[Hook]) -> None:
     entries, state = checkpoint.entries, checkpoint.entries["state"]
     lacking = {name for name, kept in state["hooks"].items() if kept} - {type(hook).__name__ for hook in hooks}
     if lacking and run.processes.main:  # others have no recorders
+        if "Distillation" in lacking:
+            raise InputError(f"{checkpoint.path}: the run has a teacher, which is missing; put its file back to go on")
         script = "slim.py, with its own command" if "GuardedFadeOut" in lacking else "the script that began it"
         raise InputError(f"{checkpoint.path}: the run has a {min(lacking)}; go on with {script}")
     average: Any = checkpoint.ema

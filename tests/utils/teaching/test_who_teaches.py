@@ -1,17 +1,22 @@
 """Who teaches where nobody is named: the network that sparse training begins with, or that a cut came from."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.utils.teaching.students import named
 from tests.utils.training.runs import options
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.paths import RunFolder
 from utils.finetuning.finetune import finetune
 from utils.finetuning.options import FinetuneOptions
 from utils.sparsity.options import SparsityOptions
-from utils.sparsity.train_sparsity import train_sparsity
+from utils.sparsity.train_sparsity import advised_hooks, train_sparsity
 from utils.teaching.hooks import find_teacher, teaching_hooks
 from utils.teaching.options import TAUGHT_BY
+from utils.training.loop import Hook
+from utils.training.train import train
 
 COLOURS = "blue", "green", "red"
 
@@ -99,3 +104,38 @@ def test_a_remembered_teacher_that_does_not_fit_is_left_out(given, tiny_cfg, tmp
     assert "no teacher: --teacher " in capsys.readouterr().out and "train/distill_loss" not in run.log
     with pytest.raises(InputError, match="knows none of the classes"):
         finetune(given(FinetuneOptions, weights=cut, epochs=1, teacher=other))
+
+
+class PowerCut(Hook):
+    """Ends the run in its second epoch."""
+
+    def before_epoch(self, run):
+        if run.epoch:
+            raise KeyboardInterrupt
+
+
+def interrupted(options, hooks):
+    """Begin a run that is cut short; return its last.pt."""
+    with pytest.raises(KeyboardInterrupt):
+        train(options, hooks=[*hooks(options, print), PowerCut()], transfer=False)
+    return RunFolder(Path(options.project) / options.name).last
+
+
+def test_a_resumed_run_goes_on_with_its_teacher_and_says_when_that_is_gone(given, dense):
+    goal = {"st": True, "sr": "auto", "target_flops": 0.95, "round": 2}
+    whole = train_sparsity(given(SparsityOptions, name="whole", **goal))
+    last = interrupted(given(SparsityOptions, **goal), advised_hooks)
+    kept = dense.read_bytes()
+    dense.unlink()
+    with pytest.raises(InputError, match="the run has a teacher, which is missing; put its file back"):
+        train_sparsity(SparsityOptions(resume=str(last)))
+    dense.write_bytes(kept)
+    resumed = train_sparsity(SparsityOptions(resume=str(last)))
+    assert resumed.log["train/distill_loss"] == whole.log["train/distill_loss"]
+
+
+def test_a_resumed_run_without_a_teacher_needs_nothing_of_its_start(given, tiny_cfg, tmp_path):
+    start = keep(named(tiny_cfg, *COLOURS), tmp_path / "start.pt")
+    last = interrupted(given(FinetuneOptions, weights=start), teaching_hooks)
+    Path(start).unlink()
+    assert "train/distill_loss" not in finetune(FinetuneOptions(resume=str(last))).log
