@@ -161,7 +161,7 @@ def make_loader(
     generator = torch.Generator().manual_seed(seed)
     linux = sys.platform == "linux"  # other ways to start a worker would copy the images cached in memory
 
-    def load(batches: Any, workers: int, timeout: float) -> DataLoader:
+    def load(batches: Any, workers: int) -> DataLoader:
         """Return a DataLoader of some batches."""
         return DataLoader(
             dataset,
@@ -169,7 +169,6 @@ def make_loader(
             num_workers=workers,
             collate_fn=QuadCollate(dataset) if quad else collate,
             pin_memory=pin_memory,
-            timeout=timeout,
             worker_init_fn=_start_worker,
             generator=generator,
             multiprocessing_context="fork" if workers and linux else None,

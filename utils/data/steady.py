@@ -33,13 +33,13 @@ class SteadyLoader:
         dataset: Any,
         batch_sampler: Any,
         workers: int,
-        load: Callable[[Sequence[list[int]], int, float], DataLoader],
+        load: Callable[[Sequence[list[int]], int], DataLoader],
         *,
         patience: float = PATIENCE,
         look: float = LOOK,
         say: Callable[[str], object] = warn,
     ) -> None:
-        """load: callable(batches, workers, seconds until it raises that it timed out) → DataLoader."""
+        """load: callable(batches, workers) → DataLoader."""
         self.dataset, self.batch_sampler, self.workers, self.load = dataset, batch_sampler, workers, load
         self.patience, self.look, self.say = patience, look, say
 
@@ -63,32 +63,80 @@ class SteadyLoader:
     def served(self, batches: list[list[int]]) -> Iterator[Any]:
         """Yield the given batches, as long as the processes live. Raises LostWorker and InputError."""
         with quiet_about_children():
-            iterator: Any = iter(self.load(batches, self.workers, self.look if self.workers else 0.0))
+            iterator: Any = iter(self.load(batches, self.workers))
+        only_children_write(iterator)
         whole = False
         try:
             for _ in batches:
-                yield self.next_batch(iterator)
-            whole = next(iterator, True)  # its processes end
+                yield self.next_batch(iterator) if self.workers else next(iterator)
+            whole = Aside(lambda: next(iterator, None)).wait(4 * self.look)  # its processes end
         finally:
-            for worker in () if whole else getattr(iterator, "_workers", ()):
-                worker.kill()  # one that was stopped would outlive a request to end
+            if not whole:
+                kill(iterator)
+                Aside(getattr(iterator, "_shutdown_workers", bool)).wait(self.look)
 
     def next_batch(self, iterator: Any) -> Any:
-        """Return the next batch of a DataLoader's iterator."""
-        waited = 0.0
-        while True:
-            try:
-                return next(iterator)
-            except InputError as error:
-                raise InputError(own_message(error)) from None
-            except (RuntimeError, OSError, EOFError) as error:
-                if not self.workers or str(error).startswith("Caught ") and "DataLoader worker" in str(error):
-                    raise  # of the data set
-                if "timed out" not in str(error):
-                    raise LostWorker("was killed") from None
-                waited += self.look
-                if waited >= self.patience:
-                    raise LostWorker(f"has not answered for {waited:g} seconds") from None
+        """Return the next batch of a DataLoader's iterator that has processes."""
+        answer, waited = Aside(lambda: next(iterator)), 0.0
+        while not answer.wait(self.look):
+            waited += self.look
+            if any(worker.exitcode for worker in iterator._workers):
+                raise LostWorker("was killed")
+            if waited >= self.patience:
+                raise LostWorker(f"has not answered for {waited:g} seconds")
+        try:
+            return answer.result()
+        except InputError as error:
+            raise InputError(own_message(error)) from None
+        except (RuntimeError, OSError, EOFError) as error:
+            if str(error).startswith("Caught ") and "DataLoader worker" in str(error):
+                raise  # of the data set
+            raise LostWorker("was killed") from None
+
+
+class Aside:
+    """A call in a thread of its own, that can be given up.
+
+    What a process leaves behind when it is stopped or killed may never end: it has announced a batch and does not hand
+    it over, it holds a lock. A thread that waits for that does no harm; the program would.
+    """
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function, self.value, self.done = function, None, threading.Event()
+        self.error: BaseException | None = None
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.value = self.function()
+        except BaseException as error:
+            self.error = error
+        self.done.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether it ended within so many seconds."""
+        return self.done.wait(seconds)
+
+    def result(self) -> Any:
+        """Return what it returned, or raise what it raised."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def kill(iterator: Any) -> None:
+    """End the processes of a DataLoader's iterator. One that was stopped would outlive a request to end."""
+    for worker in getattr(iterator, "_workers", ()):
+        worker.kill()
+
+
+def only_children_write(iterator: Any) -> None:
+    """Close this process's own end of the pipe on which a DataLoader's processes answer.
+
+    Otherwise half an answer of a process that was killed has no end, and whoever reads it waits for ever.
+    """
+    if getattr(iterator, "_workers", ()) and not hasattr(iterator, "_pin_memory_thread"):  # that thread is sent a word
+        iterator._worker_result_queue._writer.close()
 
 
 @contextmanager

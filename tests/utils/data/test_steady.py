@@ -2,6 +2,8 @@
 
 import os
 import signal
+import struct
+import sys
 import time
 
 import pytest
@@ -31,15 +33,22 @@ class Faulty(Dataset):
     def __getitem__(self, index):
         if index == self.index and os.getpid() != self.home and len(list(self.folder.iterdir())) < self.times:
             (self.folder / str(time.monotonic_ns())).touch()
-            FAULTS[self.fault]()
+            FAULTS.get(self.fault, self.fault)()
         return torch.tensor(index**2)
 
 
-def loader(dataset, workers=2):
+class Late(DataLoader):
+    """Is asked for its first batch some time after its processes began."""
+
+    def __iter__(self):
+        batches = super().__iter__()
+        time.sleep(0.6)
+        return batches
+
+
+def loader(dataset, workers=2, kind=DataLoader):
     said = []
-    load = lambda batches, count, timeout: DataLoader(  # noqa: E731
-        dataset, batch_sampler=batches, num_workers=count, timeout=timeout
-    )
+    load = lambda batches, count: kind(dataset, batch_sampler=batches, num_workers=count)  # noqa: E731
     return SteadyLoader(dataset, BATCHES, workers, load, patience=0.6, look=0.2, say=said.append), said
 
 
@@ -50,6 +59,42 @@ def test_new_processes_go_on_with_the_missing_batch(tmp_path, fault):
     assert len(said) == 1 and "\n" not in said[0] and "2 new ones go on" in said[0]
     assert ("killed" in said[0]) == (fault == "killed")
     assert [batch.tolist() for batch in batches] == [[i**2 for i in batch] for batch in BATCHES] and len(said) == 1
+
+
+def stop_later():
+    """Stop this process when the batch before is announced, but not yet fetched."""
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def kill_with_a_lock():
+    """Die as the process that holds the lock of the event that ends it."""
+    frame = sys._getframe()
+    while "done_event" not in frame.f_locals:
+        frame = frame.f_back
+    frame.f_locals["done_event"]._cond.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_within_an_answer():
+    """Die when half of an answer is in the pipe."""
+    frame = sys._getframe()
+    while "data_queue" not in frame.f_locals:
+        frame = frame.f_back
+    pipe = frame.f_locals["data_queue"]._writer
+    time.sleep(0.2)  # the batch before is on its way
+    os.write(pipe.fileno(), struct.pack("!i", 1000) + b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "fault, kind", [(stop_later, Late), (kill_with_a_lock, DataLoader), (kill_within_an_answer, DataLoader)]
+)
+def test_nothing_that_the_processes_leave_behind_is_waited_for(tmp_path, fault, kind):
+    batches, said = loader(Faulty(tmp_path, fault), kind=kind)
+    start = time.monotonic()
+    assert [batch.tolist() for batch in batches] == [[i**2 for i in batch] for batch in BATCHES]
+    assert len(said) == 1 and time.monotonic() - start < 20
 
 
 def test_after_some_attempts_images_are_loaded_without_processes(tmp_path):
