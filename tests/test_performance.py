@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from PIL import Image
 
 from benchmarks.performance import MODULES, PerformanceOptions, main, marked
+from benchmarks.timing import plots
 from benchmarks.timing.rows import Growth, Row, command, digits
 from benchmarks.timing.start_up import StartOptions
 from utils.cli.options import parse
@@ -73,3 +75,13 @@ def test_all_that_run_in_this_process_write_their_tables(tmp_path, capsys):
         assert len(table) > 2, name
         assert all(len(line.split(" | ")) == 8 for line in table[2:]), name
         assert all(re.search(r"`python benchmarks/\S+\.py.*` \| .* cores \| \d{4}-\d\d-\d\d \|$", x) for x in table[2:])
+
+
+def test_the_picture_of_growth_is_small_and_shows_each_unit(tmp_path, monkeypatch):
+    found = [Growth(f"cost {i}", unit, [1, 10], [[1, 5 + i]], "items") for i in range(6) for unit in plots.UNITS]
+    drawn = []
+    monkeypatch.setattr(plots, "draw", lambda panel, some, draw=plots.draw: (drawn.append(some), draw(panel, some)))
+    plots.plot_growth(tmp_path / "new/growth.png", found)
+    assert drawn == [found[::2], found[1::2]]
+    assert (tmp_path / "new/growth.png").stat().st_size < 40_000
+    assert len(Image.open(tmp_path / "new/growth.png").getcolors(plots.COLOURS)) > 10
