@@ -34,7 +34,7 @@ from utils.sparsity.expectation import outlook
 from utils.sparsity.fading import CHOOSE_UNTIL, FADE_UNTIL
 from utils.sparsity.goal import Goal
 from utils.training.optim import NOMINAL_BATCH, Schedule
-from utils.training.pace import AUTO, chosen
+from utils.training.pace import AUTO, Pace, fitting_pace
 from utils.training.train import CPU_BATCH
 from utils.validation.measure import check_classes
 
@@ -112,9 +112,11 @@ def prospects(options: SlimOptions, evaluator: CheckpointEvaluator) -> list[str]
     samples, _ = load_split(evaluator.config, "train", max(options.workers, 1), progress=False)
     batch = options.batch_size if options.batch_size > 0 else CPU_BATCH
     epochs = options.sparse_epochs or options.finetune_epochs
-    batches = -(-len(samples) // batch)
-    nominal = chosen(batches * epochs, batch)[1] if options.optimizer == AUTO else NOMINAL_BATCH
-    steps = Schedule.of(evaluator.hyp, epochs, batches, batch, nominal).total_steps()
+    pace = Pace(options.optimizer, batch, NOMINAL_BATCH)
+    if options.optimizer == AUTO:
+        pace = fitting_pace(len(samples) * epochs, batch)
+    batches = -(-len(samples) // pace.batch_size)
+    steps = Schedule.of(evaluator.hyp, epochs, batches, pace.batch_size, pace.nominal_batch).total_steps()
     left = max(1 - options.share, options.flops or 0.0)
     fade = round((FADE_UNTIL - CHOOSE_UNTIL) * steps) if options.sparse_epochs else None
     return outlook(samples, steps, left, fade)

@@ -1,11 +1,11 @@
-"""The optimizer of a run that names none, and how many images a step gathers: few steps must each count for more.
+"""The pace of a run that names no optimizer: few steps must each count for more, and there can be more of them.
 
 SGD at the rates of the hyper-parameter files needs thousands of steps of 64 images. A few hundred photos give some
 hundred. AdamW (Loshchilov & Hutter 2019) moves every weight by about its learning rate in each step, however small the
-gradients; with steps of fewer images there are more of them.
+gradients; with steps of fewer images, and smaller batches where that is not enough, there are more of them.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from utils.training.optim import NOMINAL_BATCH, accumulation
@@ -13,45 +13,64 @@ from utils.training.plan import Plan
 
 AUTO = "auto"  # --optimizer
 MANY_STEPS = 10_000  # of NOMINAL_BATCH images: from here on it is SGD
-ENOUGH_STEPS = 2_000  # a run of fewer takes its steps more often, after each batch at most
+ENOUGH_STEPS = 2_000  # a run of fewer takes its steps more often
+SMALLEST_BATCH = 4  # images of a process: the statistics of batch norms need some
 RATE = 0.001  # highest of AdamW
 
 
-def settle_optimizer(plan: Plan, batches: int) -> Plan:
-    """Return the plan with a definite optimizer and nominal batch, for all processes and for a resumed run.
+@dataclass(frozen=True)
+class Pace:
+    """How a run takes its optimizer steps."""
 
-    batches: in an epoch.
+    optimizer: str
+    batch_size: int
+    nominal_batch: int  # images of a step, if a batch has not more
+
+
+def settle_pace(plan: Plan, images: int) -> Plan:
+    """Return the plan with a definite optimizer, batch size and nominal batch, for all processes and a resumed run.
+
+    images: for training.
     """
-    options = plan.options
-    total = batches * options.epochs
-    optimizer, nominal = "SGD", NOMINAL_BATCH
-    if options.optimizer != AUTO:
-        optimizer = options.optimizer
-    elif not options.classic:
-        optimizer, nominal = chosen(total, options.batch_size)
-    nominal = options.nominal_batch or nominal
-    settled = replace(options, optimizer=optimizer, nominal_batch=nominal)
-    if options.optimizer != AUTO or optimizer == "SGD":
-        return replace(plan, options=settled)
-    hyp, size = adamw_rates(plan.hyp), max(nominal, options.batch_size)
+    options, seen = plan.options, images * plan.options.epochs
+    pace = Pace(options.optimizer, options.batch_size, options.nominal_batch or NOMINAL_BATCH)
+    if options.optimizer == AUTO:
+        known = Pace("SGD", options.batch_size, pace.nominal_batch)
+        pace = (
+            known
+            if options.classic
+            else fitting_pace(seen, options.batch_size, plan.processes.world_size, options.nominal_batch)
+        )
+    settled = replace(plan, options=replace(options, **asdict(pace)))
+    if options.optimizer != AUTO or pace.optimizer == "SGD":
+        return settled
+    hyp, size = adamw_rates(plan.hyp), accumulation(pace.batch_size, pace.nominal_batch) * pace.batch_size
+    smaller = f", so batches of {pace.batch_size} instead of {options.batch_size}"
     plan.say(
-        f"optimizer: AdamW at {hyp['lr0']:g}, about {total * options.batch_size // size:,} steps of {size} images, "
-        f"because {total // accumulation(options.batch_size):,} of {NOMINAL_BATCH} are few for SGD"
+        f"optimizer: AdamW at {hyp['lr0']:g}, about {seen // size:,} steps of {size} images"
+        f"{smaller * (pace.batch_size < options.batch_size)}, because {seen // NOMINAL_BATCH:,} of {NOMINAL_BATCH} "
+        "are few for SGD"
     )
-    return replace(plan, options=settled, hyp=hyp)
+    return replace(settled, hyp=hyp)
 
 
-def chosen(batches: int, batch_size: int) -> tuple[str, int]:
-    """Return (optimizer, nominal batch) of a run that names none; batches: of the whole run."""
-    if batches / accumulation(batch_size) >= MANY_STEPS:
-        return "SGD", NOMINAL_BATCH
-    return "AdamW", nominal_batch(batches, batch_size)
+def fitting_pace(seen: int, batch_size: int, processes: int = 1, nominal_batch: int | None = None) -> Pace:
+    """Return the pace of a run that names no optimizer.
 
-
-def nominal_batch(batches: int, batch_size: int) -> int:
-    """Return of how many images the steps of a whole run should be, so that there are ENOUGH_STEPS if possible."""
-    gathered = max(batches // ENOUGH_STEPS, 1)
-    return NOMINAL_BATCH if gathered >= accumulation(batch_size) else gathered * batch_size
+    Args:
+        seen: images of the whole run.
+        batch_size: at most, all processes together.
+        processes: that share a batch.
+        nominal_batch: that was asked for; then the batches stay.
+    """
+    if seen >= MANY_STEPS * accumulation(batch_size) * batch_size:
+        return Pace("SGD", batch_size, nominal_batch or NOMINAL_BATCH)
+    if nominal_batch:
+        return Pace("AdamW", batch_size, nominal_batch)
+    fitting = max(seen // ENOUGH_STEPS, SMALLEST_BATCH * processes)
+    batch = min(fitting - fitting % processes, batch_size)
+    gathered = max(seen // (ENOUGH_STEPS * batch), 1)
+    return Pace("AdamW", batch, NOMINAL_BATCH if gathered >= accumulation(batch) else gathered * batch)
 
 
 def adamw_rates(hyp: dict[str, Any]) -> dict[str, Any]:

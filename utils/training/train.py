@@ -41,7 +41,7 @@ from utils.training.machine.batch_size import fitting_batch
 from utils.training.machine.precision import faster_in_bfloat16
 from utils.training.optim import NOMINAL_BATCH, ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.options import TrainOptions
-from utils.training.pace import settle_optimizer
+from utils.training.pace import settle_pace
 from utils.training.plan import Plan, make_plan, stored_options
 from utils.training.resume import resolve
 from utils.training.run import Run, RunSettings
@@ -100,13 +100,13 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
     if checkpoint is None:
         plan = settle_precision(plan, model)
     splits = scan_splits(plan)
+    if checkpoint is None:
+        plan = settle_pace(plan, len(splits["train"]))
     loader: Any = training_loader(plan, splits["train"], model.size_multiple)
     val_loader = validation_loader(plan, splits["val"], model.size_multiple) if plan.validates else None
     if checkpoint is None and not plan.options.noautoanchor:
         rng = np.random.default_rng(plan.options.seed)
         check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say)
-    if checkpoint is None:
-        plan = settle_optimizer(plan, len(loader))
     run = build_run(plan, model, len(loader), run_folder(plan))
     run.measure = partial(measured, plan, loader=val_loader)
     recorders = recording_hooks(plan, loader)

@@ -2,60 +2,83 @@
 
 import pytest
 
+from utils.training.distributed import ProcessGroup
 from utils.training.options import TrainOptions
-from utils.training.pace import ENOUGH_STEPS, MANY_STEPS, adamw_rates, nominal_batch, settle_optimizer
+from utils.training.pace import ENOUGH_STEPS, MANY_STEPS, SMALLEST_BATCH, Pace, adamw_rates, fitting_pace, settle_pace
 from utils.training.plan import Plan
 
 HYP = {"lr0": 0.01, "lrf": 0.01, "warmup_bias_lr": 0.1}
 
 
-def settled(batches, hyp=HYP, **options):
+def settled(images, hyp=HYP, **options):
     said = []
-    plan = Plan(TrainOptions(**options), hyp, None, None, None)
+    plan = Plan(TrainOptions(**options), hyp, None, ProcessGroup(), None)
     object.__setattr__(plan, "say", said.append)
-    plan = settle_optimizer(plan, batches)
-    return plan.options.optimizer, plan.options.nominal_batch, plan.hyp, said
+    plan = settle_pace(plan, images)
+    chosen = plan.options
+    return Pace(chosen.optimizer, chosen.batch_size, chosen.nominal_batch), plan.hyp, said
 
 
-def test_few_steps_are_taken_by_adamw_after_each_batch():
-    optimizer, nominal, hyp, said = settled(10, optimizer="auto", epochs=60, batch_size=16)
-    assert (optimizer, nominal) == ("AdamW", 16)
+def test_few_steps_are_taken_by_adamw_after_smaller_batches():
+    pace, hyp, said = settled(160, optimizer="auto", epochs=60, batch_size=16)
+    assert pace == Pace("AdamW", 4, 4)
     assert hyp == {"lr0": 0.001, "lrf": 0.01, "warmup_bias_lr": 0.001}
-    assert said == ["optimizer: AdamW at 0.001, about 600 steps of 16 images, because 150 of 64 are few for SGD"]
+    assert said == [
+        "optimizer: AdamW at 0.001, about 2,400 steps of 4 images, so batches of 4 instead of 16, because 150 of 64 "
+        "are few for SGD"
+    ]
+
+
+def test_batches_that_need_not_be_smaller_are_not_spoken_of():
+    pace, _, said = settled(1000, optimizer="auto", epochs=60, batch_size=16)
+    assert pace == Pace("AdamW", 16, 16)
+    assert said == ["optimizer: AdamW at 0.001, about 3,750 steps of 16 images, because 937 of 64 are few for SGD"]
 
 
 def test_many_steps_are_sgds():
-    batches = 4 * MANY_STEPS // 100
-    assert settled(batches, optimizer="auto", epochs=100, batch_size=16) == ("SGD", 64, HYP, [])
-    assert settled(batches - 1, optimizer="auto", epochs=100, batch_size=16)[0] == "AdamW"
+    images = 64 * MANY_STEPS // 100
+    assert settled(images, optimizer="auto", epochs=100, batch_size=16) == (Pace("SGD", 16, 64), HYP, [])
+    assert settled(images - 1, optimizer="auto", epochs=100, batch_size=16)[0].optimizer == "AdamW"
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
-def test_a_named_optimizer_stays_with_its_rates(name):
-    assert settled(10, optimizer=name, epochs=60) == (name, 64, HYP, [])
-    assert settled(10, optimizer=name, epochs=60, nominal_batch=32)[1] == 32
+def test_a_named_optimizer_stays_with_its_rates_and_batches(name):
+    assert settled(10, optimizer=name, epochs=60) == (Pace(name, 16, 64), HYP, [])
+    assert settled(10, optimizer=name, epochs=60, nominal_batch=32)[0] == Pace(name, 16, 32)
 
 
-def test_a_given_nominal_batch_stays():
-    assert settled(10, optimizer="auto", epochs=60, nominal_batch=48)[:2] == ("AdamW", 48)
+def test_a_given_nominal_batch_stays_and_so_do_the_batches():
+    assert settled(10, optimizer="auto", epochs=60, nominal_batch=48)[0] == Pace("AdamW", 16, 48)
 
 
 @pytest.mark.parametrize(
-    "batches, batch_size, images",
+    "seen, batch_size, batch, nominal",
     [
-        (1, 16, 16),
-        (2 * ENOUGH_STEPS - 1, 16, 16),
-        (2 * ENOUGH_STEPS, 16, 32),
-        (3 * ENOUGH_STEPS, 16, 48),
-        (4 * ENOUGH_STEPS, 16, 64),
-        (9 * ENOUGH_STEPS, 16, 64),
-        (1, 64, 64),
-        (1, 100, 64),
-        (2 * ENOUGH_STEPS, 8, 16),
+        (1, 16, SMALLEST_BATCH, SMALLEST_BATCH),
+        (6 * ENOUGH_STEPS - 1, 16, 5, 5),
+        (6 * ENOUGH_STEPS, 16, 6, 6),
+        (16 * ENOUGH_STEPS, 16, 16, 16),
+        (32 * ENOUGH_STEPS - 1, 16, 16, 16),
+        (32 * ENOUGH_STEPS, 16, 16, 32),
+        (64 * ENOUGH_STEPS, 16, 16, 64),
+        (150 * ENOUGH_STEPS, 16, 16, 64),
+        (1, 2, 2, 2),
+        (1, 64, SMALLEST_BATCH, SMALLEST_BATCH),
+        (100 * ENOUGH_STEPS, 100, 100, 64),
+        (8 * ENOUGH_STEPS, 4, 4, 8),
     ],
 )
-def test_steps_are_as_small_as_it_takes_to_have_enough(batches, batch_size, images):
-    assert nominal_batch(batches, batch_size) == images
+def test_steps_are_as_small_as_it_takes_to_have_enough(seen, batch_size, batch, nominal):
+    assert fitting_pace(seen, batch_size) == Pace("AdamW", batch, nominal)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [6, 12, 48])
+def test_processes_share_a_batch_evenly(processes, batch_size):
+    for seen in range(0, 60 * ENOUGH_STEPS, 777):
+        pace = fitting_pace(seen, batch_size, processes)
+        assert pace.batch_size % processes == 0 and pace.batch_size <= batch_size
+        assert pace.batch_size >= min(SMALLEST_BATCH * processes, batch_size)
 
 
 def test_lower_rates_stay():
