@@ -28,6 +28,7 @@ from utils.boxes.geometry import ciou
 from utils.boxes.loss import Picked
 from utils.data.choice import folded
 from utils.errors import InputError
+from utils.teaching.judgement import Judgement
 from utils.teaching.options import TAUGHT_BY
 from utils.training.loop import Hook, Run
 from utils.training.start import lay_out
@@ -191,7 +192,8 @@ class Distillation(Hook):
             file: that it was read from.
             output_gain, feature_gain: of the two losses; 0 leaves one out.
             say: gets a line when the teacher knows some of the classes only, and when it cannot teach at all.
-            optional: whether a teacher that cannot teach this network is left out instead of raising.
+            optional: whether a teacher that cannot teach this network is left out instead of raising, and one that
+                does worse than it is not heard (see judgement.py).
         """
         self.say, self.optional = say, optional
         self.teacher, self.file = teacher.eval().requires_grad_(False).fuse(), file
@@ -199,6 +201,7 @@ class Distillation(Hook):
         self.shared: Shared | None = None
         self.gains = output_gain, feature_gain
         self.means = torch.zeros(2)  # of the two losses in this epoch
+        self.judgement = Judgement()
 
     def prepare(self, model: DetectionModel) -> None:
         """Find what the two networks have in common, and note in the model who teaches it.
@@ -253,22 +256,31 @@ class Distillation(Hook):
             parts[1] = self.gains[1] * attention_loss(ours, [theirs[scale] for scale in self.shared.scales])
         self.means += (torch.stack(parts).detach() - self.means) / (run.batch.index + 1)
         total: Any = sum(parts) * len(images)
-        return total
+        return total * self.judgement.weigh(run, taught) if self.judged else total
+
+    @property
+    def judged(self) -> bool:
+        """Whether the teacher must do better than the student to be heard; it must know all classes for that."""
+        return self.optional and self.shared is not None and self.shared.classes is None
 
     def after_epoch(self, run: Run) -> None:
-        """Log the losses."""
+        """Log the losses, and how much the teacher is heard."""
         if self.shared is None:
             return
         output, feature = self.means.tolist()
         run.log |= {"train/distill_loss": output + feature, "distill/output": output, "distill/feature": feature}
+        if self.judged:
+            run.log["distill/heard"] = self.judgement.weight.item()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the means of the epoch so far."""
-        return {"means": self.means} if self.shared else {}
+        """Return the means of the epoch so far, and how the teacher was judged."""
+        return {"means": self.means, "judgement": self.judgement.state_dict()} if self.shared else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the means, which runs of before have not."""
+        """Take over the state, of which runs of before have not all."""
         self.means = state.get("means", torch.zeros(2)).clone()
+        if "judgement" in state:
+            self.judgement.load_state_dict(state["judgement"])
 
     def finish(self, run: Run) -> None:
         """Stop listening."""

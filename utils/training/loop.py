@@ -70,8 +70,8 @@ class Hook:
         """Return a loss to add to that of the labels, a scalar summed over images as DetectionLoss has it; or None.
 
         images: [B + M, 3, H, W] as the model saw them, the first run.batch.labelled with labels; raw: its outputs, nl
-        maps [B + M, na, ny, nx, 5+nc]. The computation in the network is in the precision of run.autocast(). Where
-        memory is short, it is called for each piece of a batch.
+        maps [B + M, na, ny, nx, 5+nc]; run.batch has their labels and the loss of these. The computation in the
+        network is in the precision of run.autocast(). Where memory is short, it is called for each piece of a batch.
         """
 
     def before_step(self, run: "Run") -> None:
@@ -267,6 +267,7 @@ def learn_piece(run: Run, hooks: Sequence[Hook], piece: Piece, raw: list[torch.T
     run.batch.labelled = piece.labelled
     divisors = counts and [count * piece.share for count in counts]
     loss, items = run.loss(images_of(raw, piece.labelled), piece.targets, divisors)
+    run.batch.targets, run.batch.divisors, run.batch.losses = piece.targets, divisors, items
     extras = [hook.extra_loss(run, piece.images, raw) for hook in hooks]
     loss = sum((extra for extra in extras if extra is not None), loss)
     finite = bool(torch.isfinite(loss))

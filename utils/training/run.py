@@ -47,6 +47,9 @@ class BatchNumbers:
     labelled: int = 0  # images with labels
     instances: int = 0  # labels
     size: int = 0  # longest side in pixels, as the network sees it
+    targets: Any = None  # [N, 6] of the images at hand, which are a piece of the batch where memory is short
+    divisors: Any = None  # what their losses are divided by, if not by their own matches
+    losses: Any = None  # [3] box, objectness and class, of their labels
 
 
 @dataclass

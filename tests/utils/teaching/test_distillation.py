@@ -167,7 +167,7 @@ def test_the_student_is_pulled_to_the_teacher(tiny_model, tiny_cfg, gains):
     hook = Distillation(teacher, Path("teacher.pt"), *gains)
     train_on(run, loader, hook, Unlabelled(images[1:]), Log())
     assert losses[-1] < 0.75 * losses[0], losses
-    assert not run.model.model[-1]._forward_pre_hooks and set(hook.state_dict()) == {"means"}
+    assert not run.model.model[-1]._forward_pre_hooks and set(hook.state_dict()) == {"means", "judgement"}
     teacher.model[-1].eval()
     with torch.no_grad():
         x = images / 255
