@@ -192,8 +192,7 @@ class Distillation(Hook):
             file: that it was read from.
             output_gain, feature_gain: of the two losses; 0 leaves one out.
             say: gets a line when the teacher knows some of the classes only, and when it cannot teach at all.
-            optional: whether a teacher that cannot teach this network is left out instead of raising, and one that
-                does worse than it is not heard (see judgement.py).
+            optional: whether a teacher that cannot teach this network is left out instead of raising.
         """
         self.say, self.optional = say, optional
         self.teacher, self.file = teacher.eval().requires_grad_(False).fuse(), file
@@ -256,12 +255,11 @@ class Distillation(Hook):
             parts[1] = self.gains[1] * attention_loss(ours, [theirs[scale] for scale in self.shared.scales])
         self.means += (torch.stack(parts).detach() - self.means) / (run.batch.index + 1)
         total: Any = sum(parts) * len(images)
-        return total * self.judgement.weigh(run, taught) if self.judged else total
+        return total * self.judgement.weigh(run, taught) if self.comparable(run, images) else total
 
-    @property
-    def judged(self) -> bool:
-        """Whether the teacher must do better than the student to be heard; it must know all classes for that."""
-        return self.optional and self.shared is not None and self.shared.classes is None
+    def comparable(self, run: Run, images: torch.Tensor) -> bool:
+        """Tell whether labels say which of the two does better: on all images, and for all classes."""
+        return self.shared is not None and self.shared.classes is None and len(images) == run.batch.labelled
 
     def after_epoch(self, run: Run) -> None:
         """Log the losses, and how much the teacher is heard."""
@@ -269,7 +267,7 @@ class Distillation(Hook):
             return
         output, feature = self.means.tolist()
         run.log |= {"train/distill_loss": output + feature, "distill/output": output, "distill/feature": feature}
-        if self.judged:
+        if self.judgement.batches:
             run.log["distill/heard"] = self.judgement.weight.item()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """How much a teacher is heard: as long as it does better than its student on the same images, by their labels.
 
 A dense network of few photos is soon behind a student that is trained on; what it says then holds the student back.
-While channels fade and the student is the worse of the two, the teacher helps it.
+While channels fade and the student is the worse of the two, the teacher helps it. Where images without labels are
+taught, and where the teacher knows some of the classes only, it is always heard.
 """
 
 from typing import Any

@@ -20,8 +20,8 @@ class TeachingOptions(TrainOptions):
 
     teacher: str = option(
         AUTO,
-        "checkpoint whose outputs and features are learned too; auto: the network before pruning, if known, "
-        "while it does better; none: only labels teach",
+        "checkpoint whose outputs and features are learned too, while it does better; auto: the network before "
+        "pruning, if known; none: only labels teach",
     )
     distill_output: float = option(1.0, "gain of the loss towards the teacher's outputs; 0: without", minimum=0)
     distill_feature: float = option(0.1, "gain of the loss towards the teacher's features; 0: without", minimum=0)
