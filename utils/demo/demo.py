@@ -19,11 +19,13 @@ from utils.detection.detect import Detector
 from utils.files.atomic import write_atomically
 from utils.files.checkpoint import load_checkpoint
 from utils.files.paths import free_name
+from utils.finetuning.finetune import finetune
+from utils.finetuning.options import FinetuneOptions
 from utils.pruning.options import PruneOptions
 from utils.pruning.prune import prune_checkpoint
 from utils.pruning.scores.parameters import ChannelParameters
 from utils.sparsity.options import SparsityOptions
-from utils.sparsity.train_sparsity import sparsity_hooks
+from utils.sparsity.train_sparsity import train_sparsity
 from utils.training.options import TrainOptions
 from utils.training.train import train
 from utils.validation.measure import validate
@@ -74,18 +76,18 @@ def run_stages(options: DemoOptions, out: Path, data: str) -> tuple[dict[str, Pa
         "workers": options.workers,
         "cache": "ram",
         "hyp": "hyp.shapes.yaml",
-        "optimizer": "AdamW",
         "noplots": True,
         "project": str(out),
         "seed": options.seed,
         "device": "cpu",
     }
+    dense_common = {**common, "optimizer": "AdamW"}  # train.py has SGD: these are too few steps for it
     say(f"1/5 dense: {options.cfg} from scratch, {first} epochs")
-    dense = train(TrainOptions(weights="", cfg=options.cfg, epochs=first, name="dense", **common)).folder.best
+    dense = train(TrainOptions(weights="", cfg=options.cfg, epochs=first, name="dense", **dense_common)).folder.best
     say(f"2/5 sparse: the {options.percent:.0%} of the channels that matter least fade to zero, {second} epochs")
     goal: dict[str, Any] = {"st": True, "sr": "auto", "target": options.percent}
     sparse_options = SparsityOptions(weights=str(dense), epochs=second, name="sparse", **goal, **common)
-    sparse = train(sparse_options, hooks=sparsity_hooks(sparse_options)).folder.last
+    sparse = train_sparsity(sparse_options).folder.last
     say(f"3/5 pruned: {options.percent:.0%} of the channels go")
     pruned = out / "pruned_model.pt"
     cut = prune_checkpoint(
@@ -100,11 +102,10 @@ def run_stages(options: DemoOptions, out: Path, data: str) -> tuple[dict[str, Pa
         )
     )
     say(f"4/5 fine-tuned: {third} epochs")
-    finetuned = train(
-        TrainOptions(weights=str(pruned), epochs=third, name="finetuned", **common), transfer=False
-    ).folder.best
+    finetune_options = FinetuneOptions(weights=str(pruned), epochs=third, name="finetuned", **common)
+    finetuned = finetune(finetune_options).folder.best
     say(f"5/5 control: the dense network for {second + third} epochs more, as many in all")
-    control = train(TrainOptions(weights=str(dense), epochs=second + third, name="control", **common)).folder.best
+    control = train(TrainOptions(weights=str(dense), epochs=second + third, name="control", **dense_common)).folder.best
     return {"dense": dense, "sparse": sparse, "pruned": pruned, "finetuned": finetuned, "control": control}, cut
 
 
