@@ -267,8 +267,17 @@ class Distillation(Hook):
             return
         output, feature = self.means.tolist()
         run.log |= {"train/distill_loss": output + feature, "distill/output": output, "distill/feature": feature}
-        if self.judgement.batches:
-            run.log["distill/heard"] = self.judgement.weight.item()
+        weight = self.judgement.weight
+        if weight is not None:
+            run.log["distill/heard"] = weight
+
+    def after_validation(self, run: Run) -> None:
+        """Judge by the validation images, where they are measured after each epoch."""
+        shared = self.shared
+        if shared is None or shared.classes is not None or self.teacher.nc != run.model.nc or run.measure is None:
+            return
+        if run.processes.broadcast(run.evaluation is not None and not run.last_epoch):
+            self.judgement.validate(run, self.teacher)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the means of the epoch so far, and how the teacher was judged."""

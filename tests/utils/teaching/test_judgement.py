@@ -10,7 +10,8 @@ import torch
 from tests.utils.teaching.students import make_run, named, stirred, train_on
 from utils.teaching.distillation import Distillation
 from utils.teaching.judgement import Judgement
-from utils.training.loop import Hook
+from utils.training.distributed import ProcessGroup
+from utils.training.loop import Hook, fit
 
 
 def one_batch(own, theirs, batches=4):
@@ -59,6 +60,21 @@ def test_the_state_goes_on():
     assert weights[0] == weights[1] and other.batches == 3
 
 
+def test_validation_images_decide_where_they_are_measured():
+    asked, judgement, run = [], Judgement(), one_batch(0.1, 1.0)
+    run.processes = ProcessGroup()
+    run.measure = lambda model: asked.append(model) or SimpleNamespace(map=0.5)
+    for student, weight in ((0.2, 1), (0.5, 1), (0.525, 0.5), (0.55, 0), (0.9, 0)):
+        run.evaluation = SimpleNamespace(map=student)
+        judgement.validate(run, "teacher")
+        assert judgement.weigh(run, [torch.ones(1, 1)]) == judgement.weight == pytest.approx(weight, abs=1e-5)
+    assert asked == ["teacher"] and not run.seen
+    run.measure = lambda model: SimpleNamespace(map=0.0)
+    other = Judgement()
+    other.validate(run, "teacher that finds nothing")
+    assert other.weight == 0
+
+
 class Heard(Hook):
     def __init__(self):
         self.weights = []
@@ -95,3 +111,19 @@ def test_a_teacher_of_images_without_labels_is_always_heard(tiny_model):
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     run, loader = make_run(tiny_model, images, epochs=2)
     assert heard_in(run, loader, Distillation(deepcopy(tiny_model), Path("t.pt"), 1.0, 0.1), More()) == [None, None]
+
+
+@pytest.mark.parametrize("same_classes", [True, False])
+def test_a_run_that_validates_asks_how_well_the_teacher_does_once(tiny_model, tiny_cfg, same_classes):
+    asked, heard = [], Heard()
+    teacher = deepcopy(tiny_model) if same_classes else named(tiny_cfg, *[*tiny_model.names.values(), "more"])
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    run, loader = make_run(tiny_model, images, epochs=4)
+    run.measure = lambda model: asked.append(model) or SimpleNamespace(map=0.4)
+    score = SimpleNamespace(precision=0.0, recall=0.0, map50=0.0, map=0.42, fitness=0.0, losses=None)
+    hook = Distillation(teacher, Path("t.pt"), 1.0, 0.1)
+    hook.prepare(run.model)
+    fit(run, loader, lambda run: score, [hook, heard], lambda run, hooks: None)
+    assert len(asked) == same_classes
+    if same_classes:
+        assert heard.weights[0] > 0.8 and heard.weights[1:] == pytest.approx([0.5] * 3, abs=1e-5)
