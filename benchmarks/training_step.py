@@ -32,7 +32,8 @@ from utils.data.loader import collate  # noqa: E402
 from utils.errors import InputError  # noqa: E402
 from utils.files.paths import RunFolder  # noqa: E402
 from utils.training.loaders import scan_splits, training_loader  # noqa: E402
-from utils.training.loop import Hook, begin_epoch, prepare, train_epoch  # noqa: E402
+from utils.training.loop import begin_epoch, notify, prepare, train_epoch  # noqa: E402
+from utils.training.machine.heap import kept_memory  # noqa: E402
 from utils.training.machine.processor import processor  # noqa: E402
 from utils.training.options import TrainOptions  # noqa: E402
 from utils.training.plan import make_plan  # noqa: E402
@@ -85,6 +86,7 @@ class Ours:
         self.loader = training_loader(self.plan, self.samples, model.size_multiple)
         self.run = build_run(self.plan, model, len(self.loader), RunFolder(Path(folder)))
         self.run.epoch = LATE
+        self.hooks = kept_memory(self.plan.device)
 
     def load(self) -> None:
         """Load the images of an epoch, and do nothing with them."""
@@ -97,7 +99,8 @@ class Ours:
         self.run.epoch += 1
         self.loader.dataset.set_epoch(self.run.epoch)
         begin_epoch(self.run, self.loader)
-        train_epoch(self.run, self.run.model, self.loader, [Hook()])
+        notify(self.hooks, "start", self.run)
+        train_epoch(self.run, self.run.model, self.loader, self.hooks)
 
 
 class Measured:

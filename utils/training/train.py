@@ -38,6 +38,7 @@ from utils.training.logs.service import ServiceHook
 from utils.training.logs.summary import opening_lines
 from utils.training.loop import SMALLEST_STRIDES, Hook, fit, notify, seed_everything
 from utils.training.machine.batch_size import fitting_batch
+from utils.training.machine.heap import kept_memory
 from utils.training.machine.precision import faster_in_bfloat16
 from utils.training.optim import NOMINAL_BATCH, ModelEMA, Schedule, build_optimizer, scaled_decay
 from utils.training.options import TrainOptions
@@ -89,6 +90,7 @@ def train(
     checkpoint = resumed_checkpoint(plan.options.resume) if plan.options.resume else None
     plan, model = choose_network(plan, checkpoint.model if checkpoint else model, transfer, keep_classes)
     hooks = [FreezeHook(model, frozen_layers(plan.options.freeze, len(model.model))), *hooks]
+    hooks += kept_memory(plan.device)
     notify(hooks, "prepare", model)
     plan = fit_sizes(plan, model)
     with connected(plan.processes, plan.device):

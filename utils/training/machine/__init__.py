@@ -1,1 +1,1 @@
-"""What is measured on the machine before a run: the batch that fits its memory, the precision that is fast on it."""
+"""What is measured or set on the machine before a run: the batch that fits, the precision that is fast, the memory."""
