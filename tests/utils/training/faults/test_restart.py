@@ -34,6 +34,8 @@ class Watch(Hook):
 
     def before_epoch(self, run):
         if run.epoch == 1 and processes.rank == 1 and processes.attempt == 0:
+            while not run.folder.last.is_file():  # rank 0 may be at it still, and is ended with this one
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def after_batch(self, run, images, targets, paths):
