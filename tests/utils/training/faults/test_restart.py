@@ -45,10 +45,10 @@ class Watch(Hook):
         (seen / name).write_text(json.dumps([self.first, self.paths]))
 
 if processes.attempt == 0:
-    with connected(processes, torch.device("cpu"), timedelta(seconds=1)):
+    with connected(processes, torch.device("cpu"), timedelta(seconds=4)):
         with processes.main_first():
             if processes.main:
-                time.sleep(2)  # longer than the collectives would wait
+                time.sleep(5)  # longer than the collectives would wait
         assert processes.broadcast(processes.rank) == 0
 run = train(TrainOptions(**values), hooks=[Watch()])
 assert (run.evaluation is not None) == processes.main and run.step == run.total_steps
