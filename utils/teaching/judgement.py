@@ -44,14 +44,19 @@ class Judgement:
         mean = self.losses.to(losses.device)
         moved = mean + (losses - mean) * max(1 / self.batches, 1 / run.schedule.batches)
         self.losses = torch.where(losses.isfinite().all(), moved, mean)
-        return heard(self.losses[0] / self.losses[1].clamp(min=1e-9), LOSS_RANGE)
+        return self.by_loss()
+
+    def by_loss(self) -> torch.Tensor:
+        """Return how much the teacher is heard, by the means of the losses."""
+        student, teacher = self.losses
+        return heard(student / teacher.clamp(min=1e-9), LOSS_RANGE)
 
     @property
     def weight(self) -> float | None:
         """How much the teacher is heard, 0 to 1; None before anything was compared."""
         if self.by_map is not None or not self.batches:
             return self.by_map
-        return heard(self.losses[0] / self.losses[1].clamp(min=1e-9), LOSS_RANGE).item()
+        return self.by_loss().item()
 
     def validate(self, run: Run, teacher: DetectionModel) -> None:
         """Compare by the mAP of the epoch that was just validated; every process calls it."""

@@ -33,14 +33,10 @@ def settle_pace(plan: Plan, images: int) -> Plan:
     images: for training.
     """
     options, seen = plan.options, images * plan.options.epochs
-    pace = Pace(options.optimizer, options.batch_size, options.nominal_batch or NOMINAL_BATCH)
-    if options.optimizer == AUTO:
-        known = Pace("SGD", options.batch_size, pace.nominal_batch)
-        pace = (
-            known
-            if options.classic
-            else fitting_pace(seen, options.batch_size, plan.processes.world_size, options.nominal_batch)
-        )
+    named = "SGD" if options.optimizer == AUTO else options.optimizer
+    pace = Pace(named, options.batch_size, options.nominal_batch or NOMINAL_BATCH)
+    if options.optimizer == AUTO and not options.classic:
+        pace = fitting_pace(seen, options.batch_size, plan.processes.world_size, options.nominal_batch)
     settled = replace(plan, options=replace(options, **asdict(pace)))
     if options.optimizer != AUTO or pace.optimizer == "SGD":
         return settled
