@@ -30,3 +30,4 @@ class ShapesOptions:
     val: int = option(100, "validation images", minimum=1)
     imgsz: int = option(160, "side of the images in pixels", "--img", minimum=32)
     seed: int = option(0, "start of all random numbers", minimum=0)
+    hard: bool = option(False, "more and smaller shapes that stand out less")

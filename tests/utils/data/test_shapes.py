@@ -1,6 +1,8 @@
 """The data set that is drawn: the same bytes for the same recipe, labels that fit the pixels."""
 
 import hashlib
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from utils.data import shapes
 from utils.data.config import load_data
 from utils.data.images import read_image
-from utils.data.shapes import NAMES, RECIPE, cover, draw_background, draw_image, draw_shapes, outline
+from utils.data.shapes import EASY, HARD, NAMES, RECIPE, cover, draw_background, draw_image, draw_shapes, outline
 from utils.data.splits import load_split
 from utils.errors import InputError
 
@@ -54,7 +56,7 @@ def test_a_drawn_set_is_used_again(tmp_path, monkeypatch):
     assert draw_shapes(tmp_path / "a", **SMALL) == tmp_path / "a" / "shapes.yaml"
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"train": 5}, {"val": 3}, {"imgsz": 96}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"train": 5}, {"val": 3}, {"imgsz": 96}, {"hard": True}])
 def test_another_recipe_is_refused(tmp_path, change):
     draw_shapes(tmp_path / "a", **SMALL)
     before = digests(tmp_path / "a")
@@ -94,9 +96,8 @@ def bounds(mask):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_label_is_the_bounds_of_the_pixels_that_differ_from_the_background(monkeypatch, seed):
-    monkeypatch.setattr(shapes, "OBJECTS", (1, 1))
-    image, labels = draw_image(160, seed)
+def test_a_label_is_the_bounds_of_the_pixels_that_differ_from_the_background(seed):
+    image, labels = draw_image(160, seed, replace(EASY, objects=(1, 1)))
     background = draw_background(160, np.random.default_rng(seed)).astype(float)
     differs = (image != background).any(2)
     colours, counts = np.unique(image[differs], axis=0, return_counts=True)
@@ -139,6 +140,24 @@ def test_objects_are_inside_large_enough_and_hardly_hidden():
         assert max(shares, default=0) <= 0.2501
         counts += np.bincount(labels[:, 0].astype(int), minlength=len(NAMES))
     assert counts.min() >= 10
+
+
+def test_hard_shapes_are_more_and_smaller(tmp_path):
+    easy, hard = ([draw_image(160, seed, kind)[1] for seed in range(20)] for kind in (EASY, HARD))
+    assert sum(map(len, hard)) > 1.5 * sum(map(len, easy))
+    sides = [np.concatenate(rows)[:, 3:5].max(1) for rows in (easy, hard)]
+    assert 0.049 <= sides[1].min() < EASY.sides[0]
+    assert np.median(sides[1]) < np.median(sides[0])
+    drawn = draw_shapes(tmp_path / "a", **SMALL, hard=True).parent / "images/val/000001.png"
+    assert (read_image(drawn) == draw_image(64, [0, 1, 0], HARD)[0]).all()
+
+
+def test_a_set_that_was_drawn_before_there_were_hard_ones_is_used_again(tmp_path):
+    file = draw_shapes(tmp_path / "a", **SMALL).parent / RECIPE
+    recipe = json.loads(file.read_text())
+    del recipe["hard"]
+    file.write_text(json.dumps(recipe))
+    draw_shapes(tmp_path / "a", **SMALL)
 
 
 def test_cover_by_hand():
