@@ -1,4 +1,6 @@
-"""What pruning costs on few photos: the three commands with their defaults beside a dense control of as many epochs.
+"""What pruning costs on few photos: the three commands with their defaults beside dense controls of as many epochs.
+
+One control is trained by the defaults of train.py, the other with --optimizer auto, as the cut networks are.
 
     python benchmarks/few_photos.py --data bccd.yaml --weights yolov5n.pt --photos 120 --left 0.5 0.33 0.2 --seeds 0 1 2
     python make_shapes.py --out shapes && python benchmarks/few_photos.py --data shapes/shapes.yaml --imgsz 160 …
@@ -25,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.photos.peer import cut_evenly  # noqa: E402  (the path comes first)
-from benchmarks.photos.rows import HEAD, Row, summary  # noqa: E402
+from benchmarks.photos.rows import CONTROL, HEAD, Row, summary  # noqa: E402
 from benchmarks.photos.subset import subset  # noqa: E402
 from models.cost import count_gflops  # noqa: E402
 from utils.cli.options import like, option  # noqa: E402
@@ -47,6 +49,7 @@ from utils.training.train import train  # noqa: E402
 
 FINAL = "final.json"
 PEER = "torch_pruning"
+CONTROLS = {CONTROL: "SGD", "control-small-steps": "auto"}  # as train.py trains; with the steps of the cut networks
 
 
 @dataclass
@@ -104,11 +107,13 @@ class Trials:
     shared: dict[str, Any]  # options of all commands
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows: dense, the control, and for every share what is made of the dense network."""
+        """Yield the rows: dense, the controls, and for every share what is made of the dense network."""
         once = self.options.epochs
         dense = self.trained(train, TrainOptions, "dense", self.options.weights, once)
         yield self.row("dense", once, dense, dense)
-        yield self.row("control", 3 * once, self.trained(train, TrainOptions, "control", dense, 2 * once), dense)
+        for name, optimizer in CONTROLS.items():
+            control = self.trained(train, TrainOptions, name, dense, 2 * once, optimizer=optimizer)
+            yield self.row(name, 3 * once, control, dense)
         for left in self.options.left:
             yield from self.cut_rows(f"{left:.0%}", left, dense)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.few_photos import PEER, BenchmarkOptions, main
+from benchmarks.few_photos import CONTROLS, PEER, BenchmarkOptions, main
 from benchmarks.photos.peer import cut_evenly
 from benchmarks.photos.rows import Row, summary
 from benchmarks.photos.subset import subset
@@ -123,13 +123,13 @@ def test_all_of_it_at_tiny_sizes(shapes, tmp_path, capsys):
     )
     main(options)
     first = capsys.readouterr().out.splitlines()
-    stages = ["dense", "control", "60%-sparse", "60%-fine-tuned", "60%-torch-pruning-fine-tuned", "60%-slim"]
+    stages = ["dense", *CONTROLS, "60%-sparse", "60%-fine-tuned", "60%-torch-pruning-fine-tuned", "60%-slim"]
     if not has(PEER):
         assert first[0] == "no rows of torch-pruning: pip install torch-pruning"
         stages.remove("60%-torch-pruning-fine-tuned")
     rows = [line.split(" | ") for line in first if line.startswith(("| 0 |", "| 1 |"))]
     assert [(row[0][2:], row[1]) for row in rows] == [(seed, stage) for seed in "01" for stage in stages]
-    assert [row[2] for row in rows[:4]] == ["2", "6", "4", "6"] and [row[3] for row in rows[:2]] == ["100%", "100%"]
+    assert [row[2] for row in rows[:5]] == ["2", "6", "6", "4", "6"] and [row[3] for row in rows[:2]] == ["100%", "100%"]
     assert all(float(row[3].rstrip("%")) < 75 for row in rows if row[1].startswith("60%"))
     means = first[first.index("") + 3 :]
     assert [line.split(" | ")[0][2:] for line in means] == stages

@@ -47,7 +47,7 @@ def build_optimizer(
     if name == "SGD":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True)
     kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[name]
-    return kind(groups, lr=lr, betas=(momentum, 0.999))
+    return kind(groups, lr=lr, betas=(momentum, 0.999), fused=True)  # a third of the time on a CPU
 
 
 def lr_factor(epochs: int, lrf: float, cos: bool = False) -> Callable[[float], float]:
