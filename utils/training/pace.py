@@ -41,11 +41,10 @@ def settle_pace(plan: Plan, images: int) -> Plan:
     if options.optimizer != AUTO or pace.optimizer == "SGD":
         return settled
     hyp, size = adamw_rates(plan.hyp), accumulation(pace.batch_size, pace.nominal_batch) * pace.batch_size
-    smaller = f", so batches of {pace.batch_size} instead of {options.batch_size}"
+    smaller = f", in batches of {pace.batch_size} instead of {options.batch_size}"
     plan.say(
-        f"optimizer: AdamW at {hyp['lr0']:g}, about {seen // size:,} steps of {size} images"
-        f"{smaller * (pace.batch_size < options.batch_size)}, because {seen // NOMINAL_BATCH:,} of {NOMINAL_BATCH} "
-        "are few for SGD"
+        f"steps: about {seen // size:,} of {size} images by AdamW{smaller * (pace.batch_size < options.batch_size)}, "
+        f"because {seen // NOMINAL_BATCH:,} of {NOMINAL_BATCH} are few for SGD"
     )
     return replace(settled, hyp=hyp)
 

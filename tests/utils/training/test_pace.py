@@ -24,15 +24,14 @@ def test_few_steps_are_taken_by_adamw_after_smaller_batches():
     assert pace == Pace("AdamW", 4, 4)
     assert hyp == {"lr0": 0.001, "lrf": 0.01, "warmup_bias_lr": 0.001}
     assert said == [
-        "optimizer: AdamW at 0.001, about 2,400 steps of 4 images, so batches of 4 instead of 16, because 150 of 64 "
-        "are few for SGD"
+        "steps: about 2,400 of 4 images by AdamW, in batches of 4 instead of 16, because 150 of 64 are few for SGD"
     ]
 
 
 def test_batches_that_need_not_be_smaller_are_not_spoken_of():
     pace, _, said = settled(1000, optimizer="auto", epochs=60, batch_size=16)
     assert pace == Pace("AdamW", 16, 16)
-    assert said == ["optimizer: AdamW at 0.001, about 3,750 steps of 16 images, because 937 of 64 are few for SGD"]
+    assert said == ["steps: about 3,750 of 16 images by AdamW, because 937 of 64 are few for SGD"]
 
 
 def test_many_steps_are_sgds():
