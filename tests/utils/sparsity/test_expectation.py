@@ -34,6 +34,17 @@ def test_what_is_far_from_all_that_was_measured_is_said():
         assert expected(case, 10**6)[1].startswith("  nothing alike was measured; the nearest: ")
 
 
+def test_a_near_case_that_lost_much_more_or_less_is_told_too():
+    easy = "120 photos of 3 classes, 1,800 steps, 33% of the FLOPs: 0.00 to 0.01 of mAP50-95 0.580 lost"
+    hard = (
+        "61 photos of 1 class that the public weights know, 960 steps, 33% of the FLOPs: "
+        "0.12 to 0.13 of mAP50-95 0.230 lost"
+    )
+    assert expected(Case(100, 1, 1500, 0.35), 300)[1:] == [f"  measured nearest: {hard}", f"  measured too: {easy}"]
+    assert expected(Case(160, 2, 1700, 0.35), 300)[1:] == [f"  measured nearest: {easy}", f"  measured too: {hard}"]
+    assert len(expected(Case(100, 1, 1500, 0.5), 300)) == 2
+
+
 def test_without_a_share_nothing_is_foretold():
     assert expected(Case(40, 1, 1, None), 50) == ["expect: 40 photos of 1 class, 50 objects, 1 optimizer steps"]
 
