@@ -37,7 +37,9 @@ def test_a_run_goes_from_the_start_to_the_goal(whole, place):
     assert (folder / "slim.pt").read_bytes() == (folder / whole.state.networks[-1].file).read_bytes()
     assert load_checkpoint(folder / "slim.pt").model.names[3] == "star"
     assert yaml.safe_load((folder / "slim.yaml").read_text())["flops"] == 0.5
-    assert content["worst"][0].startswith("worst photos: the cut network has all that the dense one has, on 4 photos")
+    assert content["worst"][0].startswith(
+        "worst photos: the cut network has all that the dense network has, on 4 photos"
+    )
     assert "Worst photos" in (folder / "slim.html").read_text() and list((folder / "charts").glob("*.png"))
 
 

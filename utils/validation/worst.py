@@ -123,14 +123,24 @@ def worst(
     """
     found = mistakes(before, after)
     looked = f"{len(after):,} photo{'s' * (len(after) != 1)}{note} ({RULE})"
+    better = mistakes(after, before)
+    gain = f"  better on {len(better):,}: {changes(better, 'found', 'gone')}"
+    gains = [gain] if better else []
     if not found:
-        return Worst([f"worst photos: the {roles[1]} network has all that the {roles[0]} one has, on {looked}"])
-    lost, gained = (sum(int(getattr(each, kind).sum()) for each in found) for kind in ("lost", "gained"))
-    cost = f"{counted(lost, 'label')} lost, {counted(gained, 'false positive')} gained"
-    head = f"the {roles[1]} network is worse than the {roles[0]} one on {len(found):,} of {looked}: {cost}"
+        line = f"worst photos: the {roles[1]} network has all that the {roles[0]} network has, on {looked}"
+        return Worst([line, *gains])
+    worse = f"the {roles[1]} network is worse than the {roles[0]} network on {len(found):,} of {looked}"
+    head = f"{worse}: {changes(found, 'lost', 'gained')}"
     shown = found[:SHOWN]
     titles = distinct_names(each.path for each in shown)
-    return Worst([f"worst photos: {head}", *table(shown, titles, roles)], picture(shown, titles, names, roles, head))
+    lines = [f"worst photos: {head}", *gains, *table(shown, titles, roles)]
+    return Worst(lines, picture(shown, titles, names, roles, head))
+
+
+def changes(found: Sequence[Mistake], labels: str, false: str) -> str:
+    """Return how many labels and false positives some photos are about; labels, false: what has become of them."""
+    lost, gained = (sum(int(getattr(each, kind).sum()) for each in found) for kind in ("lost", "gained"))
+    return f"{counted(lost, 'label')} {labels}, {counted(gained, 'false positive')} {false}"
 
 
 def counted(count: int, what: str) -> str:

@@ -27,7 +27,7 @@ def taught(make_lively, tiny_cfg, tiny_yaml, label_by, drawn_data, tmp_path):
 def test_what_only_the_teacher_sees_is_told_and_drawn(taught, capsys):
     run = finetune(taught("blue", "green", "red"))
     said, picture = capsys.readouterr().out, run.folder.path / "worst.jpg"
-    assert "worst photos: the cut network is worse than the teacher one on 4 of 4 photos" in said
+    assert "worst photos: the cut network is worse than the teacher network on 4 of 4 photos" in said
     assert "expect: 8 photos of " in said and "about 100% of the FLOPs stay" in said
     assert f"picture: {picture}" in said and picture.read_bytes().startswith(b"\xff\xd8")
 

@@ -37,7 +37,7 @@ def read(picture):
 def test_nothing_lost_is_one_line_without_a_picture(photos):
     seen = {path: judge(FOUND, LABELS) for path in photos}
     assert worst(seen, seen, NAMES).lines == [
-        "worst photos: the cut network has all that the dense one has, on 12 photos (confidence 0.25, IoU 0.5)"
+        "worst photos: the cut network has all that the dense network has, on 12 photos (confidence 0.25, IoU 0.5)"
     ]
     assert worst(seen, seen, NAMES).picture is None
 
@@ -46,9 +46,9 @@ def test_each_photo_that_got_worse_has_a_line_and_a_row(photos):
     before = {path: judge(FOUND, LABELS) for path in photos}
     after = {**before, photos[4]: judge(FALSE, LABELS), photos[7]: judge(FOUND[:1], LABELS)}
     found = worst(before, after, NAMES, roles=("teacher", "best"))
-    where = "worst photos: the best network is worse than the teacher one on 2 of 12 photos (confidence 0.25, IoU 0.5)"
+    where = "the best network is worse than the teacher network on 2 of 12 photos (confidence 0.25, IoU 0.5)"
     assert found.lines == [
-        f"{where}: 3 labels lost, 1 false positive gained",
+        f"worst photos: {where}: 3 labels lost, 1 false positive gained",
         "  photo   labels  teacher found  teacher false  best found  best false",
         "  04.png       2              2              0           0           1",
         "  07.png       2              2              0           1           0",
@@ -57,6 +57,17 @@ def test_each_photo_that_got_worse_has_a_line_and_a_row(photos):
     assert len(image) > 2 * 560 and image.shape[1] > 2 * 560
     alone = worst(before, {**before, photos[7]: judge(FOUND[:1], LABELS)}, NAMES)
     assert len(read(alone.picture)) < len(image)
+
+
+def test_what_got_better_is_counted_too(photos):
+    less = torch.cat((FOUND[:1], FALSE))
+    seen = {path: judge(FOUND, LABELS) for path in photos}
+    before = {**seen, photos[2]: judge(less, LABELS), photos[3]: judge(FOUND[:0], LABELS)}
+    lines = worst(before, {**seen, photos[7]: judge(FOUND[:1], LABELS)}, NAMES).lines
+    assert lines[0].endswith(" on 1 of 12 photos (confidence 0.25, IoU 0.5): 1 label lost, 0 false positives gained")
+    assert lines[1] == "  better on 2: 3 labels found, 1 false positive gone"
+    assert lines[2].startswith("  photo ")
+    assert worst(before, seen, NAMES).lines[1:] == [lines[1]]
 
 
 def test_at_most_ten_are_shown(photos):
@@ -90,7 +101,7 @@ def test_networks_are_compared_on_the_val_photos(tiny_cfg, make_lively, drawn_da
     itself = compare_networks(dense, deepcopy(dense), config, device=CPU, imgsz=64)
     assert len(itself.lines) == 1 and "on 4 photos" in itself.lines[0] and itself.picture is None
     found = compare_networks(dense, blind, config, device=CPU, imgsz=64)
-    rows = [line.split() for line in found.lines[2:]]
+    rows = [line.split() for line in found.lines[3:]]
     assert "0 false positives gained" in found.lines[0] and rows and all(row[4:] == ["0", "0"] for row in rows)
     assert read(found.picture) is not None
 

@@ -167,7 +167,7 @@ def test_the_photos_that_get_worse_are_in_the_report(make_lively, tiny_cfg, labe
     prune_checkpoint(parse(PruneOptions, run.split()))
     lines, picture = findings(tmp_path)["worst"], tmp_path / "out_report/worst.jpg"
     said = capsys.readouterr().out
-    assert "the cut network is worse than the dense one on" in lines[0] and "\n".join(lines) in said
+    assert "the cut network is worse than the dense network on" in lines[0] and "\n".join(lines) in said
     assert f"the worst photos: {picture}" in said and picture.read_bytes().startswith(b"\xff\xd8")
     assert "data:image/jpeg;base64," in (tmp_path / "out_report/report.html").read_text()
     prune_checkpoint(parse(PruneOptions, [*run.split(), "--noval"]))

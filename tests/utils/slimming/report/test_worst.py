@@ -29,7 +29,7 @@ def run(finished, make_lively, tiny_cfg, label_by, tmp_path):
 
 def test_lines_and_picture_are_on_the_page(run, tmp_path, read_html):
     run[0].state.worst = lines = write_worst(*run)
-    assert "the cut network is worse than the dense one on" in lines[0]
+    assert "the cut network is worse than the dense network on" in lines[0]
     assert lines[-1] == f"  picture: {tmp_path / 'worst.jpg'}" and (tmp_path / "worst.jpg").is_file()
     write_page(run[0].state, tmp_path)
     parser = read_html((tmp_path / "slim.html").read_text())
