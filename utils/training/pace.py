@@ -2,7 +2,8 @@
 
 SGD at the rates of the hyper-parameter files needs thousands of steps of 64 images. A few hundred photos give some
 hundred. AdamW (Loshchilov & Hutter 2019) moves every weight by about its learning rate in each step, however small the
-gradients; with steps of fewer images, and smaller batches where that is not enough, there are more of them.
+gradients; with steps of fewer images, and smaller batches where that is not enough, there are more of them. Where even
+these are few, they are longer: rate times steps, how far a weight can move in a run, stays what it is with more.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,9 @@ AUTO = "auto"  # --optimizer
 MANY_STEPS = 10_000  # of NOMINAL_BATCH images: from here on it is SGD
 ENOUGH_STEPS = 2_000  # a run of fewer takes its steps more often
 SMALLEST_BATCH = 4  # images of a process: the statistics of batch norms need some
-RATE = 0.001  # highest of AdamW
+RATE = 0.001  # highest of AdamW in a run that is not SHORT
+SHORT = 1_000  # steps: in a run of fewer the rate is higher
+LONGEST = 2.0  # times RATE at most
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ def settle_pace(plan: Plan, images: int) -> Plan:
     settled = replace(plan, options=replace(options, **asdict(pace)))
     if options.optimizer != AUTO or pace.optimizer == "SGD":
         return settled
-    hyp, size = adamw_rates(plan.hyp), accumulation(pace.batch_size, pace.nominal_batch) * pace.batch_size
+    size = accumulation(pace.batch_size, pace.nominal_batch) * pace.batch_size
+    hyp = adamw_rates(plan.hyp, seen // size)
     smaller = f", in batches of {pace.batch_size} instead of {options.batch_size}"
     plan.say(
         f"steps: about {seen // size:,} of {size} images by AdamW{smaller * (pace.batch_size < options.batch_size)}, "
@@ -68,10 +72,11 @@ def fitting_pace(seen: int, batch_size: int, processes: int = 1, nominal_batch: 
     return Pace("AdamW", batch, NOMINAL_BATCH if gathered >= accumulation(batch) else gathered * batch)
 
 
-def adamw_rates(hyp: dict[str, Any]) -> dict[str, Any]:
-    """Return hyper-parameters with learning rates that suit AdamW: lower ones stay.
+def adamw_rates(hyp: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Return hyper-parameters with learning rates that suit AdamW in a run of so many steps: lower ones stay.
 
     The rate of the biases in the warm-up is as low: AdamW moves each by that much a step.
     """
-    rate = min(hyp["lr0"], RATE)
+    longer = min(max(SHORT / max(steps, 1), 1.0), LONGEST)
+    rate = min(hyp["lr0"], round(RATE * longer, 5))
     return hyp | {"lr0": rate, "warmup_bias_lr": min(hyp["warmup_bias_lr"], rate)}

@@ -4,7 +4,16 @@ import pytest
 
 from utils.training.distributed import ProcessGroup
 from utils.training.options import TrainOptions
-from utils.training.pace import ENOUGH_STEPS, MANY_STEPS, SMALLEST_BATCH, Pace, adamw_rates, fitting_pace, settle_pace
+from utils.training.pace import (
+    ENOUGH_STEPS,
+    MANY_STEPS,
+    SHORT,
+    SMALLEST_BATCH,
+    Pace,
+    adamw_rates,
+    fitting_pace,
+    settle_pace,
+)
 from utils.training.plan import Plan
 
 HYP = {"lr0": 0.01, "lrf": 0.01, "warmup_bias_lr": 0.1}
@@ -80,8 +89,15 @@ def test_processes_share_a_batch_evenly(processes, batch_size):
         assert pace.batch_size >= min(SMALLEST_BATCH * processes, batch_size)
 
 
+@pytest.mark.parametrize(
+    "steps, rate", [(10**6, 0.001), (SHORT, 0.001), (800, 0.00125), (600, 0.00167), (500, 0.002), (3, 0.002)]
+)
+def test_fewer_steps_are_longer(steps, rate):
+    assert adamw_rates(HYP, steps) == HYP | {"lr0": rate, "warmup_bias_lr": rate}
+
+
 def test_lower_rates_stay():
-    assert adamw_rates({"lr0": 0.0005, "warmup_bias_lr": 0.0001, "box": 1}) == {
+    assert adamw_rates({"lr0": 0.0005, "warmup_bias_lr": 0.0001, "box": 1}, 600) == {
         "lr0": 0.0005,
         "warmup_bias_lr": 0.0001,
         "box": 1,
