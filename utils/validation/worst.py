@@ -124,8 +124,7 @@ def worst(
     found = mistakes(before, after)
     looked = f"{len(after):,} photo{'s' * (len(after) != 1)}{note} ({RULE})"
     better = mistakes(after, before)
-    gain = f"  better on {len(better):,}: {changes(better, 'found', 'gone')}"
-    gains = [gain] if better else []
+    gains = [f"  better on {len(better):,}: {changes(better, 'found', 'gone')}"] if better else []
     if not found:
         line = f"worst photos: the {roles[1]} network has all that the {roles[0]} network has, on {looked}"
         return Worst([line, *gains])
