@@ -156,7 +156,9 @@ def outline(kind: int) -> np.ndarray:
     return {"circle": ring(48), "square": ring(4), "triangle": ring(3), "star": ring(10, (1.0, 0.42))}[NAMES[kind]]
 
 
-def place(corners: np.ndarray, imgsz: int, rng: np.random.Generator, sides: tuple[float, float]) -> np.ndarray:
+def place(
+    corners: np.ndarray, imgsz: int, rng: np.random.Generator, sides: tuple[float, float] = EASY.sides
+) -> np.ndarray:
     """Return a shape's corners [k, 2] in pixels, turned, scaled and moved to a random place inside the image.
 
     sides: smallest and largest shape as a share of the image's side.
@@ -177,7 +179,7 @@ def cover(box: Any, other: Any) -> float:
     return overlap.clip(0).prod() / min(areas)
 
 
-def paint(image: np.ndarray, polygon: np.ndarray, rng: np.random.Generator, contrast: float) -> None:
+def paint(image: np.ndarray, polygon: np.ndarray, rng: np.random.Generator, contrast: float = EASY.contrast) -> None:
     """Fill a polygon [k, 2] (pixels) with a colour that stands out from what is behind it; changes the image.
 
     contrast: the least distance between the two.
