@@ -34,6 +34,12 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def interruptible():
+    """Started in the background of a shell, tests and the scripts that they start would ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def signals():
     """A script that ends, here within a test, lets nothing interrupt it any more."""
