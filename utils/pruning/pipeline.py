@@ -33,6 +33,7 @@ class PruningTask:
 
     recipe: Recipe
     model: DetectionModel  # whose channels are cut, float32, left as it is
+    origin: DetectionModel  # the same with the branches that --drop-branches left out, which a refit makes up for
     graph: ChannelGraph
     whole: DetectionModel  # as it was read, with all scales, classes and branches
     reference: DetectionModel  # the same with the classes of the model, to compare mAP with
@@ -77,6 +78,7 @@ def prepare(
     calibration: Calibration | None = None,
     before: Sequence[DetectionModel] = (),
     notes: Sequence[str] = (),
+    branched: DetectionModel | None = None,
 ) -> PruningTask:
     """Return the PruningTask of a network: silent branches dropped, calibration images loaded, traced.
 
@@ -87,6 +89,7 @@ def prepare(
         calibration: images that are loaded already.
         before: the network as it was read, and that with the classes of `model`, when it was shortened.
         notes: what went before.
+        branched: the network before some of its branches were left out.
 
     Raises InputError.
     """
@@ -97,7 +100,8 @@ def prepare(
         model.to(device)
     model, silent = drop_silent(model)
     graph, lines = trace_channels(model), [*notes, *silent]
-    return PruningTask(recipe, model, graph, whole, reference, image_size, device, config, calibration, lines)
+    origin = branched or model
+    return PruningTask(recipe, model, origin, graph, whole, reference, image_size, device, config, calibration, lines)
 
 
 def load_images(recipe: Recipe, config: DataConfig, image_size: int) -> Calibration:
@@ -126,7 +130,8 @@ def make_cut(task: PruningTask, keep: Mapping[str, np.ndarray]) -> Cut:
     elif recipe.compensate == "mean":
         fold(narrow, model, graph, keep, mean_constants(model, graph, task.images(recipe.calib), task.device))
     elif recipe.compensate == "lstsq":
-        reconstruct(narrow, model, graph, keep, task.images(recipe.calib), task.device, task.generator)
+        images = task.images(recipe.calib)
+        reconstruct(narrow, model, graph, keep, images, task.device, task.generator, task.origin)
     if recipe.recalibrate:
         recalibrate(narrow, task.images(recipe.recalibrate), task.device)
     return Cut(graph, model, drop_silent(narrow)[0], keep)

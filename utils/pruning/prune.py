@@ -178,13 +178,14 @@ def shorten(
     if options.needs_images and config and not options.show:
         calibration = load_images(options.recipe, config, image_size)
         model.to(device)
+    branched = None
     if options.drop_branches and calibration:
-        model, silent = drop_silent(model)
+        branched, silent = drop_silent(model)
         with blaming("--drop-branches"):
-            model, weakest = drop_weakest(model, options.drop_branches, calibration, device)
+            model, weakest = drop_weakest(branched, options.drop_branches, calibration, device)
         notes += [*silent, *weakest]
     networks = whole, reference
-    return prepare(model, options.recipe, image_size, device, config, calibration, networks, notes)
+    return prepare(model, options.recipe, image_size, device, config, calibration, networks, notes, branched)
 
 
 def deeper_cuts(task: PruningTask, scores: Scores) -> dict[str, DetectionModel]:

@@ -40,15 +40,22 @@ class SideBySide(fx.Interpreter):
 
     def __init__(
         self,
+        origin: DetectionModel,
         model: DetectionModel,
         narrow: DetectionModel,
         graph: ChannelGraph,
         keep: Mapping[str, np.ndarray],
         generator: torch.Generator,
     ) -> None:
-        """narrow: what rebuild made of `model` with masks `keep`; generator: draws the pixels."""
+        """Take the networks.
+
+        Args:
+            origin: `model`, or that with the residual branches that were left out of it.
+            narrow: what rebuild made of `model` with masks `keep`.
+            generator: draws the pixels.
+        """
         super().__init__(traced_network(model))
-        self.full, self.narrow, self.channels, self.generator = model, narrow, graph, generator
+        self.full, self.narrow, self.channels, self.generator = origin, narrow, graph, generator
         self.removed = removed_labels(graph, keep)
         self.fitted: set[str] = set()
 
@@ -146,11 +153,16 @@ def reconstruct(
     calibration: Calibration,
     device: torch.device,
     generator: torch.Generator,
+    origin: DetectionModel | None = None,
 ) -> None:
-    """Fit all convolutions of a rebuilt network to the original on calibration images, in place."""
+    """Fit all convolutions of a rebuilt network to the original on calibration images, in place.
+
+    origin: `model`, of which `narrow` was rebuilt, with the residual branches that were left out of it.
+    """
+    origin = origin or model
     images = torch.cat([images for images, _ in calibration.batches(device)])
-    with evaluation_mode(model), evaluation_mode(narrow):
-        SideBySide(model, narrow, graph, keep, generator).run(images)
+    with evaluation_mode(origin), evaluation_mode(narrow):
+        SideBySide(origin, model, narrow, graph, keep, generator).run(images)
 
 
 def pick(value: Any, side: Any) -> Any:

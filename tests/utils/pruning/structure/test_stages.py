@@ -80,6 +80,18 @@ def test_branches_go(prune, tmp_path, drawn_data, capsys):
     assert "model.2.m.0.cv1.conv" not in cut.graph.layers
 
 
+def test_refitted_weights_make_up_for_a_branch_that_went(prune, model, drawn_data):
+    def error(way):
+        words = ["--drop-branches", "1", "--data", drawn_data, "--noval", "--calib", "8", "--compensate", way]
+        with torch.no_grad():
+            return float((prune(*words).after(images)[1][0] - wanted).square().mean())
+
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = model.eval()(images)[1][0]
+    assert error("lstsq") < 0.7 * error("none")
+
+
 def test_silent_branches_go_unasked(prune, model, tmp_path, capsys):
     norm = model.model[2].m[0].cv2.bn
     nn.init.zeros_(norm.weight), nn.init.zeros_(norm.bias)
