@@ -55,10 +55,10 @@ def test_what_lost_little_or_was_cut_at_once_is_not_compared(play, kept, options
 
 
 def test_why_it_cannot_be_tried_is_said(play, monkeypatch, capsys):
-    def impossible(options):
+    def impossible(recipe):
         raise InputError("the limits leave too much")
 
-    monkeypatch.setattr("utils.slimming.steps.untrained_recipe", impossible)
+    monkeypatch.setattr("utils.pruning.recipe.Recipe.untrained", property(impossible))
     run = play({PRUNED: 0.01})
     assert run.state.steps[0].pruned.file == f"step1/{PRUNED}"
     assert "a cut at once was not tried: the limits leave too much" in capsys.readouterr().out

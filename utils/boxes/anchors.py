@@ -99,10 +99,16 @@ def check_anchors(
     anchor_t: float,
     rng: np.random.Generator,
     say: Callable[[str], Any] = print,
+    keep: bool = False,
 ) -> None:
     """Replace the anchors of a DetectionModel, in place, when too few labels can be predicted with them.
 
-    dataset: DetectionDataset; imgsz in pixels; rng: NumPy generator; say takes a line for the user.
+    Args:
+        dataset: DetectionDataset.
+        imgsz: in pixels.
+        rng: draws sizes around it, and the search.
+        say: takes a line for the user.
+        keep: only say how well they fit: the boxes of a trained Detect mean something with its own alone.
     """
     detect = model.model[-1]
     strides = detect.stride.view(-1, 1, 1)
@@ -113,6 +119,9 @@ def check_anchors(
     recall, matches = best_possible_recall(sizes, (detect.anchors * strides).view(-1, 2).numpy(), anchor_t)
     if recall > ENOUGH:
         say(f"anchors: {matches:.2f} per label, best possible recall {recall:.4f}; they stay")
+        return
+    if keep:
+        say(f"anchors: best possible recall {recall:.4f}; they stay, because the network was trained with them")
         return
     found = search_anchors(sizes, detect.nl * detect.na, anchor_t, rng)
     improved = best_possible_recall(sizes, found, anchor_t)[0] if found is not None else 0.0

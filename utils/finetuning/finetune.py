@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from utils.finetuning.beginning import Beginning
 from utils.finetuning.comparison import Outlook, WorstPhotos
 from utils.finetuning.options import FinetuneOptions
 from utils.teaching.distillation import Distillation
@@ -22,8 +23,9 @@ def finetune(options: FinetuneOptions) -> Run:
 
 
 def finetuning_hooks(options: FinetuneOptions, say: Callable[[str], None]) -> list[Hook]:
-    """Return the hooks of finetune_pruned.py: those of teaching_hooks, and what compares with the teacher."""
+    """Return the hooks of finetune_pruned.py: those of teaching_hooks, and what compares with start and teacher."""
     hooks = teaching_hooks(options, say)
     taught = next((hook for hook in hooks if isinstance(hook, Distillation)), None)
     compared = [WorstPhotos(options, taught.file)] if taught and not options.noplots else []
-    return [*hooks, Outlook(taught.teacher if taught else None), *compared]
+    first = [] if options.noval else [Beginning()]
+    return [*hooks, *first, Outlook(taught.teacher if taught else None), *compared]

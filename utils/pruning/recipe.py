@@ -1,6 +1,8 @@
 """How a cut is made, in names and numbers: known before anything is loaded."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 from utils.pruning.choice.limits import LARGEST_SHARE_AT_ONCE, Limits
 
@@ -29,3 +31,8 @@ class Recipe:
     def needs_images(self) -> bool:
         """Whether criterion or repair look at calibration images."""
         return self.criterion in FROM_DATA or self.compensate in ("mean", "lstsq") or self.recalibrate > 0
+
+    @property
+    def untrained(self) -> Recipe:
+        """The Recipe of the same limits that keeps most without any training."""
+        return replace(self, criterion="taylor", power=0.5, compensate="lstsq")

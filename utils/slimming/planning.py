@@ -56,11 +56,6 @@ def chosen_recipe(options: SlimOptions, guarded: bool = True) -> Recipe:
     )
 
 
-def untrained_recipe(options: SlimOptions) -> Recipe:
-    """Return the Recipe that keeps most without any training, whatever SlimOptions say of criteria."""
-    return replace(chosen_recipe(options), criterion="taylor", power=0.5, compensate="lstsq")
-
-
 def pruning_task(options: SlimOptions, file: Path, recipe: Recipe) -> PruningTask:
     """Return the PruningTask of a checkpoint, cut as a Recipe says, on the data and device of SlimOptions."""
     model, config = load_checkpoint(file).network, None

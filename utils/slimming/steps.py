@@ -14,10 +14,11 @@ from utils.pruning.recipe import Recipe
 from utils.slimming.evaluator import CheckpointEvaluator
 from utils.slimming.hooks import ProgressHook
 from utils.slimming.options import TEACHING, TRAINING, SlimOptions
-from utils.slimming.planning import chosen_recipe, pruning_task, step_cut, step_goal, untrained_recipe
+from utils.slimming.planning import chosen_recipe, pruning_task, step_cut, step_goal
 from utils.slimming.report.write import write_page, write_report
 from utils.slimming.state import Measurement, SlimRun, SlimState, Step
 from utils.slimming.terminal import Console
+from utils.sparsity.at_once import FINDS_NOTHING, KEPT
 from utils.sparsity.guard import GuardedFadeOut
 from utils.sparsity.preview import PreviewHook
 from utils.teaching.hooks import teaching_hooks
@@ -29,8 +30,6 @@ START = Path("start", "start.pt")
 HYP = "hyp.yaml"
 PRUNED = "pruned.pt"
 AT_ONCE = "cut-at-once.pt"
-FINDS_NOTHING = 0.01  # mAP50-95 of a network that has nothing to keep
-KEPT = 0.9  # of the mAP50-95 before a step: a cut that keeps less is compared with one without any training
 FOLDERS = {"sparse": "sparse", "finetune": "finetuned"}  # phase → folder of its training
 
 
@@ -123,7 +122,7 @@ def better_at_once(pipeline: Pipeline, step: Step, found: Measurement) -> Measur
     A few optimizer steps may be too few to teach what the faded channels did; least squares then does better.
     """
     try:
-        other = cut_and_measure(pipeline, step, pipeline.newest, untrained_recipe(pipeline.options), AT_ONCE)
+        other = cut_and_measure(pipeline, step, pipeline.newest, chosen_recipe(pipeline.options).untrained, AT_ONCE)
     except InputError as error:
         pipeline.console.say(f"  a cut at once was not tried: {error}")
         return found

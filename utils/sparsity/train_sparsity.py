@@ -7,6 +7,7 @@ from utils.data.splits import require_objects
 from utils.pruning.choice.limits import Limits
 from utils.pruning.options import PruneOptions
 from utils.sparsity.advice import CutAdvice
+from utils.sparsity.at_once import CutAtOnce
 from utils.sparsity.fading import FadeOut
 from utils.sparsity.goal import Goal
 from utils.sparsity.options import AUTO, USUAL_SHARE, SparsityOptions, opening_notes
@@ -36,7 +37,8 @@ def advised_hooks(options: SparsityOptions, say: Callable[[str], None]) -> list[
         require_objects(config, "val", "--max-drop", max(options.workers, 1))
     for line in opening_notes(options):
         say(line)
-    return [*hooks, *teaching_hooks(options, say), CutAdvice(hooks, options.data, PruneOptions.round)]
+    at_once = [CutAtOnce(options, hook) for hook in hooks if isinstance(hook, PreviewHook) and options.strength == AUTO]
+    return [*hooks, *teaching_hooks(options, say), *at_once, CutAdvice(hooks, options.data, PruneOptions.round)]
 
 
 def sparsity_hooks(options: SparsityOptions, say: Callable[[str], None] | None = None) -> list[Hook]:

@@ -30,6 +30,11 @@ class TeachingOptions(TrainOptions):
     )
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a detector that knows the classes of the data is taken further as it is, rather than trained anew."""
+        return not self.classic
+
+    @property
     def names_teacher(self) -> bool:
         """Whether --teacher is a file."""
         return self.teacher not in (AUTO, NONE)

@@ -44,6 +44,7 @@ class Hook:
     - run.stop = True: the epoch is the last one;
     - run.best_epoch in after_validation: patience then counts from there. FadeOut starts the count anew when its
       channels are gone;
+    - run.best_fitness in start, when it writes best.pt;
     - run.written, with each checkpoint that it writes (write_checkpoint does so).
     """
 

@@ -78,6 +78,11 @@ class TrainOptions:
         """Whether what is left to "auto" is as in the classic way of training."""
         return False
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a detector that knows the classes of the data is taken further as it is, rather than trained anew."""
+        return False
+
     @classmethod
     def from_given(cls, **given: Any) -> "TrainOptions":
         """Return the options that the given ones mean: with `resume`, those of the interrupted run."""

@@ -25,6 +25,7 @@ class Plan:
     processes: ProcessGroup
     device: torch.device
     quiet: bool = False
+    goes_on: bool = False  # with a detector of these classes: it keeps its anchors
 
     @property
     def names(self) -> dict[int, str]:

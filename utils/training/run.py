@@ -66,7 +66,7 @@ class Run(RunState):
     ema: Any = None  # built from the model when not given
     processes: ProcessGroup = ProcessGroup()
     say: Callable[[str], object] = print  # shows the user a line
-    measure: Any = None  # model → its Evaluation on the validation images, in rank 0; every process calls it
+    measure: Any = None  # model → its Evaluation on the val images, in rank 0; every process calls it. None: no images
     batch: BatchNumbers = field(default_factory=BatchNumbers)
     lr: float = 0.0  # of the weights
     images_at_once: int = 0  # that go through the network together, as far as memory reaches; 0: all of a batch

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.yolo import Detect, DetectionModel
-from utils.data.choice import KEPT_CLASSES, is_single_class
+from utils.data.choice import KEPT_CLASSES, folded, is_single_class
 from utils.errors import InputError
 from utils.files.architecture import differences, say_differences, transfer_tensors
 from utils.files.checkpoint import keep_place, load_checkpoint
@@ -27,8 +27,8 @@ def starting_network(
     keep_classes: bool = False,
     cfg_decides: bool = False,
     say: Callable[[str], None] = print,
-) -> DetectionModel:
-    """Return the DetectionModel to train on data with `names` (class index → name).
+) -> tuple[DetectionModel, bool]:
+    """Return (DetectionModel to train on data with `names` (class index → name), whether it knows these classes).
 
     The network of the checkpoint itself is trained, pruned or not. One with another number of classes gets a new
     Detect layer when `transfer` allows it. With keep_classes a network that was cut to some of the classes keeps them.
@@ -45,18 +45,20 @@ def starting_network(
     if not weights:
         if file is None:
             raise InputError("--weights and --cfg are both empty; give a .pt or a model yaml")
-        model = DetectionModel(file, nc=len(names), anchors=hyp_anchors)
+        model, known = DetectionModel(file, nc=len(names), anchors=hyp_anchors), False
     else:
         checkpoint = load_checkpoint(find_weights(weights), file)
         model = checkpoint.model
+        known = [*map(folded, model.names.values())] == [*map(folded, names.values())]
         if file is not None and cfg_decides and not checkpoint.tensors_only:
-            model = followed(file, model, len(names), hyp_anchors, say)
+            model, whole = followed(file, model, len(names), hyp_anchors, say), model
+            known = known and model is whole
         elif file is not None:
             say_differences(model, file, say)
         if model.nc != len(names):
             some = KEPT_CLASSES in model.yaml and set(names.values()).issuperset(model.names.values())
             if keep_classes and (some or is_single_class(model.names)):
-                return model
+                return model, True
             if not transfer:
                 raise InputError(f"{checkpoint.path}: has {model.nc} classes, the data {len(names)}; they must agree")
             replace_detect(model, len(names))
@@ -64,7 +66,7 @@ def starting_network(
             kept = total - 2 * model.model[-1].nl  # all but the weights and biases of Detect
             say(f"transferred {kept} of {total} tensors; Detect starts anew for {len(names)} classes")
     model.names = dict(names)
-    return model
+    return model, known
 
 
 def followed(

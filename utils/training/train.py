@@ -108,9 +108,9 @@ def run_training(plan: Plan, model: DetectionModel, hooks: list[Hook], checkpoin
     val_loader = validation_loader(plan, splits["val"], model.size_multiple) if plan.validates else None
     if checkpoint is None and not plan.options.noautoanchor:
         rng = np.random.default_rng(plan.options.seed)
-        check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say)
+        check_anchors(model, loader.dataset, plan.options.imgsz, plan.hyp["anchor_t"], rng, plan.say, plan.goes_on)
     run = build_run(plan, model, len(loader), run_folder(plan))
-    run.measure = partial(measured, plan, loader=val_loader)
+    run.measure = partial(measured, plan, loader=val_loader) if plan.validates else None
     recorders = recording_hooks(plan, loader)
     if checkpoint is not None and checkpoint.finished:
         record_finished(plan, run, recorders)
@@ -169,9 +169,10 @@ def choose_network(
     options = plan.options
     if model is None:
         anchors, keep = plan.hyp.get("anchors"), keep_classes or not transfer
-        model = starting_network(
+        model, known = starting_network(
             options.weights, options.cfg, plan.names, anchors, transfer, keep, options.cfg_decides, plan.say
         )
+        plan = replace(plan, goes_on=known and options.goes_on)
     if KEPT_CLASSES in model.yaml or is_single_class(model.names):
         plan = replace(plan, config=match_classes(plan.config, model.names, plan.say))
     if model.nc != len(plan.names):

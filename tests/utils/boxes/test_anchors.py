@@ -60,6 +60,13 @@ def test_misfits_are_replaced_in_the_order_of_the_strides(tiny_model):
     assert torch.equal(detect.anchors, detect.anchors.half().float())  # as a finished checkpoint stores them
 
 
+def test_a_trained_network_keeps_its_anchors_whatever_they_fit(tiny_model):
+    lines, before = [], tiny_model.model[-1].anchors.clone()
+    sizes, rng = Labels([(95, 3), (60, 2.5), (3, 80)] * 4), np.random.default_rng(0)
+    check_anchors(tiny_model, sizes, 100, 4.0, rng, say=lines.append, keep=True)
+    assert torch.equal(tiny_model.model[-1].anchors, before) and "they stay" in lines[0]
+
+
 def test_no_labels_keep_the_anchors(tiny_model):
     before = tiny_model.model[-1].anchors.clone()
     check_anchors(tiny_model, Labels([]), 100, 4.0, np.random.default_rng(0), say=lambda line: None)

@@ -32,7 +32,7 @@ def weights(tmp_path, tiny_model):
 
 def test_weights_decide_the_widths(weights, tiny_yaml):
     lines = []
-    model = starting_network(str(weights), str(tiny_yaml), NAMES, say=lines.append)
+    model, _ = starting_network(str(weights), str(tiny_yaml), NAMES, say=lines.append)
     assert model.model[2].cv2.conv.out_channels == 3 and model.names == NAMES
     assert len(lines) == 1 and "the widths of 2 layers" in lines[0]
     lines.clear()
@@ -45,21 +45,22 @@ def test_weights_decide_the_widths(weights, tiny_yaml):
 def test_train_builds_the_yaml_and_takes_over_what_fits(weights, tiny_yaml):
     lines = []
     take = partial(starting_network, str(weights), str(tiny_yaml), cfg_decides=True, say=lines.append)
-    model = take({0: "a", 1: "b"})
+    model, known = take({0: "a", 1: "b"})
+    assert not known
     assert model.model[2].cv2.conv.out_channels == 4 and model.nc == 2
     old = load_checkpoint(weights).model.state_dict()
     same = [name for name, tensor in model.state_dict().items() if tensor.shape == old[name].shape]
     assert all(torch.equal(model.state_dict()[name], old[name]) for name in same)
     assert len(lines) == 1 and f" {len(same) - 1} of its 59 tensors" in lines[0]  # without the anchors
     tiny_yaml.write_text(yaml.safe_dump(load_checkpoint(weights).model.yaml | {"activation": "nn.ReLU()"}))
-    assert isinstance(take(NAMES).model[0].act, nn.ReLU) and "activation" in lines[1]
+    assert isinstance(take(NAMES)[0].model[0].act, nn.ReLU) and "activation" in lines[1]
 
 
 def test_a_yaml_that_is_the_checkpoints_own_changes_nothing(tmp_path, tiny_model, tiny_yaml):
     tiny_model.model[-1].anchors *= 2  # as they were fitted
     save_checkpoint(tmp_path / "x.pt", finished_content(tiny_model))
     lines = []
-    model = starting_network(str(tmp_path / "x.pt"), str(tiny_yaml), NAMES, cfg_decides=True, say=lines.append)
+    model, _ = starting_network(str(tmp_path / "x.pt"), str(tiny_yaml), NAMES, cfg_decides=True, say=lines.append)
     assert torch.equal(model.model[-1].anchors, tiny_model.model[-1].anchors) and not lines
 
 
@@ -67,9 +68,18 @@ def test_other_classes(weights):
     with pytest.raises(InputError, match="has 3 classes, the data 2"):
         starting_network(str(weights), "", {0: "a", 1: "b"}, transfer=False)
     lines = []
-    model = starting_network(str(weights), "", {0: "a", 1: "b"}, say=lines.append)
+    model, known = starting_network(str(weights), "", {0: "a", 1: "b"}, say=lines.append)
+    assert not known
     assert model(torch.rand(1, 3, 64, 64))[0].shape == (1, 2 * (64 + 16), 7)
     assert lines == ["transferred 55 of 59 tensors; Detect starts anew for 2 classes"]
+
+
+@pytest.mark.parametrize("names, expected", [({0: "A", 1: " b"}, True), ({0: "b", 1: "a"}, False)])
+def test_a_network_knows_the_classes_that_have_its_names(tmp_path, tiny_model, names, expected):
+    replace_detect(tiny_model, 2)
+    tiny_model.names = {0: "a", 1: "b"}
+    save_checkpoint(tmp_path / "x.pt", finished_content(tiny_model))
+    assert starting_network(str(tmp_path / "x.pt"), "", names)[1] == expected
 
 
 def test_replacing_detect_keeps_all_else(tiny_model):
@@ -86,7 +96,8 @@ def test_replacing_detect_keeps_all_else(tiny_model):
 
 
 def test_without_weights_the_yaml_is_built(tiny_yaml):
-    assert starting_network("", str(tiny_yaml), {0: "only"}).nc == 1
+    model, known = starting_network("", str(tiny_yaml), {0: "only"})
+    assert model.nc == 1 and not known
     with pytest.raises(InputError, match="both empty"):
         starting_network("", "", NAMES)
 

@@ -64,6 +64,22 @@ def rebuild(model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> 
     return model
 
 
+@torch.no_grad()
+def widened(narrow: Any, model: Any, graph: ChannelGraph, keep: Mapping[str, np.ndarray]) -> Any:
+    """Return a network with the widths of `model` that `rebuild` makes into `narrow` again.
+
+    narrow: what rebuild made of `model`, its tensors changed since. The channels that went are silent in the result.
+    """
+    places = deepcopy(model).double()  # of every element in its tensor, cut in the same way
+    for tensor in places.state_dict().values():
+        tensor.copy_(torch.arange(tensor.numel()).view(tensor.shape))
+    left, wide = rebuild(places, graph, keep).state_dict(), masked(model, graph, keep)
+    whole = wide.state_dict()
+    for name, values in narrow.state_dict().items():
+        whole[name].put_(left[name].long(), values)
+    return wide
+
+
 def own_tensors(model: Any, narrowed: Any) -> None:
     """Copy the tensors of all modules but the narrowed ones (names), which have their own already; in place."""
     for name, module in model.named_modules():
