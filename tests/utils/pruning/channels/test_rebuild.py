@@ -26,7 +26,7 @@ from models.cost import count_parameters
 from models.yolo import DetectionModel
 from utils.files.paths import ROOT
 from utils.pruning.channels.groups import trace_channels
-from utils.pruning.channels.rebuild import masked, rebuild, removed_labels
+from utils.pruning.channels.rebuild import masked, rebuild, removed_labels, widened
 
 BLOCKS = [
     Bottleneck(16, 16),
@@ -102,6 +102,25 @@ def test_one_channel_left_in_every_layer(tiny_config, stirred):
     narrow = assert_golden(model, only_the_third, torch.rand(1, 3, 64, 64))
     widths = {m.out_channels for name, m in narrow.named_modules() if isinstance(m, nn.Conv2d) and ".24." not in name}
     assert widths == {1}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda b: type(b).__name__)
+def test_a_changed_narrow_network_at_the_old_widths(block, stirred):
+    with torch.no_grad():
+        out = block.eval()(torch.zeros(1, 16, 8, 8)).shape[1]
+    model = stirred(nn.Sequential(Conv(3, 16), block, Conv(out, 8, 3), nn.Conv2d(8, 2, 1)))
+    graph, images = trace_channels(model), torch.rand(2, 3, 16, 16)
+    masks = random_masks(graph, np.random.default_rng(0))
+    narrow = rebuild(model, graph, masks)
+    with torch.no_grad():
+        for parameter in narrow.parameters():
+            parameter += 0.01 * torch.randn_like(parameter)
+    wide = widened(narrow, model, graph, masks)
+    shapes = [[value.shape for value in each.state_dict().values()] for each in (wide, model)]
+    assert shapes[0] == shapes[1]
+    torch.testing.assert_close(raw_outputs(wide, images), raw_outputs(narrow, images), atol=1e-4, rtol=1e-4)
+    again = rebuild(wide, graph, masks).state_dict()
+    assert all(torch.equal(again[name], value) for name, value in narrow.state_dict().items())
 
 
 def test_an_empty_cut_changes_nothing(tiny_config, stirred):
