@@ -41,5 +41,5 @@ def test_a_teacher_of_other_classes_is_not_compared(taught, capsys):
 def test_without_a_teacher_or_pictures_nothing_is_compared(taught):
     given = taught("blue", "green", "red", noplots=True)
     assert [type(hook).__name__ for hook in finetuning_hooks(given, print)] == ["Distillation", "Beginning", "Outlook"]
-    given.teacher = "none"
+    given.teacher, given.noval = "none", True
     assert [type(hook).__name__ for hook in finetuning_hooks(given, print)] == ["Outlook"]
