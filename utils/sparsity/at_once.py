@@ -15,6 +15,7 @@ from utils.pruning.pipeline import make_cut, prepare, score
 from utils.pruning.recipe import Recipe
 from utils.sparsity.options import SparsityOptions
 from utils.sparsity.preview import PreviewHook
+from utils.teaching.options import TAUGHT_BY
 from utils.training.checkpoints import write_checkpoint
 from utils.training.loop import Hook
 from utils.training.run import Run
@@ -46,13 +47,16 @@ class CutAtOnce(Hook):
             run.say(f"a cut at once was not tried: {error}")
 
     def beginning(self, run: Run) -> DetectionModel | None:
-        """Return the network that the run began with; None where that was of other classes or layers.
+        """Return the network that the run began with, and note who teaches what is cut from it.
 
-        Raises InputError.
+        None where it was of other classes or layers. Raises InputError.
         """
-        start = load_checkpoint(find_weights(self.options.weights)).network if self.options.weights else None
-        alike = start is not None and start.names == run.ema.model.names and shapes(start) == shapes(run.ema.model)
-        return start if alike and not self.options.activation else None
+        if not self.options.weights or self.options.activation:
+            return None
+        checkpoint, model = load_checkpoint(find_weights(self.options.weights)), run.ema.model
+        start = checkpoint.network
+        start.yaml = {**start.yaml, TAUGHT_BY: model.yaml.get(TAUGHT_BY, str(checkpoint.path.resolve()))}
+        return start if start.names == model.names and shapes(start) == shapes(model) else None
 
     def compare(self, run: Run, start: DetectionModel) -> None:
         """Cut `start` at once where the run has lost much, and keep what that gives if it is better."""

@@ -12,6 +12,7 @@ from utils.pruning.prune import prune_checkpoint
 from utils.sparsity.at_once import CutAtOnce
 from utils.sparsity.options import SparsityOptions
 from utils.sparsity.train_sparsity import train_sparsity
+from utils.teaching.options import TAUGHT_BY
 
 GIVEN = {"st": True, "sr": "auto", "target": 0.1, "round": 1, "epochs": 2, "seed": 3}
 
@@ -38,6 +39,7 @@ def test_the_cut_without_training_is_taken_where_it_keeps_more(given, tmp_path, 
     assert "it keeps more and is taken" in said
     checkpoint = load_checkpoint(run.folder.best_sparse)
     assert checkpoint.entries["cut"]["map"] == pytest.approx(run.evaluation.map, abs=0.01)
+    assert checkpoint.network.yaml[TAUGHT_BY] == given.weights
     assert "cut with --percent 0.1 --round 1" in said  # as after any sparse run
     narrow = tmp_path / "narrow.pt"
     words = {"data": given.data, "imgsz": 64, "workers": 0, "device": "cpu", "noval": True}
