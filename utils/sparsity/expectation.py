@@ -111,8 +111,8 @@ def expected(case: Case, objects: int, fading: int | None = None) -> list[str]:
         lines += [f"  {line}" for line in measured_lines(case)]
     if case.each < FEW:
         lines.append(
-            f"  few photos a class ({case.each:.3g}): a small cut without training may keep more, "
-            "prune.py --criterion taylor --power 0.5 --compensate lstsq"
+            f"  few photos a class ({case.each:.3g}): training may cost more than it brings; "
+            "at its end it is compared with doing without"
         )
     return lines
 
