@@ -79,7 +79,7 @@ MEASURED = (  # after the cut or fine-tuned, seeds together; see docs/RESULTS.md
     Measured(Case(40, 3, 600, 0.2), 0.425, (0.0, 0.06)),
     Measured(Case(61, 1, 960, 0.33), 0.230, (0.12, 0.13), " that the public weights know"),
     Measured(Case(70, 3, 137, 0.63), 0.586, (0.02, 0.03)),
-    Measured(Case(128, 80, 86, 0.8), 0.296, (0.08, 0.08), " cut at once"),
+    Measured(Case(128, 80, 86, 0.8), 0.296, (0.08, 0.08)),
     Measured(Case(128, 80, 86, 0.63), 0.296, (0.28, 0.29)),
 )
 

@@ -66,7 +66,7 @@ def test_nothing_is_compared_where_the_start_is_another_network(given, tiny_yaml
     if "cfg" in change:
         change = {**change, "cfg": str(tiny_yaml)}
     train_sparsity(replace(given, **change))
-    assert "cut at once" not in capsys.readouterr().out
+    assert "cut at once, without any training" not in capsys.readouterr().out
 
 
 def test_a_start_that_is_gone_is_said(given, capsys, monkeypatch):
