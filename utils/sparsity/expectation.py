@@ -68,6 +68,8 @@ MEASURED = (  # after the cut or fine-tuned, seeds together; see docs/RESULTS.md
     Measured(Case(205, 3, 262, 0.63), 0.603, (0.0, 0.01)),
     Measured(Case(205, 3, 262, 0.39), 0.603, (0.0, 0.05)),
     Measured(Case(205, 3, 262, 0.25), 0.603, (0.01, 0.04)),
+    Measured(Case(205, 3, 2100, 0.34), 0.603, (0.0, 0.0)),
+    Measured(Case(205, 3, 2100, 0.27), 0.603, (0.0, 0.03)),
     Measured(Case(120, 3, 1800, 0.5), 0.580, (0.0, 0.01)),
     Measured(Case(120, 3, 1800, 0.33), 0.580, (0.0, 0.01)),
     Measured(Case(120, 3, 1800, 0.2), 0.580, (0.01, 0.03)),
