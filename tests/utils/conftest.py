@@ -105,6 +105,16 @@ def label_by(drawn_data):
 
 
 @pytest.fixture
+def knowing(tmp_path, make_lively, tiny_cfg, label_by):
+    """Return the file of a network that finds what the drawn images are labelled with, because they have its labels."""
+    model = make_lively(tiny_cfg)
+    model.names = dict(enumerate(("blue", "green", "red")))
+    label_by(model)
+    save_checkpoint(tmp_path / "knowing.pt", finished_content(model))
+    return tmp_path / "knowing.pt"
+
+
+@pytest.fixture
 def tiny_yaml(tmp_path):
     """Return the model yaml of the small network."""
     file = tmp_path / "tiny.yaml"

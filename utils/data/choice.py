@@ -33,6 +33,11 @@ def folded(name: str) -> str:
     return name.strip().casefold()
 
 
+def same_classes(first: dict[int, str], second: dict[int, str]) -> bool:
+    """Tell whether two lists of class names (index → name) are the same, in the same order."""
+    return [*map(folded, first.values())] == [*map(folded, second.values())]
+
+
 def side_by_side(data: dict[int, str], model: dict[int, str]) -> str:
     """Return a table of two lists of class names (index → name), those of the data and of a model."""
     count = max(len(data), len(model))

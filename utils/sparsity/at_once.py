@@ -3,7 +3,7 @@
 from typing import Any
 
 from models.yolo import DetectionModel
-from utils.data.choice import match_classes
+from utils.data.choice import match_classes, same_classes
 from utils.data.config import label_rules, load_data
 from utils.errors import InputError
 from utils.files.checkpoint import finished_content, load_checkpoint
@@ -56,7 +56,9 @@ class CutAtOnce(Hook):
         checkpoint, model = load_checkpoint(find_weights(self.options.weights)), run.ema.model
         start = checkpoint.network
         start.yaml = {**start.yaml, TAUGHT_BY: model.yaml.get(TAUGHT_BY, str(checkpoint.path.resolve()))}
-        return start if start.names == model.names and shapes(start) == shapes(model) else None
+        alike = same_classes(start.names, model.names) and shapes(start) == shapes(model)
+        start.names = model.names
+        return start if alike else None
 
     def compare(self, run: Run, start: DetectionModel) -> None:
         """Cut `start` at once where the run has lost much, and keep what that gives if it is better."""

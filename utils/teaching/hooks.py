@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.cost import count_parameters
 from models.yolo import DetectionModel
-from utils.data.choice import same_name
+from utils.data.choice import same_classes
 from utils.data.config import label_rules, load_data
 from utils.data.unlabelled import scan_unlabelled
 from utils.errors import InputError, blaming
@@ -89,6 +89,4 @@ def remembered(start: Checkpoint, say: Callable[[str], None]) -> tuple[Path, Det
 
 def knows_the_data(network: DetectionModel, options: TeachingOptions) -> bool:
     """Tell whether a network has the classes of the data, so that it was trained on such images."""
-    names = [*load_data(options.data, label_rules(options)).names.values()]
-    known = [*network.names.values()]
-    return len(known) == len(names) and all(map(same_name, known, names))
+    return same_classes(network.names, load_data(options.data, label_rules(options)).names)

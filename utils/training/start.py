@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.yolo import Detect, DetectionModel
-from utils.data.choice import KEPT_CLASSES, folded, is_single_class
+from utils.data.choice import KEPT_CLASSES, is_single_class, same_classes
 from utils.errors import InputError
 from utils.files.architecture import differences, say_differences, transfer_tensors
 from utils.files.checkpoint import keep_place, load_checkpoint
@@ -49,7 +49,7 @@ def starting_network(
     else:
         checkpoint = load_checkpoint(find_weights(weights), file)
         model = checkpoint.model
-        known = [*map(folded, model.names.values())] == [*map(folded, names.values())]
+        known = same_classes(model.names, names)
         if file is not None and cfg_decides and not checkpoint.tensors_only:
             model, whole = followed(file, model, len(names), hyp_anchors, say), model
             known = known and model is whole

@@ -4,23 +4,13 @@ import pytest
 import torch
 
 from tests.utils.training.runs import options
-from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.checkpoint import load_checkpoint
 from utils.finetuning.finetune import finetune, finetuning_hooks
 from utils.finetuning.options import FinetuneOptions
 from utils.training.loop import Hook
 from utils.training.train import train
 
 KEPT = "no epoch did better than the network before: best.pt is that one"
-
-
-@pytest.fixture
-def knowing(tmp_path, make_lively, tiny_cfg, label_by):
-    """The file of a network that finds what the drawn images are labelled with, because they have its labels."""
-    model = make_lively(tiny_cfg)
-    model.names = dict(enumerate(("blue", "green", "red")))
-    label_by(model)
-    save_checkpoint(tmp_path / "knowing.pt", finished_content(model))
-    return tmp_path / "knowing.pt"
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 """A sparse run that lost much beside a cut of its start without any training."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.utils.training.runs import options
-from utils.files.checkpoint import finished_content, load_checkpoint, save_checkpoint
+from utils.files.checkpoint import load_checkpoint
 from utils.pruning.options import PruneOptions
 from utils.pruning.prune import prune_checkpoint
 from utils.sparsity.at_once import CutAtOnce
@@ -15,16 +16,6 @@ from utils.sparsity.train_sparsity import train_sparsity
 from utils.teaching.options import TAUGHT_BY
 
 GIVEN = {"st": True, "sr": "auto", "target": 0.1, "round": 1, "epochs": 2, "seed": 3}
-
-
-@pytest.fixture
-def knowing(tmp_path, make_lively, tiny_cfg, label_by):
-    """The file of a network that finds what the drawn images are labelled with, because they have its labels."""
-    model = make_lively(tiny_cfg)
-    model.names = dict(enumerate(("blue", "green", "red")))
-    label_by(model)
-    save_checkpoint(tmp_path / "knowing.pt", finished_content(model))
-    return tmp_path / "knowing.pt"
 
 
 @pytest.fixture
@@ -59,6 +50,14 @@ def test_what_the_training_keeps_stays(given, capsys, monkeypatch):
     monkeypatch.setattr("utils.sparsity.at_once.KEPT", 2.0)
     train_sparsity(given)
     assert "the training keeps more" in capsys.readouterr().out and not written
+
+
+def test_class_names_in_another_case_are_the_same(given, capsys):
+    data = Path(given.data)
+    data.write_text(data.read_text().replace("green", "Green"))
+    run = train_sparsity(given)
+    assert "cut at once, without any training" in capsys.readouterr().out
+    assert load_checkpoint(run.folder.best_sparse).network.names[1] == "Green"
 
 
 @pytest.mark.parametrize("change", [{"activation": "nn.ReLU"}, {"weights": "", "cfg": "tiny"}, {"sr": "0.01"}])
